@@ -1,0 +1,1 @@
+"""What crosses a boundary: names, topics, records, definitions, codecs and time."""

@@ -1,0 +1,159 @@
+"""A twin type's folder as one immutable bundle: bytes, content hash and chunks."""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from schemas.definition import Definition
+from schemas.definition_file import FILE, read_definition
+from schemas.errors import DefinitionError, Problem
+
+CHUNK_BYTES = 512 * 1024
+BUNDLE_LIMIT_BYTES = 16 * 1024 * 1024
+_LEFT_OUT = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """The small record per type in `twinstream.definitions`: which bundle is in force.
+
+    Attributes:
+        type: Qualified type name, also the record's key after `type/`.
+        hash: Content hash of the bundle.
+        chunks: How many records `bundle/{hash}/{index}` hold it.
+        deployed: False after `undeploy`; the topics stay.
+    """
+
+    type: str
+    project: str
+    version: str
+    hash: str
+    chunks: int
+    time_ns: int
+    deployed: bool = True
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """Files of a twin type by relative POSIX path, and their content hash."""
+
+    files: dict[str, bytes]
+    hash: str
+
+    def definition(self) -> Definition:
+        """Read the bundle's `twin.yaml`.
+
+        Raises:
+            DefinitionError: with every fault.
+        """
+        return read_definition(_text(self.files))
+
+    def pack(self) -> bytes:
+        """A tar archive that is the same for the same files."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:xz", format=tarfile.USTAR_FORMAT, preset=1) as archive:
+            for name in sorted(self.files):
+                member = tarfile.TarInfo(name)
+                member.size = len(self.files[name])
+                archive.addfile(member, io.BytesIO(self.files[name]))
+        return buffer.getvalue()
+
+    def write(self, folder: Path) -> None:
+        """Lay the files out under `folder`."""
+        for name, content in self.files.items():
+            target = folder / _safe(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+
+def bundle_of(files: dict[str, bytes]) -> Bundle:
+    """A bundle with its content hash: SHA-256 over sorted names, lengths and contents."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode())
+        digest.update(files[name])
+    return Bundle(files, digest.hexdigest())
+
+
+def read_folder(folder: Path) -> Bundle:
+    """Collect a twin type's folder.
+
+    Raises:
+        DefinitionError: there is no `twin.yaml`, a link leads outside, or it is too large.
+    """
+    if not (folder / FILE).is_file():
+        remedy = "name a folder that holds a twin.yaml"
+        raise DefinitionError([Problem(FILE, 0, "", f"not found in {folder}", remedy)])
+    files: dict[str, bytes] = {}
+    problems = []
+    size = 0
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if any(part in _LEFT_OUT or part.startswith(".") for part in relative.parts):
+            continue
+        if path.is_symlink():
+            problems.append(Problem(relative.as_posix(), 0, "", "is a link", "put the file itself here"))
+        elif path.is_file():
+            size += path.stat().st_size
+            if size > BUNDLE_LIMIT_BYTES:
+                limit = f"the folder holds more than {BUNDLE_LIMIT_BYTES // 2**20} MiB"
+                problems.append(Problem(relative.as_posix(), 0, "", limit, "keep large data out of it"))
+                break
+            files[relative.as_posix()] = path.read_bytes()
+    if problems:
+        raise DefinitionError(problems)
+    return bundle_of(files)
+
+
+def unpack(data: bytes, expected_hash: str) -> Bundle:
+    """Undo `Bundle.pack`, and check the hash.
+
+    Raises:
+        ValueError: the archive is damaged, unsafe or not what `expected_hash` names.
+    """
+    files: dict[str, bytes] = {}
+    size = 0
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:xz") as archive:
+        for member in archive:
+            size += member.size
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is None or size > BUNDLE_LIMIT_BYTES:
+                message = f"bundle {expected_hash}: {member.name!r} is no plain file or the bundle is too large"
+                raise ValueError(message)
+            files[str(_safe(member.name))] = content.read()
+    bundle = bundle_of(files)
+    if bundle.hash != expected_hash:
+        message = f"bundle {expected_hash} has the hash {bundle.hash}"
+        raise ValueError(message)
+    return bundle
+
+
+def chunks_of(data: bytes) -> list[bytes]:
+    """Cut packed bytes into records of at most `CHUNK_BYTES`."""
+    return [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)] or [b""]
+
+
+def chunk_key(bundle_hash: str, index: int) -> bytes:
+    """Key of a chunk in `twinstream.definitions`."""
+    return f"bundle/{bundle_hash}/{index}".encode()
+
+
+def type_key(type_name: str) -> bytes:
+    """Key of a type's deployment record in `twinstream.definitions`."""
+    return f"type/{type_name}".encode()
+
+
+def _text(files: dict[str, bytes]) -> str:
+    try:
+        return files[FILE].decode()
+    except UnicodeDecodeError as error:
+        raise DefinitionError([Problem(FILE, 0, "", f"not UTF-8: {error}", "save it as UTF-8")]) from None
+
+
+def _safe(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        message = f"unsafe path {name!r} in a bundle"
+        raise ValueError(message)
+    return path

@@ -1,0 +1,49 @@
+"""Time as data: the only module that reads a clock."""
+
+import time
+from typing import Protocol
+
+NS_PER_S = 1_000_000_000
+
+
+class Clock(Protocol):
+    """Where a component asks for the time; pass `ManualClock` in tests."""
+
+    def now_ns(self) -> int:
+        """UTC, nanoseconds since the Unix epoch."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go backwards; only differences mean anything."""
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def now_ns(self) -> int:
+        """UTC, nanoseconds since the Unix epoch."""
+        return time.time_ns()
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go backwards; only differences mean anything."""
+        return time.monotonic()
+
+
+class ManualClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self._now_ns = start_ns
+        self._monotonic_s = 0.0
+
+    def now_ns(self) -> int:
+        """UTC, nanoseconds since the Unix epoch."""
+        return self._now_ns
+
+    def monotonic_s(self) -> float:
+        """Seconds since this clock was made."""
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward by `seconds`."""
+        self._now_ns += round(seconds * NS_PER_S)
+        self._monotonic_s += seconds

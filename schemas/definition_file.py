@@ -1,0 +1,85 @@
+"""Reading `twin.yaml`: every fault at once, each with its line."""
+
+from typing import Any
+
+import pydantic
+import yaml
+
+from schemas.definition import Definition, wiring_faults
+from schemas.errors import DefinitionError, Problem
+
+FILE = "twin.yaml"
+
+_REMEDIES = {
+    "missing": "add it",
+    "extra_forbidden": "remove it or mend its spelling",
+}
+
+
+def read_definition(text: str, file: str = FILE) -> Definition:
+    """Parse and check the text of a `twin.yaml`.
+
+    Raises:
+        DefinitionError: with every fault, in file order.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        problem = Problem(file, line, "", f"no YAML: {error.problem}", "mend the syntax here or just above")
+        raise DefinitionError([problem]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        message = f"no YAML: {str(error).splitlines()[0]}"
+        raise DefinitionError([Problem(file, 0, "", message, "write it as UTF-8 text")]) from None
+    lines: dict[str, int] = {"": 1}
+    problems = [
+        Problem(file, line, path, "key given twice", "remove one of the two") for path, line in _walk(node, "", lines)
+    ]
+    if not isinstance(raw, dict):
+        problems.append(Problem(file, 1, "", "expected a mapping", "start with name:, version: and inputs:"))
+        raise DefinitionError(problems)
+    faults: list[tuple[str, str, str]] = []
+    definition = None
+    try:
+        definition = Definition.model_validate(raw)
+    except pydantic.ValidationError as error:
+        faults = [_fault(item) for item in error.errors(include_url=False)]
+    if definition is not None:
+        faults = wiring_faults(definition)
+    problems += [Problem(file, _line(path, lines), path, message, remedy) for path, message, remedy in faults]
+    if problems or definition is None:
+        raise DefinitionError(sorted(problems, key=lambda problem: problem.line))
+    return definition
+
+
+def _fault(item: Any) -> tuple[str, str, str]:  # noqa: ANN401
+    keys = [str(key) for key in item["loc"] if not str(key).startswith("function-") and key != "[key]"]
+    message = item["msg"].removeprefix("Value error, ")
+    return ".".join(keys), message, _REMEDIES.get(item["type"], "")
+
+
+def _walk(node: yaml.Node | None, path: str, lines: dict[str, int]) -> list[tuple[str, int]]:
+    """Note the line of every key path; return the keys that are given twice."""
+    twice: list[tuple[str, int]] = []
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            below = f"{path}.{key.value}" if path else str(key.value)
+            if below in seen:
+                twice.append((below, key.start_mark.line + 1))
+            seen.add(below)
+            lines[below] = key.start_mark.line + 1
+            twice += _walk(value, below, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            below = f"{path}.{index}"
+            lines[below] = value.start_mark.line + 1
+            twice += _walk(value, below, lines)
+    return twice
+
+
+def _line(path: str, lines: dict[str, int]) -> int:
+    while path not in lines and path:
+        path = path.rpartition(".")[0]
+    return lines.get(path, 1)

@@ -1,0 +1,47 @@
+"""Headers of records in a type's input topic.
+
+A record without `ts-kind` is telemetry; unknown headers never change the kind.
+"""
+
+from enum import StrEnum
+
+KIND = "ts-kind"
+RECEIVED = "ts-received"
+SOURCE = "ts-source"
+NAME = "ts-name"
+ID = "ts-id"
+
+Headers = list[tuple[str, bytes]]
+
+
+class Kind(StrEnum):
+    """Kinds of records in the input topic."""
+
+    TELEMETRY = "telemetry"
+    REQUEST = "request"
+    PARAMETERS = "parameters"
+    ACK = "ack"
+    TICK = "tick"
+    SWITCH = "switch"
+
+
+def input_headers(
+    *, received_ns: int, source: str, kind: Kind = Kind.TELEMETRY, name: str = "", record_id: str = ""
+) -> Headers:
+    """Build the headers that a bridge or the API writes.
+
+    Args:
+        received_ns: Arrival, UTC nanoseconds; fixed here once so that a replay sees the same.
+        source: `mqtt:` + topic, `amqp:` + exchange + `/` + routing key, or `http:` + path.
+        kind: What the record is.
+        name: Request or command name, for `REQUEST` and `ACK`.
+        record_id: Id under which the outcome is reported, for `REQUEST` and `PARAMETERS`.
+    """
+    headers: Headers = [(RECEIVED, b"%d" % received_ns), (SOURCE, source.encode())]
+    if kind is not Kind.TELEMETRY:
+        headers.append((KIND, kind.value.encode()))
+    if name:
+        headers.append((NAME, name.encode()))
+    if record_id:
+        headers.append((ID, record_id.encode()))
+    return headers

@@ -1,0 +1,136 @@
+"""Objects on the output topics: commands, events, dead letters and documents, as JSON."""
+
+import base64
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+Value = bool | int | float | str
+Severity = Literal["info", "warning", "critical"]
+
+RAW_LIMIT_BYTES = 64 * 1024
+"""Of a larger refused payload a dead letter keeps this much, its length and its SHA-256."""
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """The record in the input topic that an output follows from.
+
+    Attributes:
+        partition: Partition of the type's input topic.
+        offset: Offset in it.
+        definition: Content hash of the definition that was in force.
+        parameters: Revision of the twin's parameters that was in force.
+    """
+
+    partition: int
+    offset: int
+    definition: str
+    parameters: int
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to a device.
+
+    Attributes:
+        id: Hash of cluster, topic, partition, offset, twin and name: the same after any replay.
+        issued_ns: Event time of the cause, UTC nanoseconds.
+        expires_ns: Arrival of the cause plus the time to live, UTC nanoseconds.
+    """
+
+    id: str
+    type: str
+    twin: str
+    name: str
+    value: Value
+    issued_ns: int
+    expires_ns: int
+    cause: Cause
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a twin."""
+
+    id: str
+    type: str
+    twin: str
+    name: str
+    severity: Severity
+    event_time_ns: int
+    cause: Cause
+    data: dict[str, Any]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A record that could not be used.
+
+    Attributes:
+        source: `mqtt:` + topic, `amqp:` + exchange + `/` + routing key, or `kafka:topic/partition/offset`.
+        size: Length of the whole payload, bytes.
+        raw_base64: The payload, cut to `RAW_LIMIT_BYTES`.
+        sha256: Of the whole payload, only when it was cut.
+    """
+
+    id: str
+    reason: str
+    detail: str
+    source: str
+    type: str
+    twin: str
+    received_ns: int
+    size: int
+    raw_base64: str
+    sha256: str = ""
+
+
+class TwinDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Who and what a twin is; value of `.metadata`, document in `twins`."""
+
+    id: str
+    type: str
+    project: str
+    version: str
+    revision: int
+    parameters: dict[str, Value]
+    tags: dict[str, str]
+    definition: str
+    created_ns: int
+    updated_ns: int
+    status: str
+    metadata: dict[str, Value] = {}
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """JSON bytes of a message."""
+    return msgspec.json.encode(message)
+
+
+def stable_id(*parts: str | int) -> str:
+    """32 hexadecimal digits that depend on `parts` alone."""
+    text = "\x1f".join(map(str, parts))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def command_id(*, cluster: str, topic_id: str, partition: int, offset: int, twin: str, name: str) -> str:
+    """Id of a command, the same after any replay of its cause."""
+    return stable_id("command", cluster, topic_id, partition, offset, twin, name)
+
+
+def dead_letter(
+    *, reason: str, detail: str, source: str, type_name: str, twin: str, received_ns: int, raw: bytes
+) -> DeadLetter:
+    """Build a dead letter; its id depends on what it is about, so that a repeat is recognised."""
+    cut = raw[:RAW_LIMIT_BYTES]
+    whole = hashlib.sha256(raw).hexdigest()
+    return DeadLetter(
+        id=stable_id("deadletter", source, received_ns, reason, whole),
+        reason=reason,
+        detail=detail[:1000],
+        source=source,
+        type=type_name,
+        twin=twin,
+        received_ns=received_ns,
+        size=len(raw),
+        raw_base64=base64.b64encode(cut).decode(),
+        sha256=whole if len(raw) > RAW_LIMIT_BYTES else "",
+    )

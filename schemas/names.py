@@ -1,0 +1,78 @@
+"""Grammar of names: types, projects, twin ids and fields."""
+
+import re
+from dataclasses import dataclass
+
+from schemas.errors import InvalidNameError
+
+DEFAULT_PROJECT = "main"
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_TWIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_FIELD_LENGTH = 128
+
+RESERVED_FIELDS = frozenset({"time", "seq", "boot"})
+
+
+@dataclass(frozen=True, slots=True)
+class TypeName:
+    """A twin type inside its project.
+
+    Attributes:
+        project: `main` unless stated.
+        type: The type's own name, without its project.
+    """
+
+    project: str
+    type: str
+
+    def __str__(self) -> str:
+        """Return the qualified name: the project is a prefix only when it is not `main`."""
+        return self.type if self.project == DEFAULT_PROJECT else f"{self.project}-{self.type}"
+
+
+def parse_type(text: str) -> TypeName:
+    """Read a qualified type name, `{type}` or `{project}-{type}`.
+
+    Raises:
+        InvalidNameError: `text` is outside the grammar.
+    """
+    project, dash, name = text.rpartition("-")
+    if not dash:
+        project, name = DEFAULT_PROJECT, text
+    if not (_TYPE.fullmatch(project) and _TYPE.fullmatch(name)) or (dash and project == DEFAULT_PROJECT):
+        message = (
+            f"type {_shown(text)} must be [a-z][a-z0-9_]{{0,39}}, with a project other than main before a dash if any"
+        )
+        raise InvalidNameError(message)
+    return TypeName(project, name)
+
+
+def check_twin_id(text: str) -> str:
+    """Return `text` if it is a twin id.
+
+    Raises:
+        InvalidNameError: `text` is outside the grammar.
+    """
+    if not _TWIN.fullmatch(text):
+        message = f"twin id {_shown(text)} must be [A-Za-z0-9][A-Za-z0-9_-]{{0,63}}"
+        raise InvalidNameError(message)
+    return text
+
+
+def check_field(text: str, what: str = "field") -> str:
+    """Return `text` if it can name a field, parameter, request, command or event.
+
+    Raises:
+        InvalidNameError: `text` is outside the grammar.
+    """
+    if len(text) > _FIELD_LENGTH or not _FIELD.fullmatch(text):
+        message = f"{what} {_shown(text)} must be [A-Za-z][A-Za-z0-9_]* of at most {_FIELD_LENGTH} characters"
+        raise InvalidNameError(message)
+    return text
+
+
+def _shown(text: str) -> str:
+    """Quote hostile text for a message: escaped, and cut to a readable length."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")  # noqa: PLR2004

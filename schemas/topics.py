@@ -1,0 +1,75 @@
+"""Kafka topics: their names, and how each is kept."""
+
+from dataclasses import dataclass
+
+DEFINITIONS = "twinstream.definitions"
+DEADLETTER = "twinstream.deadletter"
+LOGS = "twinstream.logs"
+
+DEADLETTER_MAX_BYTES = 4 * 1024 * 1024
+LOGS_RETENTION_MS = 24 * 3600 * 1000
+PAYLOAD_MAX_BYTES = 1024 * 1024
+"""A larger telemetry payload is a dead letter `too_large`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTopics:
+    """The topics of one twin type, all with the same number of partitions.
+
+    Attributes:
+        type: Qualified type name.
+    """
+
+    type: str
+
+    @property
+    def telemetry(self) -> str:
+        """The one ordered input of the type; key = twin id."""
+        return f"twinstream.{self.type}.telemetry"
+
+    @property
+    def commands(self) -> str:
+        """Commands, JSON; key = twin id."""
+        return f"twinstream.{self.type}.commands"
+
+    @property
+    def events(self) -> str:
+        """Events, JSON; key = twin id."""
+        return f"twinstream.{self.type}.events"
+
+    @property
+    def timeseries(self) -> str:
+        """Blocks of line protocol; no key."""
+        return f"twinstream.{self.type}.timeseries"
+
+    @property
+    def metadata(self) -> str:
+        """Twin documents, JSON, compacted; key = twin id."""
+        return f"twinstream.{self.type}.metadata"
+
+    @property
+    def state(self) -> str:
+        """Rows, binary, compacted; key = twin id."""
+        return f"twinstream.{self.type}.state"
+
+    def all(self) -> tuple[str, ...]:
+        """Every topic of the type."""
+        return (self.telemetry, self.commands, self.events, self.timeseries, self.metadata, self.state)
+
+
+def topic_config(topic: str) -> dict[str, str]:
+    """Broker-side settings of `topic` that its meaning depends on."""
+    if topic == LOGS:
+        return {"cleanup.policy": "delete", "retention.ms": str(LOGS_RETENTION_MS)}
+    if topic == DEADLETTER:
+        return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(DEADLETTER_MAX_BYTES)}
+    if topic == DEFINITIONS or topic.endswith((".state", ".metadata")):
+        return {"cleanup.policy": "compact"}
+    return {"cleanup.policy": "delete", "retention.ms": "-1"}
+
+
+def type_of_topic(topic: str) -> str:
+    """Qualified type name inside a type's topic name, `""` for a shared topic."""
+    prefix, _, rest = topic.partition(".")
+    name, _, kind = rest.rpartition(".")
+    return name if prefix == "twinstream" and kind else ""
