@@ -1,0 +1,125 @@
+"""Following topics without a group: every reader sees everything."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Literal, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.log.client import KafkaOptions
+from streams.log.record import LogRecord, log_record
+from streams.log.retry import is_retriable, retrying
+
+_REFRESH_S = 1.0
+
+
+class Follower:
+    """Reads all partitions of topics, committed records only; new topics that match join by themselves."""
+
+    def __init__(
+        self,
+        options: KafkaOptions,
+        *,
+        topics: Iterable[str] = (),
+        pattern: str = "",
+        start: Literal["earliest", "latest"] = "earliest",
+    ) -> None:
+        self._options = options
+        self._topics = set(topics)
+        self._pattern = re.compile(pattern) if pattern else None
+        self._start = start
+        self._consumer: AIOKafkaConsumer | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        self._next_refresh_s = 0.0
+        self.positions: dict[tuple[str, int], int] = {}
+        """Next offset of each partition, by (topic, partition)."""
+
+    async def __aenter__(self) -> Self:
+        """Connect, waiting for the broker; remember where the topics end now."""
+
+        async def connect() -> AIOKafkaConsumer:
+            consumer = AIOKafkaConsumer(
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                max_partition_fetch_bytes=4 * 1024 * 1024,
+                metadata_max_age_ms=2000,
+                **self._options.client_kwargs(),
+            )
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            return consumer
+
+        self._consumer = await retrying(connect, "following")
+        await retrying(self._assign, "following", give_up_after_s=None)
+        self._ends = dict(await self._reader.end_offsets(list(self._reader.assignment())))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    @property
+    def _reader(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            message = "use Follower in `async with`"
+            raise RuntimeError(message)
+        return self._consumer
+
+    async def _assign(self) -> None:
+        """Take up partitions of topics that came into being."""
+        wanted: set[TopicPartition] = set()
+        for topic in await self._reader.topics():
+            if topic in self._topics or (self._pattern and self._pattern.fullmatch(topic)):
+                partitions = self._reader.partitions_for_topic(topic) or set()
+                wanted |= {TopicPartition(topic, partition) for partition in partitions}
+        assigned = self._reader.assignment()
+        if not wanted or wanted <= assigned:
+            return
+        added = [tp for tp in wanted - assigned if (tp.topic, tp.partition) not in self.positions]
+        ends = await self._reader.end_offsets(added) if self._start == "latest" and not assigned else {}
+        self._reader.assign(list(wanted | assigned))
+        for tp in wanted | assigned:
+            known = self.positions.get((tp.topic, tp.partition), ends.get(tp))
+            if known is None:
+                await self._reader.seek_to_beginning(tp)
+            else:
+                self._reader.seek(tp, known)
+                self.positions[tp.topic, tp.partition] = known
+
+    async def read(self, timeout_s: float = 0.5, max_records: int = 10_000) -> list[LogRecord]:
+        """Next records, each partition's in order; empty after `timeout_s`, also while the broker is away."""
+        loop = asyncio.get_running_loop()
+        try:
+            if loop.time() >= self._next_refresh_s:
+                self._next_refresh_s = loop.time() + _REFRESH_S
+                await self._assign()
+            if not self._reader.assignment():
+                await asyncio.sleep(min(timeout_s, _REFRESH_S))
+                return []
+            fetched = await self._reader.getmany(timeout_ms=round(timeout_s * 1000), max_records=max_records)
+        except Exception as error:
+            if not is_retriable(error):
+                raise
+            await asyncio.sleep(timeout_s)
+            return []
+        records = []
+        for partition, batch in fetched.items():
+            records += [log_record(record) for record in batch]
+            self.positions[partition.topic, partition.partition] = batch[-1].offset + 1
+        return records
+
+    async def caught_up(self) -> bool:
+        """Whether everything that was there when following began has been read."""
+        for partition, end in list(self._ends.items()):
+            if await self._reader.position(partition) >= end:
+                del self._ends[partition]
+        return not self._ends

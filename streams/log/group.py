@@ -1,0 +1,123 @@
+"""Reading in a consumer group, committing by hand."""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
+
+from streams.log.client import KafkaOptions
+from streams.log.record import LogRecord, log_record
+from streams.log.retry import retrying
+
+
+class GroupReader:
+    """A member of a consumer group that reads committed records, from the earliest on.
+
+    After a rebalance, records that were read and not committed come again, here or elsewhere.
+    """
+
+    def __init__(
+        self,
+        options: KafkaOptions,
+        *,
+        group: str,
+        topics: Iterable[str] = (),
+        pattern: str = "",
+        session_timeout_s: float = 10.0,
+    ) -> None:
+        self._options = options
+        self._group = group
+        self._topics = list(topics)
+        self._pattern = pattern
+        self._session_timeout_ms = round(session_timeout_s * 1000)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._read: dict[TopicPartition, int] = {}
+
+    async def __aenter__(self) -> Self:
+        """Join the group, waiting for the broker."""
+
+        async def join() -> AIOKafkaConsumer:
+            consumer = AIOKafkaConsumer(
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                session_timeout_ms=self._session_timeout_ms,
+                heartbeat_interval_ms=self._session_timeout_ms // 5,
+                max_partition_fetch_bytes=4 * 1024 * 1024,
+                # New topics that match the pattern are noticed this fast.
+                metadata_max_age_ms=2000,
+                **self._options.client_kwargs(),
+            )
+            try:
+                if self._pattern:
+                    consumer.subscribe(pattern=self._pattern)
+                else:
+                    consumer.subscribe(self._topics)
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            return consumer
+
+        self._consumer = await retrying(join, f"group {self._group}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the group at once, so that others take over without a timeout."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    @property
+    def _member(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            message = "use GroupReader in `async with`"
+            raise RuntimeError(message)
+        return self._consumer
+
+    async def read(self, max_records: int = 1000, timeout_s: float = 0.5) -> list[LogRecord]:
+        """Next records of the assigned partitions, each partition's in order; empty after `timeout_s`."""
+        fetched = await self._member.getmany(timeout_ms=round(timeout_s * 1000), max_records=max_records)
+        records = []
+        for partition, batch in fetched.items():
+            records += [log_record(record) for record in batch]
+            self._read[partition] = batch[-1].offset + 1
+        return records
+
+    async def commit(self) -> None:
+        """Commit everything that was read; what another member took over meanwhile is left out."""
+        assigned = self._member.assignment()
+        positions = {partition: offset for partition, offset in self._read.items() if partition in assigned}
+        self._read.clear()
+        if positions:
+            try:
+                await self._member.commit(positions)
+            except (CommitFailedError, IllegalStateError):
+                # The group moved on in this moment: whoever owns the partition now reads these records again.
+                return
+
+    async def seek(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Go on from these next offsets, for partitions that are assigned; forget what was read and not committed."""
+        assigned = self._member.assignment()
+        self._read.clear()
+        for (topic, partition), offset in positions.items():
+            if (target := TopicPartition(topic, partition)) in assigned:
+                self._member.seek(target, offset)
+
+    def assignment(self) -> set[tuple[str, int]]:
+        """Partitions that this member reads now."""
+        return {(tp.topic, tp.partition) for tp in self._member.assignment()}
+
+    def lag(self) -> int:
+        """Records between what was read and the end of the assigned partitions, as far as known."""
+        total = 0
+        for partition in self._member.assignment():
+            end = self._member.last_stable_offset(partition) or self._member.highwater(partition)
+            position = self._member._subscription.subscription.assignment.state_value(partition)._position  # noqa: SLF001
+            if end is not None and position is not None:
+                total += max(0, end - position.offset if hasattr(position, "offset") else end - position)
+        return total
