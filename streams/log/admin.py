@@ -116,7 +116,7 @@ class LogAdmin:
     async def _created(self, topic: str) -> int:
         """Wait until the new topic's metadata has spread."""
         async with asyncio.timeout(_CREATION_TIMEOUT_S):
-            while not (partitions := await self.partitions_of(topic)):
+            while not (partitions := await self.partitions_of(topic)):  # noqa: ASYNC110 - Kafka has no event for it
                 await asyncio.sleep(0.05)
         return partitions
 

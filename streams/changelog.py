@@ -1,0 +1,110 @@
+"""The changelog of one partition: its position record, and reading it back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.fetch import fetch_blocks_of
+from streams.log.client import KafkaOptions
+from streams.processor import RESERVED_KEY_PREFIX
+
+if TYPE_CHECKING:
+    from streams.block import Block
+
+POSITION_KEY = RESERVED_KEY_PREFIX + b"position"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """The position record: how far the rows before it go.
+
+    Attributes:
+        offset: Next offset of the input partition.
+        note: Fingerprints of layout and definition.
+    """
+
+    offset: int
+    note: dict[str, str] = {}
+
+
+@dataclass(slots=True)
+class Restored:
+    """What reading back one partition gave.
+
+    Attributes:
+        position: None for a partition that never flushed.
+        end: Next offset of the changelog when it was read.
+        rows: Records handed on.
+    """
+
+    position: Position | None = None
+    end: int = 0
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class ChangelogReader:
+    """Reads changelog partitions up to their last stable offset."""
+
+    options: KafkaOptions
+    topic: str
+    _consumer: AIOKafkaConsumer | None = field(default=None, init=False)
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        fetch_blocks_of([self.topic])
+        self._consumer = AIOKafkaConsumer(
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=4 << 20,
+            **self.options.client_kwargs(),
+        )
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def end(self, partition: int) -> int:
+        """Last stable offset of a changelog partition."""
+        consumer = self._connected
+        target = TopicPartition(self.topic, partition)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets([target])
+        return ends[target]
+
+    async def rows(self, partition: int, restored: Restored) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
+        """Yield rows, oldest first; fill `restored`. Copes with an empty and a compacted partition."""
+        consumer = self._connected
+        target = TopicPartition(self.topic, partition)
+        restored.end = await self.end(partition)
+        consumer.assign([target])
+        await consumer.seek_to_beginning(target)
+        while await consumer.position(target) < restored.end:
+            blocks: list[Block] = (await consumer.getmany(timeout_ms=200)).get(target, [])
+            for block in blocks:
+                rows = []
+                for key, value in zip(block.keys, block.values, strict=True):
+                    if key == POSITION_KEY:
+                        restored.position = msgspec.json.decode(value or b"", type=Position)
+                    elif key is not None:
+                        rows.append((key, value))
+                restored.rows += len(rows)
+                yield rows
+            await asyncio.sleep(0)
+
+    @property
+    def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            message = "use ChangelogReader in `async with`"
+            raise RuntimeError(message)
+        return self._consumer

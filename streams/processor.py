@@ -1,0 +1,119 @@
+"""What the engine asks of the code that turns records into state and outputs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streams.block import Block, Header
+
+OutputRecord = tuple[bytes | None, bytes | None, tuple[Header, ...]]
+"""Key, value and headers of one output."""
+
+RESERVED_KEY_PREFIX = b"#"
+"""Keys of the changelog that start with it belong to the engine and its processors, never to a row."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one block led to.
+
+    Attributes:
+        outputs: Records to write in the transaction, by topic.
+        urgent: Whether to flush at once, because somebody waits for a command or an event.
+    """
+
+    outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
+    urgent: bool = False
+
+    def add(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...] = ()) -> None:
+        """Append one output record."""
+        self.outputs.setdefault(topic, []).append((key, value, headers))
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a partition's records come from; ids of outputs are made of it.
+
+    Attributes:
+        cluster: Id of the Kafka cluster.
+        topic_id: Id of the input topic, another when the topic is made anew.
+        partition: Partition of the input topic.
+    """
+
+    cluster: str
+    topic_id: str
+    partition: int
+
+
+class Processor(Protocol):
+    """The rows of one partition and the steps over them.
+
+    The engine calls it from one thread, one call at a time. An exception out of any method makes the engine throw the
+    processor away and rebuild it from the changelog.
+    """
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take in changelog records, oldest first, a value None deleting a key; called before any block."""
+
+    def restored(self) -> None:
+        """End of the changelog: called once, after the last `restore`."""
+
+    def process(self, block: Block) -> Outcome:
+        """Step the records of a block in order. Results must not depend on how records were cut into blocks."""
+
+    def snapshot(self) -> list[tuple[bytes, bytes | None]]:
+        """Rows changed since the last snapshot, key and value; None deletes. Clears the marks."""
+
+    def note(self) -> Mapping[str, str]:
+        """What goes into the position record beside the offset: fingerprints of layout and definition."""
+
+
+class ProcessorFactory(Protocol):
+    """Makes the processor of a partition; called at every assignment and after every failure."""
+
+    def __call__(self, lineage: Lineage) -> Processor:
+        """A processor without rows."""
+
+
+class Observer(Protocol):
+    """Where the engine reports what it does; metrics are made of it elsewhere."""
+
+    def restored(self, partition: int, rows: int, seconds: float) -> None:
+        """A partition was restored."""
+
+    def processed(self, partition: int, records: int, seconds: float) -> None:
+        """A block was stepped."""
+
+    def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:
+        """A transaction was committed."""
+
+    def position(self, partition: int, next_offset: int, lag: int) -> None:
+        """The committed position moved."""
+
+    def failed(self, partition: int, kind: str) -> None:
+        """A flush, a block or a restore failed; the partition is rebuilt."""
+
+    def lost(self, partition: int, records: int) -> None:
+        """Retention deleted records before they were processed."""
+
+
+class SilentObserver:
+    """An observer that nobody listens to."""
+
+    def restored(self, partition: int, rows: int, seconds: float) -> None:
+        """Ignore."""
+
+    def processed(self, partition: int, records: int, seconds: float) -> None:
+        """Ignore."""
+
+    def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:
+        """Ignore."""
+
+    def position(self, partition: int, next_offset: int, lag: int) -> None:
+        """Ignore."""
+
+    def failed(self, partition: int, kind: str) -> None:
+        """Ignore."""
+
+    def lost(self, partition: int, records: int) -> None:
+        """Ignore."""

@@ -1,0 +1,87 @@
+"""One partition's transactional producer: outputs, rows, position and offset, all or nothing."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from streams.log.client import KafkaOptions
+from streams.processor import OutputRecord
+
+log = structlog.get_logger(__name__)
+
+BATCH_BYTES = 1 << 20
+_STOP_TIMEOUT_S = 2.0
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+class PartitionTransactions:
+    """Writes flushes of one partition under a static transactional id, which fences every earlier owner."""
+
+    def __init__(self, options: KafkaOptions, transactional_id: str, partition: int, timeout_s: float) -> None:
+        self.transactional_id = transactional_id
+        self._partition = partition
+        self._producer = AIOKafkaProducer(
+            transactional_id=transactional_id,
+            # An open transaction of a frozen owner holds readers back for at most this long.
+            transaction_timeout_ms=round(timeout_s * 1000),
+            max_batch_size=BATCH_BYTES,
+            max_request_size=4 * BATCH_BYTES,
+            linger_ms=0,
+            **options.client_kwargs(),
+        )
+
+    async def fence(self) -> None:
+        """Take over the transactional id: whoever had it can write no more, and what it left open is aborted."""
+        await self._producer.start()
+
+    def batches(self, records: Iterable[OutputRecord]) -> list[Any]:
+        """Pack records into raw batches; may run in any thread."""
+        builder = self._producer.create_batch()
+        built = [builder]
+        for key, value, headers in records:
+            fields: Any = list(headers) if headers else _NO_HEADERS
+            if builder.append(key=key, value=value, timestamp=None, headers=fields) is None:
+                builder = self._producer.create_batch()
+                if builder.append(key=key, value=value, timestamp=None, headers=fields) is None:
+                    message = f"a record of {len(value or b'')} bytes does not fit into a batch"
+                    raise ValueError(message)
+                built.append(builder)
+        return built if builder.record_count() else built[:-1]
+
+    async def commit(
+        self, batches: Mapping[str, list[Any]], last_topic: str, source: TopicPartition, offset: int, group: str
+    ) -> int:
+        """Write all batches, the group's offset and the commit marker.
+
+        Args:
+            batches: Raw batches by topic; each goes to this partition's number in its topic.
+            last_topic: The topic whose last record's offset to return.
+            source: The input partition.
+            offset: Its next offset.
+            group: Consumer group.
+
+        Returns:
+            Offset of the last record written to `last_topic`.
+        """
+        await self._producer.begin_transaction()
+        sent = [
+            (topic, batch.record_count(), await self._producer.send_batch(batch, topic, partition=self._partition))
+            for topic, built in batches.items()
+            for batch in built
+        ]
+        await asyncio.gather(*(future for _, _, future in sent))
+        await self._producer.send_offsets_to_transaction({source: offset}, group)
+        await self._producer.commit_transaction()
+        # A batch's future tells the offset of its first record.
+        return max(future.result().offset + count - 1 for topic, count, future in sent if topic == last_topic)
+
+    async def close(self) -> None:
+        """Let go, without waiting long for a broker that is away."""
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._producer.stop()
+        except Exception as error:  # noqa: BLE001 - a producer that is being thrown away
+            log.warning("producer did not stop cleanly", transactional_id=self.transactional_id, error=repr(error))

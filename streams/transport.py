@@ -1,0 +1,100 @@
+"""Faust's transport with blocks for records, read-committed input and positions that the engine owns.
+
+It leans on private names of Faust 0.15.3, which `tests/unit/test_private_names.py` pins.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiokafka
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from yarl import URL
+
+from streams.block import Block
+
+Positions = Callable[[], Mapping[int, int]]
+
+
+class _BlockConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread; it reads committed records only, and asks again without 1.5 s of waiting."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ANN401
+        original = aiokafka.AIOKafkaConsumer
+        overrides = transport.consumer_overrides
+
+        def build(**kwargs: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ANN401
+            return original(**{**kwargs, **overrides})
+
+        # Faust hard-codes these arguments in the call itself, so the call is where they can be replaced.
+        driver.aiokafka.AIOKafkaConsumer = build
+        try:
+            return super()._create_worker_consumer(transport)
+        finally:
+            driver.aiokafka.AIOKafkaConsumer = original
+
+
+class BlockConsumer(driver.Consumer):
+    """Faust's consumer: one message per partition and fetch, and no seek but to the engine's positions."""
+
+    def _new_consumer_thread(self) -> _BlockConsumerThread:
+        return _BlockConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> dict[TP, list[Any]]:  # noqa: ANN401, ASYNC109
+        fetched = await super()._getmany(active_partitions, timeout)
+        return {partition: _merged(blocks) for partition, blocks in fetched.items() if blocks}
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401
+        if not isinstance(record, Block):
+            return super()._to_message(tp, record)
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.end - 1,
+            record.timestamps_ms[-1] / 1000,
+            0,
+            (),
+            None,
+            record,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to where the engine stands; the group's offset is for lag tools only."""
+        positions: Mapping[int, int] = self.transport.positions()
+        sought = {}
+        for tp in self.assignment():
+            position = positions.get(tp.partition)
+            if position is not None:
+                await self._seek(tp, position)
+                sought[tp] = position
+        return sought
+
+
+class BlockTransport(driver.Transport):
+    """Faust's aiokafka transport with `BlockConsumer`."""
+
+    Consumer = BlockConsumer
+
+    def __init__(
+        self, app: faust.App, urls: list[URL], positions: Positions, consumer_overrides: dict[str, Any]
+    ) -> None:
+        super().__init__(urls, app)
+        self.positions = positions
+        self.consumer_overrides = consumer_overrides
+
+
+def _merged(blocks: list[Any]) -> list[Any]:
+    """Join blocks that follow each other; what is no block (another topic's records) passes through."""
+    joined: list[Any] = []
+    for block in blocks:
+        if joined and isinstance(block, Block) and isinstance(joined[-1], Block) and block.start == joined[-1].end:
+            joined[-1].extend(block)
+        else:
+            joined.append(block)
+    return joined
