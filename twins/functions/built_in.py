@@ -1,0 +1,74 @@
+"""What a built-in step declares: its configuration, arguments, state and outputs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.definition import StateField, StepOutput, Strict
+
+State: TypeAlias = Any
+"""A step's state: a record with attribute access. No Python type can say which fields a definition declares."""
+
+Array: TypeAlias = NDArray[np.float64]
+Constant: TypeAlias = bool | int | float | Array
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStep:
+    """A built-in with its configuration applied: what the pipeline compiles and calls.
+
+    The call is positional: the state first if the step has any, then one value for each of `arguments`, then
+    `constants` in order. It returns one scalar, or a tuple in the order of `outputs`.
+
+    Attributes:
+        function: Plain scalar function of one twin, which numba can compile.
+        arguments: Fields that it takes, by the names that `inputs` may map to others.
+        outputs: What it returns. A definition names the outputs anew, by position.
+        state: What it remembers between records.
+        constants: Configuration as the function takes it; arrays are read-only.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    outputs: dict[str, StepOutput]
+    state: dict[str, StateField] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
+
+
+class NoConfig(Strict):
+    """For a step without settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """One built-in step.
+
+    Attributes:
+        name: What `step:` in a `twin.yaml` says.
+        config: Model of its `config:`; `make` gets an instance of it.
+        make: Applies a configuration.
+        doc: Formula, units and source, for people.
+    """
+
+    name: str
+    config: type[Strict]
+    make: Callable[[Any], BoundStep]
+    doc: str
+
+    def bind(self, config: Mapping[str, Any]) -> BoundStep:
+        """Check and apply the `config:` of a definition.
+
+        Raises:
+            pydantic.ValidationError: with every fault of `config`.
+        """
+        return self.make(self.config.model_validate(dict(config)))
+
+
+def constant_array(values: Any) -> Array:  # noqa: ANN401
+    """A read-only float array, so that the compiler may treat it as a constant."""
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array

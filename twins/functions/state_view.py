@@ -1,0 +1,44 @@
+"""A step's state in plain Python: attribute access to one element of a structured array."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StateView:
+    """Reads and writes the fields of `records[index]` as attributes, as a compiled step does.
+
+    NumPy's own record type will not do: there `state.mean` is a method of NumPy whatever the field is called.
+    Scalars come out as Python's, arrays as views that are written in place.
+    """
+
+    __slots__ = ("_index", "_records")
+
+    def __init__(self, records: NDArray[np.void], index: int = 0) -> None:
+        object.__setattr__(self, "_records", records)
+        object.__setattr__(self, "_index", index)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Read one field."""
+        try:
+            value = self._records[name][self._index]
+        except ValueError:
+            raise AttributeError(self._no_field(name)) from None
+        return value if value.shape else value.item()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Write one field."""
+        try:
+            self._records[name][self._index] = value
+        except ValueError as error:
+            if name in (self._records.dtype.names or ()):
+                raise
+            raise AttributeError(self._no_field(name)) from error
+
+    def __repr__(self) -> str:
+        """Return the fields with their values."""
+        return f"StateView({', '.join(f'{name}={getattr(self, name)!r}' for name in self._records.dtype.names or ())})"
+
+    def _no_field(self, name: str) -> str:
+        return f"the state has no field {name}; it has {', '.join(self._records.dtype.names or ()) or 'none'}"
