@@ -1,0 +1,1 @@
+"""Where it all meets: settings, command line, roles, supervision, embedded servers, metrics and HTTP."""

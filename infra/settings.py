@@ -1,0 +1,160 @@
+"""The settings of an instance: every key that a configuration file or the environment may give."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from connectors.amqp.settings import AmqpSettings
+from connectors.mqtt.settings import MqttSettings
+from connectors.settings import MetadataSettings, TimeseriesSettings
+from streams.log.client import KafkaOptions
+
+ENV_PREFIX = "TWINSTREAM_"
+ENV_DELIMITER = "__"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of a section: unknown keys are faults, and nothing is changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
+
+
+class KafkaSettings(Section):
+    """Section `kafka`: the log. Without `bootstrap_servers` the embedded broker is started."""
+
+    bootstrap_servers: str | None = Field(default=None, pattern=r"^[^\s,/@]+:\d+(,[^\s,/@]+:\d+)*$")
+    """`host:port`, several separated by commas."""
+    tls: bool = False
+    """Encrypt, and verify the broker's certificate."""
+    username: str = ""
+    """SASL/PLAIN user name."""
+    password: SecretStr = SecretStr("")
+    """SASL/PLAIN password."""
+    ca_file: str = ""
+    """PEM file of the authority to trust instead of the system's."""
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Partitions of every topic; fixed once the topics exist."""
+    replication: Annotated[int, Field(ge=1, le=10)] = 1
+    """Replicas of every topic."""
+    retention_ms: Annotated[int, Field(ge=-1)] | None = None
+    """Age in ms at which records of topics that are not compacted go; absent or -1: never."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker that comes with us is used."""
+        return self.bootstrap_servers is None
+
+    def options(self) -> KafkaOptions:
+        """How clients reach the log; without an address, where the embedded broker listens by default."""
+        return KafkaOptions(
+            bootstrap_servers=self.bootstrap_servers or f"127.0.0.1:{EmbeddedSettings().kafka_port}",
+            tls=self.tls,
+            username=self.username,
+            password=self.password.get_secret_value(),
+            ca_file=self.ca_file,
+        )
+
+
+class HttpSettings(Section):
+    """Section `http`: the API."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8080
+    """Port to listen on; 0 takes any free one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names that a request's Host and Origin may carry, besides loopback and `host`."""
+
+    @property
+    def url(self) -> str:
+        """Where clients on this machine reach the API."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}"
+
+
+class MetricsSettings(Section):
+    """Section `metrics`: `/metrics` and `/healthz` of a role."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 0
+    """Port to listen on; 0 takes any free one. Roles under `up` take a free one whatever stands here."""
+
+
+class LogSettings(Section):
+    """Section `logs`: what roles say about themselves."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is written."""
+    to_kafka: bool = True
+    """Whether log lines also go to the topic `twinstream.logs`."""
+
+
+class EngineSettings(Section):
+    """Section `engine`: how workers step twins."""
+
+    flush_interval_s: PositiveSeconds = 0.1
+    """Longest time from a step to its transaction; blocks with commands or events are flushed at once."""
+    session_timeout_s: Annotated[float, Field(ge=1.0)] = 8.0
+    """A worker that was not heard of for this long loses its partitions."""
+    max_block_bytes: Annotated[int, Field(ge=64 * 1024)] = 1024 * 1024
+    """Most bytes that are fetched from a partition at once."""
+
+
+class EmbeddedSettings(Section):
+    """Section `embedded`: ports of the servers that `up` and `demo` start themselves."""
+
+    kafka_port: Port = 9092
+    """Port of the embedded Kafka; 0 takes any free one."""
+    mqtt_port: Port = 1883
+    """Port of the embedded MQTT broker; 0 takes any free one."""
+    documents_port: Port = 0
+    """Port of the embedded document server; 0 takes any free one."""
+
+
+class Settings(BaseSettings):
+    """All settings; `infra.settings_file.load` reads them from a file and the environment.
+
+    A section that is absent gets the embedded default; without `amqp.url` the AMQP bridge is off.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        env_ignore_empty=True,
+        case_sensitive=False,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    data_dir: Path = Path(".twinstream")
+    """Folder of everything that is kept: log, state, time series, documents, run and log files."""
+    kafka: KafkaSettings = KafkaSettings()
+    mqtt: MqttSettings = MqttSettings()
+    amqp: AmqpSettings = AmqpSettings()
+    timeseries: TimeseriesSettings = TimeseriesSettings()
+    metadata: MetadataSettings = MetadataSettings()
+    http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logs: LogSettings = LogSettings()
+    engine: EngineSettings = EngineSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the interface of pydantic-settings
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what is passed: `load` merges the sources itself, to name the source of each fault."""
+        return (init_settings,)
