@@ -1,0 +1,150 @@
+"""Linear Kalman filter with constant matrices, up to eight states."""
+
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from schemas.definition import StateField, StepOutput, Strict
+from twins.functions.built_in import Array, BoundStep, BuiltIn, Constant, constant_array
+from twins.functions.generated import check_arguments, function_from
+from twins.functions.kalman import drive, predict, update
+
+Row = Annotated[tuple[float, ...], Field(min_length=1, max_length=8, strict=False)]
+Matrix = Annotated[tuple[Row, ...], Field(min_length=1, max_length=8, strict=False)]
+Names = Annotated[tuple[str, ...], Field(max_length=8, strict=False)]
+
+
+class KalmanFilterConfig(Strict):
+    """Settings of `kalman_filter`, with n states, m controls and p measurements.
+
+    Attributes:
+        F: Transition over one record, n by n.
+        G: Effect of the controls over one record, n by m.
+        H: What is measured, p by n.
+        Q: Covariance of the process noise of one record, n by n.
+        R: Covariance of the measurement noise, p by p, positive definite.
+        x0: States before the first record; zeros unless given.
+        P0: Their covariance; Q unless given.
+        controls: Names of the m control arguments.
+        measurements: Names of the p measurement arguments.
+    """
+
+    F: Matrix
+    G: Matrix | None = None
+    H: Matrix
+    Q: Matrix
+    R: Matrix
+    x0: Row | None = None
+    P0: Matrix | None = None
+    controls: Names = ()
+    measurements: Annotated[Names, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        n, m, p = len(self.F), len(self.controls), len(self.measurements)
+        check_arguments(
+            (*self.controls, *self.measurements), taken={"state", "F", "G", "H", "Q", "W", "r", "x0", "P0", "C"}
+        )
+        if m and self.G is None:
+            message = "controls need G"
+            raise ValueError(message)
+        shapes = {"F": (n, n), "G": (n, m), "H": (p, n), "Q": (n, n), "R": (p, p), "P0": (n, n), "x0": (n,)}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if len({np.shape(row) for row in value}) != 1 or np.shape(value) != shape:
+                message = f"{name} must have {' rows of '.join(map(str, shape))} numbers"
+                raise ValueError(message)
+            if not np.isfinite(value).all():
+                message = f"{name} must be finite"
+                raise ValueError(message)
+        for name, lowest in (("Q", 0.0), ("P0", 0.0), ("R", np.finfo(np.float64).tiny)):
+            matrix = getattr(self, name)
+            if matrix is not None and not _covariance(np.array(matrix), lowest):
+                message = f"{name} must be symmetric and {'positive definite' if lowest else 'positive semidefinite'}"
+                raise ValueError(message)
+        return self
+
+
+def _covariance(matrix: Array, lowest: float) -> bool:
+    """Whether a matrix is symmetric with eigenvalues of at least `lowest`, up to rounding."""
+    rounding = 0.0 if lowest else 1e-12 * float(np.abs(matrix).max())
+    return bool((matrix == matrix.T).all() and np.linalg.eigvalsh(matrix).min() >= lowest - rounding)
+
+
+def _decorrelation(noise: Array) -> tuple[Array, Array]:
+    """Unit lower triangular W and variances r with W·R·Wᵀ = diag(r): W·z are measurements with independent noise."""
+    root = np.linalg.cholesky(noise)
+    scale = root.diagonal()
+    return np.linalg.inv(root / scale), np.square(scale, dtype=np.float64)
+
+
+def _source(config: KalmanFilterConfig) -> str:
+    states, order = range(len(config.F)), range(len(config.measurements))
+    constants = ["F", *(["G"] if config.controls else []), "H", "Q", "W", "r", "x0", "P0", "C"]
+    lines = [
+        f"def kalman_filter({', '.join(['state', *config.controls, *config.measurements, *constants])}):",
+        "    if not state.started:",
+        "        state.started = True",
+        "        state.x[:] = x0",
+        "        state.P[:, :] = P0",
+        "    predict(state.x, state.P, F, Q)",
+        *(f"    drive(state.x, G[:, {index}], {name})" for index, name in enumerate(config.controls)),
+    ]
+    for row in order:
+        combined = " + ".join(f"W[{row}, {index}] * {config.measurements[index]}" for index in range(row + 1))
+        lines.append(f"    update(state.x, state.P, H[{row}], {combined}, r[{row}])")
+    results = [f"state.x[{index}]" for index in states]
+    # The rows of H belong to the decorrelated measurements; the residual is of the one that came in.
+    results += [
+        f"{name} - ({' + '.join(f'C[{row}, {index}] * state.x[{index}]' for index in states)})"
+        for row, name in enumerate(config.measurements)
+    ]
+    return "\n".join([*lines, f"    return {', '.join(results)}", ""])
+
+
+def _make(config: KalmanFilterConfig) -> BoundStep:
+    """Estimate n states from p measurements and m known controls, one step a record.
+
+    Every record: x = F·x + G·u, P = F·P·Fᵀ + Q, then the update with all measurements, also for the first record,
+    which starts at x0 and P0. Matrices hold for one record, whatever the real interval.
+    Source: R. E. Kalman, Journal of Basic Engineering 82 (1960) 35-45; correlated measurement noise is removed first
+    by the triangular factor of R (G. J. Bierman, Factorization Methods for Discrete Sequential Estimation, 1977).
+
+    Outputs are the states after the update, x_1 … x_n, then for every measurement its residual z - H·x with that x,
+    in the units of the states and measurements.
+    """
+    n = len(config.F)
+    whitening, variances = _decorrelation(np.array(config.R))
+    constants: dict[str, Constant] = {"F": constant_array(config.F)}
+    if config.controls:
+        constants["G"] = constant_array(config.G)
+    constants |= {
+        "H": constant_array(whitening @ np.array(config.H)),
+        "Q": constant_array(config.Q),
+        "W": constant_array(whitening),
+        "r": constant_array(variances),
+        "x0": constant_array(config.x0 or [0.0] * n),
+        "P0": constant_array(config.P0 or config.Q),
+        "C": constant_array(config.H),
+    }
+    results = [f"x_{index + 1}" for index in range(n)]
+    results += [f"residual_{index + 1}" for index in range(len(config.measurements))]
+    return BoundStep(
+        function=function_from(
+            _source(config), "kalman_filter", {"predict": predict, "drive": drive, "update": update}
+        ),
+        arguments=(*config.controls, *config.measurements),
+        outputs={name: StepOutput() for name in results},
+        state={
+            "started": StateField(type="bool"),
+            "x": StateField(shape=(n,)),
+            "P": StateField(shape=(n, n)),
+        },
+        constants=constants,
+    )
+
+
+BUILT_IN = BuiltIn("kalman_filter", KalmanFilterConfig, _make, _make.__doc__ or "")
