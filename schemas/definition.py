@@ -11,11 +11,12 @@ from schemas.names import DEFAULT_PROJECT, RESERVED_FIELDS, TypeName, check_fiel
 ScalarType = Literal["float", "int", "bool", "string"]
 Scalar = bool | int | float | str
 
-AMBIENT = {"dt_s": "s", "time_s": "s", "records": "1"}
+AMBIENT = {"dt_s": "s", "time_s": "s", "time_ns": "ns", "records": "1"}
 """Names that every step may take without anybody declaring them, with their units.
 
-`dt_s`: event time since the twin's previous accepted record (0 for the first); `time_s`: event time since the
-Unix epoch; `records`: records accepted so far, this one included.
+`dt_s`: event time since the twin's previous accepted record (0 for the first, and for a late one that is flagged);
+`time_s` and `time_ns`: event time since the Unix epoch, as a float and as an exact integer; `records`: records accepted
+so far, this one included.
 """
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: N803, PLR0917  # matrices bear their usual letters; the compiler calls by position
+# ruff: noqa: N803  # matrices bear their usual letters
 """Steps of a linear Kalman filter, in place on a twin's `state.x` and `state.P`.
 
     predict:  x = F·x + b,  P = F·P·Fᵀ + Q          b: drive by the inputs, such as G·u
@@ -80,28 +80,44 @@ def update(x: Array, P: Array, h: Array, z: float, r: float) -> float:
     return innovation
 
 
-def predict_2(x: Array, P: Array, F: Array, b_0: float, b_1: float, Q: Array) -> None:
+def predict_2(
+    x: Array,
+    P: Array,
+    f_00: float,
+    f_01: float,
+    f_10: float,
+    f_11: float,
+    b_0: float,
+    b_1: float,
+    q_00: float,
+    q_01: float,
+    q_11: float,
+) -> None:
     """Carry two states over one step, with their drive by the inputs.
 
     Args:
         x: States, shape (2,), changed in place.
         P: Their covariance, shape (2, 2), symmetric, changed in place.
-        F: Transition matrix, shape (2, 2).
+        f_00: First row of the transition matrix.
+        f_01: First row of the transition matrix.
+        f_10: Second row of the transition matrix.
+        f_11: Second row of the transition matrix.
         b_0: Drive of the first state.
         b_1: Drive of the second state.
-        Q: Covariance of the process noise of one step, shape (2, 2).
+        q_00: Covariance of the process noise of one step.
+        q_01: Covariance of the process noise of one step.
+        q_11: Covariance of the process noise of one step.
     """
-    f_00, f_01, f_10, f_11 = F[0, 0], F[0, 1], F[1, 0], F[1, 1]
     x_0, x_1 = x[0], x[1]
     x[0] = f_00 * x_0 + f_01 * x_1 + b_0
     x[1] = f_10 * x_0 + f_11 * x_1 + b_1
     p_00, p_01, p_11 = P[0, 0], P[0, 1], P[1, 1]
     fp_00, fp_01 = f_00 * p_00 + f_01 * p_01, f_00 * p_01 + f_01 * p_11
     fp_10, fp_11 = f_10 * p_00 + f_11 * p_01, f_10 * p_01 + f_11 * p_11
-    P[0, 0] = fp_00 * f_00 + fp_01 * f_01 + Q[0, 0]
-    P[0, 1] = fp_00 * f_10 + fp_01 * f_11 + Q[0, 1]
+    P[0, 0] = fp_00 * f_00 + fp_01 * f_01 + q_00
+    P[0, 1] = fp_00 * f_10 + fp_01 * f_11 + q_01
     P[1, 0] = P[0, 1]
-    P[1, 1] = fp_10 * f_10 + fp_11 * f_11 + Q[1, 1]
+    P[1, 1] = fp_10 * f_10 + fp_11 * f_11 + q_11
 
 
 def update_2(x: Array, P: Array, h_0: float, h_1: float, z: float, r: float) -> float:

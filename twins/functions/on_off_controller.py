@@ -1,4 +1,3 @@
-# ruff: noqa: PLR0917  # the compiler calls by position
 """Two-point control: an actuator that is on or off keeps a value near its set-point."""
 
 from typing import Annotated, Literal

@@ -1,4 +1,3 @@
-# ruff: noqa: PLR0917  # the compiler calls by position
 """Whether a value is above a limit, with hysteresis and hold times."""
 
 from typing import Annotated, Self

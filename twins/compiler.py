@@ -1,0 +1,119 @@
+"""From a wired pipeline to one compiled pass over a block, cached on disk by content.
+
+Numba's own cache looks only at the file that holds a function and would run stale kernels when an imported one changed;
+here everything that the kernel is made of goes into the name of a folder of its own.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numpy as np
+
+import twins
+from schemas.errors import Problem
+from twins.authored import AuthoredCode
+from twins.kernel_source import kernel_source
+from twins.layout import RowLayout
+from twins.wiring import WiredStep
+
+Kernel = Callable[..., None]
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
+_NOISE = ("Failed in nopython mode", "File ", "During:", "- During:", "def ", "<source", "^", "Enable")
+
+
+def compile_kernel(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode, content: str, cache: Path) -> Kernel:
+    """Build the kernel of a type; machine code is made at the first call, or loaded if it was made before.
+
+    Args:
+        layout: The type's rows.
+        steps: Its pipeline.
+        code: The author's functions.
+        content: Content hash of the type's folder.
+        cache: Folder for compiled kernels.
+    """
+    source = kernel_source(layout, steps)
+    key = _key(content, source)
+    folder = cache / key
+    path = folder / "kernel.py"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = folder / f"kernel.{os.getpid()}.tmp"
+        scratch.write_text(source)
+        scratch.replace(path)
+    name = f"twinstream_kernel_{key}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        message = f"{path} can't be imported"
+        raise ImportError(message)
+    module = importlib.util.module_from_spec(spec)
+    for index, step in enumerate(steps):
+        setattr(module, f"step_{index}", jit(step.function, code))
+        for constant, value in step.constants.items():
+            setattr(module, f"constant_{index}_{constant}", value)
+    # Numba imports the module by its name when it loads machine code that was made before.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    kernel: Kernel = module.kernel
+    return kernel
+
+
+def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN401
+    """Compile a plain function and, by name, the plain functions it calls; authors' code with bounds checks."""
+    return _jit(function, code, {})
+
+
+def compile_problem(error: Exception, folder: Path) -> Problem:
+    """Numba's complaint as a fault at the author's own line."""
+    text = _ANSI.sub("", str(error))
+    places = [(file, int(line)) for file, line in _PLACE.findall(text) if Path(file).is_relative_to(folder)]
+    file, line = places[-1] if places else (str(folder / "twin.yaml"), 0)
+    sentences = [part.strip() for part in text.splitlines() if part.strip() and not part.lstrip().startswith(_NOISE)]
+    message = f"this step can't be compiled: {' '.join(sentences)[:400]}"
+    remedy = "use numbers, math, NumPy scalars and plain functions of this folder"
+    return Problem(Path(file).relative_to(folder).as_posix(), line, "", message, remedy)
+
+
+def _jit(function: Callable[..., Any], code: AuthoredCode, done: dict[Any, Any]) -> Any:  # noqa: ANN401
+    if function in done:
+        return done[function]
+    names = {name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__}
+    scope = dict(function.__globals__)
+    for name, value in names.items():
+        if value is not function and isinstance(value, types.FunctionType) and _is_ours(value, code):
+            scope[name] = _jit(value, code, done)
+    copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    # Numba imports this module when it loads compiled code; an author's own can't be imported by name.
+    copy.__module__ = __name__
+    copy.__kwdefaults__ = function.__kwdefaults__
+    done[function] = numba.njit(nogil=True, boundscheck=code.owns(function))(copy)
+    scope[function.__name__] = done[function]
+    return done[function]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    nested = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*map(_names, nested))
+
+
+def _is_ours(function: Callable[..., Any], code: AuthoredCode) -> bool:
+    return code.owns(function) or function.__module__.startswith("twins.functions")
+
+
+def _key(content: str, source: str) -> str:
+    digest = hashlib.sha256(content.encode())
+    digest.update(source.encode())
+    for path in sorted(Path(str(twins.__file__)).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    digest.update(f"{numba.__version__} {np.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,245 @@
+"""The row of one twin: a NumPy record, its bytes in the changelog, and what it says.
+
+A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin's tags as JSON.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.definition import Definition, Scalar, StateField, Step
+from streams.processor import RESERVED_KEY_PREFIX
+
+LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
+FINGERPRINT_BYTES = 8
+
+QUARANTINED = 1
+"""Bit of `status`: no record is stepped until the request `release`."""
+
+_HEADER: list[tuple[str, str]] = [
+    ("revision", "i8"),  # changes of the twin so far
+    ("parameter_revision", "i8"),  # changes of its parameters so far
+    ("event_time_ns", "i8"),  # of the latest accepted record
+    ("offset", "i8"),  # of the last record in the input topic that changed the row
+    ("records", "i8"),  # accepted so far
+    ("created_ns", "i8"),  # arrival of the record that created it
+    ("boot", "i8"),  # hash of the device's boot that `seq` and `window` belong to
+    ("seq", "i8"),  # highest accepted counter, -1 for none
+    ("window", "i8"),  # bit k: counter seq - k was accepted
+    ("payload", "i8"),  # hash of the last payload that has a device time and no counter, 0 for none
+    ("status", "i8"),
+]
+
+_STATE_TYPES = {"float": "f8", "int": "i8", "bool": "?"}
+
+
+@dataclass(slots=True)
+class TwinState:
+    """A row for people: plain Python values by name."""
+
+    version: str
+    revision: int
+    parameter_revision: int
+    event_time_ns: int
+    offset: int
+    status: str
+    inputs: dict[str, Scalar | None] = field(default_factory=dict)
+    state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, Scalar | None] = field(default_factory=dict)
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """Fields of a type's rows.
+
+    Attributes:
+        definition: What the rows belong to.
+        states: State of each step, built-ins' included, by step name.
+        dtype: NumPy record. `i_`, `p_` and `o_` prefix inputs, parameters and outputs, `s_` the state of a step, `e_`
+            an event's last condition, `c_` and `t_` a command's last value and its event time; `set` marks the
+            parameters that somebody set.
+    """
+
+    definition: Definition
+    states: dict[str, dict[str, StateField]]
+    dtype: np.dtype[np.void]
+
+    @classmethod
+    def of(cls, definition: Definition) -> "RowLayout":
+        """Layout of a definition's rows; needs no code of its author."""
+        states = {step.name: step_state(step) for step in definition.pipeline}
+        fields: list[Any] = list(_HEADER)
+        fields += [(f"i_{name}", "f8") for name in definition.inputs]
+        fields += [(f"p_{name}", "f8") for name in definition.parameters]
+        fields += [("set", "u1", (max(1, len(definition.parameters)),))]
+        fields += [(f"o_{name}", "f8") for name in definition.fields()]
+        fields += [(f"s_{name}", _state_dtype(state)) for name, state in states.items() if state]
+        fields += [(f"e_{name}", "?") for name in definition.outputs.events]
+        for name in definition.outputs.commands:
+            fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8")]
+        dtype: np.dtype[np.void] = np.dtype(fields, align=True)
+        return cls(definition, states, dtype)
+
+    @property
+    def description(self) -> bytes:
+        """The record's fields as JSON, from which rows can be read without the definition."""
+        return describe_dtype(self.dtype)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Hash of the description."""
+        return hashlib.blake2b(self.description, digest_size=FINGERPRINT_BYTES).digest()
+
+    def new_row(self) -> NDArray[np.void]:
+        """One row of a twin that has seen nothing, shape (1,)."""
+        row = np.zeros(1, self.dtype)
+        row["seq"] = -1
+        for name in self.dtype.names or ():
+            if name[:2] in {"i_", "o_", "c_"}:
+                row[name] = np.nan
+        for name, parameter in self.definition.parameters.items():
+            row[f"p_{name}"] = parameter.encode(parameter.default)
+        self.reset_steps(row)
+        return row
+
+    def reset_steps(self, row: NDArray[np.void]) -> None:
+        """Start every step of a row anew: state, outputs, event conditions and commands."""
+        for step, state in self.states.items():
+            for name, declared in state.items():
+                row[f"s_{step}"][name] = declared.initial
+        for name in self.dtype.names or ():
+            if name.startswith(("o_", "c_")):
+                row[name] = np.nan
+            elif name.startswith(("e_", "t_")):
+                row[name] = 0
+
+    def encode(self, row: bytes, tags: bytes) -> bytes:
+        """Changelog value of a row's bytes and its tags as JSON."""
+        return self.fingerprint + row + tags
+
+    def describe(self, value: bytes) -> TwinState:
+        """Read a changelog value.
+
+        Raises:
+            ValueError: the value has another layout.
+        """
+        row, tags = self.split(value)
+        inputs, outputs = self.definition.inputs, self.definition.fields()
+        return TwinState(
+            version=self.definition.version,
+            revision=int(row["revision"]),
+            parameter_revision=int(row["parameter_revision"]),
+            event_time_ns=int(row["event_time_ns"]),
+            offset=int(row["offset"]),
+            status="quarantined" if int(row["status"]) & QUARANTINED else "ok",
+            inputs={name: _plain(row[f"i_{name}"], declared.type) for name, declared in inputs.items()},
+            state={
+                step: {name: row[f"s_{step}"][name].tolist() for name in state}
+                for step, state in self.states.items()
+                if state
+            },
+            outputs={name: _plain(row[f"o_{name}"], declared.type) for name, declared in outputs.items()},
+            parameters=self.parameters(row),
+            tags=tags,
+        )
+
+    def parameters(self, row: Any) -> dict[str, Scalar]:  # noqa: ANN401 - a NumPy record
+        """Parameter values of a row."""
+        return {name: declared.decode(float(row[f"p_{name}"])) for name, declared in self.definition.parameters.items()}
+
+    def split(self, value: bytes) -> tuple[Any, dict[str, str]]:
+        """Row and tags of a changelog value.
+
+        Raises:
+            ValueError: the value has another layout.
+        """
+        end = FINGERPRINT_BYTES + self.dtype.itemsize
+        if value[:FINGERPRINT_BYTES] != self.fingerprint or len(value) < end:
+            message = f"row has layout {value[:FINGERPRINT_BYTES].hex()}, not {self.fingerprint.hex()}"
+            raise ValueError(message)
+        tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
+        return np.frombuffer(value, self.dtype, count=1, offset=FINGERPRINT_BYTES)[0], tags
+
+    def carried_over(self, old: NDArray[np.void]) -> NDArray[np.void]:
+        """A row of this layout with everything that `old`, of another layout, knows under the same name and shape."""
+        row = self.new_row()
+        _carry(old, row)
+        return row
+
+
+def step_state(step: Step) -> dict[str, StateField]:
+    """State of a step: declared by the author, or by the built-in."""
+    if ":" in step.step:
+        return step.state
+    from twins.functions.registry import BUILT_INS  # noqa: PLC0415 - the registry's models import definitions
+
+    return BUILT_INS[step.step].bind(step.config).state
+
+
+def describe_dtype(dtype: np.dtype[np.void]) -> bytes:
+    """A record's fields, offsets and size as JSON."""
+    return msgspec.json.encode(_described(dtype))
+
+
+def dtype_of(description: bytes) -> np.dtype[np.void]:
+    """Undo `describe_dtype`."""
+    dtype: np.dtype[np.void] = _undescribed(msgspec.json.decode(description))
+    return dtype
+
+
+def _described(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return {"base": _described(base), "shape": list(shape)}
+    if dtype.fields is None:
+        return dtype.str
+    names = list(dtype.names or ())
+    return {
+        "names": names,
+        "formats": [_described(dtype.fields[name][0]) for name in names],
+        "offsets": [dtype.fields[name][1] for name in names],
+        "itemsize": dtype.itemsize,
+    }
+
+
+def _undescribed(described: Any) -> Any:  # noqa: ANN401
+    if isinstance(described, str):
+        return np.dtype(described)
+    if "base" in described:
+        return np.dtype((_undescribed(described["base"]), tuple(described["shape"])))
+    record: Any = {**described, "formats": [_undescribed(item) for item in described["formats"]]}
+    return np.dtype(record)
+
+
+def _carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
+    for name in new.dtype.names or ():
+        if name not in (old.dtype.names or ()):
+            continue
+        before, after = old.dtype[name], new.dtype[name]
+        if before.fields is not None and after.fields is not None:
+            _carry(old[name], new[name])
+        elif before.shape == after.shape:
+            new[name] = old[name]
+
+
+def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
+    # Numba has no nested arrays of booleans; bytes do.
+    fields: list[Any] = [
+        (name, "u1" if item.shape and item.type == "bool" else _STATE_TYPES[item.type], item.shape)
+        for name, item in state.items()
+    ]
+    dtype: np.dtype[np.void] = np.dtype(fields, align=True)
+    return dtype
+
+
+def _plain(number: Any, kind: str) -> Scalar | None:  # noqa: ANN401
+    value = float(number)
+    if value != value:  # noqa: PLR0124 - not yet known
+        return None
+    return bool(value) if kind == "bool" else int(value) if kind == "int" else value

@@ -1,0 +1,155 @@
+"""Line protocol of a block, written by a compiled pass around numbers that orjson formats."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from schemas.line_protocol import escape_measurement, escape_tag
+
+BLOCK_BYTES = 480 * 1024
+"""Blocks of text are cut at the last line below this."""
+
+_NULL, _COMMA, _BRACKET, _SPACE, _NEWLINE, _ZERO = b"n,] \n0"
+_TIME_DIGITS = 20
+_LINE_OVERHEAD = _TIME_DIGITS + 2
+
+
+class LineWriter:
+    """Writes lines of one type: a prefix per row (measurement and tags), a name per column, values, time."""
+
+    def __init__(self, measurement: str, fields: tuple[str, ...]) -> None:
+        self._measurement = escape_measurement(measurement)
+        names = [f"{escape_tag(field)}=".encode() for field in fields]
+        self._names = np.frombuffer(b"".join(names), np.uint8)
+        self._name_ends = np.cumsum([len(name) for name in names], dtype=np.int64)
+        self._names_bytes = sum(map(len, names)) + len(names)
+        self._prefixes = np.zeros(4096, np.uint8)
+        self._prefix_used = 0
+        self._prefix_starts = np.zeros(64, np.int64)
+        self._prefix_ends = np.zeros(64, np.int64)
+
+    def set_prefix(self, slot: int, twin: str, tags: dict[str, str]) -> None:
+        """Fix measurement and tags of a row."""
+        parts = [self._measurement, f"twin={escape_tag(twin)}"]
+        parts += [f"{escape_tag(key)}={escape_tag(value)}" for key, value in sorted(tags.items()) if value]
+        prefix = ",".join(parts).encode()
+        start, end = self._prefix_used, self._prefix_used + len(prefix)
+        self._prefixes = _grown(self._prefixes, end)
+        self._prefix_starts = _grown(self._prefix_starts, slot + 1)
+        self._prefix_ends = _grown(self._prefix_ends, slot + 1)
+        self._prefixes[start:end] = np.frombuffer(prefix, np.uint8)
+        self._prefix_starts[slot], self._prefix_ends[slot] = start, end
+        self._prefix_used = end
+
+    def write(self, slot: NDArray[np.int64], time_ns: NDArray[np.int64], values: NDArray[np.float64]) -> list[bytes]:
+        """Text blocks for n records.
+
+        Args:
+            slot: (n,) rows.
+            time_ns: (n,) time stamps.
+            values: (n, fields) C-contiguous; NaN leaves a field out.
+        """
+        if not len(slot) or not values.shape[1]:
+            return []
+        numbers = np.frombuffer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
+        prefix_bytes = int((self._prefix_ends[slot] - self._prefix_starts[slot]).sum())
+        text = np.empty(len(numbers) + prefix_bytes + len(slot) * (self._names_bytes + _LINE_OVERHEAD), np.uint8)
+        ends = np.empty(len(slot), np.int64)
+        used = _weave(
+            numbers,
+            self._names,
+            self._name_ends,
+            self._prefixes,
+            self._prefix_starts,
+            self._prefix_ends,
+            slot,
+            time_ns,
+            text,
+            ends,
+        )
+        whole = text[:used].tobytes()
+        return _cut(whole, ends)
+
+
+def _cut(whole: bytes, ends: NDArray[np.int64]) -> list[bytes]:
+    blocks = []
+    start = 0
+    while start < len(whole):
+        last = int(np.searchsorted(ends, start + BLOCK_BYTES, side="right")) - 1
+        end = int(ends[last]) if last >= 0 and ends[last] > start else len(whole)
+        blocks.append(whole[start:end])
+        start = end
+    return blocks
+
+
+def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
+    if size <= len(array):
+        return array
+    larger = np.zeros(max(size, 2 * len(array)), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _weave(
+    numbers: Any,  # noqa: ANN401
+    names: Any,  # noqa: ANN401
+    name_ends: Any,  # noqa: ANN401
+    prefixes: Any,  # noqa: ANN401
+    starts: Any,  # noqa: ANN401
+    ends: Any,  # noqa: ANN401
+    slot: Any,  # noqa: ANN401
+    time_ns: Any,  # noqa: ANN401
+    text: Any,  # noqa: ANN401
+    line_ends: Any,  # noqa: ANN401
+) -> int:
+    """Weave `[[1.5,2.0],…]` with prefixes, names and times into lines; return the bytes written."""
+    at = 1  # past the outer bracket
+    out = 0
+    digits = np.empty(_TIME_DIGITS, np.uint8)
+    for r in range(slot.shape[0]):
+        line_start = out
+        for i in range(starts[slot[r]], ends[slot[r]]):
+            text[out] = prefixes[i]
+            out += 1
+        at += 1  # past the inner bracket
+        first = True
+        name_start = 0
+        for column in range(name_ends.shape[0]):
+            if numbers[at] == _NULL:  # the n of null
+                at += 4
+            else:
+                text[out] = _SPACE if first else _COMMA
+                out += 1
+                first = False
+                for i in range(name_start, name_ends[column]):
+                    text[out] = names[i]
+                    out += 1
+                while numbers[at] != _COMMA and numbers[at] != _BRACKET:
+                    text[out] = numbers[at]
+                    out += 1
+                    at += 1
+            at += 1  # past the comma or the inner bracket
+            name_start = name_ends[column]
+        at += 1  # past the comma between records or the outer bracket
+        if first:
+            out = line_start  # no field, no line
+        else:
+            text[out] = _SPACE
+            out += 1
+            rest = time_ns[r]
+            count = 0
+            while rest > 0 or count == 0:
+                digits[count] = _ZERO + rest % 10
+                rest //= 10
+                count += 1
+            for i in range(count):
+                text[out] = digits[count - 1 - i]
+                out += 1
+            text[out] = _NEWLINE
+            out += 1
+        line_ends[r] = out
+    return out

@@ -1,0 +1,157 @@
+"""Builds what leaves a twin: commands, events, dead letters and documents, each with its cause."""
+
+from typing import Any
+
+import numpy as np
+
+from schemas import messages
+from schemas.definition import Definition, Input, StepOutput
+from schemas.headers import RECEIVED, SOURCE
+from schemas.messages import Cause, Command, Event, Severity, TwinDocument, Value
+from schemas.reasons import Reason
+from schemas.topics import DEADLETTER, TypeTopics
+from streams.block import Block
+from streams.processor import Lineage, Outcome
+from twins.layout import QUARANTINED, RowLayout
+from twins.rows import RowTable
+
+
+class OutputWriter:
+    """Adds outputs of one partition to an outcome."""
+
+    def __init__(self, definition: Definition, content: str, lineage: Lineage, layout: RowLayout) -> None:
+        self._definition = definition
+        self._content = content
+        self._lineage = lineage
+        self._layout = layout
+        self._type = str(definition.type_name)
+        self._topics = TypeTopics(self._type)
+        self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
+
+    def command(
+        self,
+        outcome: Outcome,
+        row: Any,  # noqa: ANN401
+        twin: bytes,
+        name: str,
+        value: float,
+        place: tuple[int, int, int],
+    ) -> None:
+        """Add a command; `place` is offset, event time and arrival of its cause."""
+        offset, event_ns, received_ns = place
+        declared = self._definition.outputs.commands[name]
+        typed: Value = bool(value) if declared.type == "bool" else int(value) if declared.type == "int" else value
+        command = Command(
+            id=self._id("command", offset, twin, name),
+            type=self._type,
+            twin=twin.decode(),
+            name=name,
+            value=typed,
+            issued_ns=event_ns,
+            expires_ns=received_ns + round(declared.expires_s * 1e9),
+            cause=self._cause(offset, row),
+        )
+        outcome.add(self._topics.commands, twin, messages.encode(command))
+        outcome.urgent = True
+
+    def event(
+        self,
+        outcome: Outcome,
+        row: Any,  # noqa: ANN401
+        twin: bytes,
+        name: str,
+        *,
+        severity: Severity,
+        offset: int,
+        event_ns: int,
+        data: dict[str, Any],
+        event_id: str = "",
+    ) -> None:
+        """Add an event."""
+        event = Event(
+            id=event_id or self._id("event", offset, twin, name),
+            type=self._type,
+            twin=twin.decode(),
+            name=name,
+            severity=severity,
+            event_time_ns=event_ns,
+            cause=self._cause(offset, row),
+            data=data,
+        )
+        outcome.add(self._topics.events, twin, messages.encode(event))
+        outcome.urgent = True
+
+    def dead_letter(self, outcome: Outcome, block: Block, index: int, reason: Reason, detail: str) -> None:
+        """Add a dead letter for a record of the input topic."""
+        key, value = block.keys[index] or b"", block.values[index] or b""
+        source = header(block, index, SOURCE).decode(errors="replace")
+        letter = messages.dead_letter(
+            reason=reason,
+            detail=detail,
+            source=source or f"kafka:{self._topics.telemetry}/{block.partition}/{block.offsets[index]}",
+            type_name=self._type,
+            twin=key.decode(errors="replace"),
+            received_ns=received_ns(block, index),
+            raw=value,
+        )
+        outcome.add(DEADLETTER, key or None, messages.encode(letter))
+
+    def document(self, outcome: Outcome, table: RowTable, slot: int, updated_ns: int) -> None:
+        """Add the twin's metadata document as it is now."""
+        row = table.row(slot)
+        metadata = {name: self.value(row, name) for name in self._definition.outputs.metadata}
+        twin = table.ids[slot]
+        document = TwinDocument(
+            id=twin.decode(),
+            type=self._definition.name,
+            project=self._definition.project,
+            version=self._definition.version,
+            revision=int(row["revision"]),
+            parameters=self._layout.parameters(row),
+            tags=table.tags[slot],
+            definition=self._content,
+            created_ns=int(row["created_ns"]),
+            updated_ns=updated_ns,
+            status="quarantined" if int(row["status"]) & QUARANTINED else "ok",
+            metadata={name: value for name, value in metadata.items() if value is not None},
+        )
+        outcome.add(self._topics.metadata, twin, messages.encode(document))
+
+    def value(self, row: Any, field: str) -> Value | None:  # noqa: ANN401
+        """Latest value of an input or output, None before there is one."""
+        number = float(row[f"i_{field}" if field in self._definition.inputs else f"o_{field}"])
+        return None if np.isnan(number) else self.typed(field, number)
+
+    def typed(self, field: str, number: float) -> Value:
+        """A field's number as its declared type."""
+        kind = self._results[field].type
+        return bool(number) if kind == "bool" else int(number) if kind == "int" else number
+
+    def _cause(self, offset: int, row: Any) -> Cause:  # noqa: ANN401
+        return Cause(
+            partition=self._lineage.partition,
+            offset=offset,
+            definition=self._content,
+            parameters=int(row["parameter_revision"]),
+        )
+
+    def _id(self, kind: str, offset: int, twin: bytes, name: str) -> str:
+        lineage = self._lineage
+        return messages.stable_id(
+            kind, lineage.cluster, lineage.topic_id, lineage.partition, offset, twin.decode(), name
+        )
+
+
+def header(block: Block, index: int, name: str) -> bytes:
+    """The last header called `name`, `b""` for none."""
+    found = b""
+    for key, value in block.headers[index]:
+        if key == name:
+            found = value
+    return found
+
+
+def received_ns(block: Block, index: int) -> int:
+    """Arrival of a record: fixed by the bridge, else the record's time of writing."""
+    stamped = header(block, index, RECEIVED)
+    return int(stamped) if stamped.isdigit() else block.timestamps_ms[index] * 1_000_000

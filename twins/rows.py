@@ -1,0 +1,102 @@
+"""All twins of one partition: rows, ids, tags and which of them changed."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from twins.layout import FINGERPRINT_BYTES, RowLayout, dtype_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FIRST_CAPACITY = 64
+
+
+class RowTable:
+    """Rows by slot, slots by twin id.
+
+    Attributes:
+        rows: (capacity,) records; the first `len(table)` are in use.
+        dirty: (capacity,) uint8, nonzero where a row changed since the last snapshot.
+        slots: Slot of each twin id, as the bytes of the record key.
+        ids: Twin id of each slot.
+        tags: Tags of each slot.
+    """
+
+    def __init__(self, layout: RowLayout) -> None:
+        self.layout = layout
+        self.rows: NDArray[np.void] = np.zeros(_FIRST_CAPACITY, layout.dtype)
+        self.dirty = np.zeros(_FIRST_CAPACITY, np.uint8)
+        self.slots: dict[bytes, int] = {}
+        self.ids: list[bytes] = []
+        self.tags: list[dict[str, str]] = []
+        self._new_row = layout.new_row()
+        self._known_layouts: dict[bytes, np.dtype[np.void]] = {layout.fingerprint: layout.dtype}
+
+    def __len__(self) -> int:
+        """Number of twins."""
+        return len(self.ids)
+
+    def add(self, key: bytes) -> int:
+        """Make a row for a new twin; return its slot."""
+        slot = len(self.ids)
+        if slot == len(self.rows):
+            self.rows = np.concatenate([self.rows, np.zeros(slot, self.layout.dtype)])
+            self.dirty = np.concatenate([self.dirty, np.zeros(slot, np.uint8)])
+        self.rows[slot] = self._new_row[0]
+        self.slots[key] = slot
+        self.ids.append(key)
+        self.tags.append({})
+        return slot
+
+    def forget_newest(self) -> None:
+        """Take back the latest `add`."""
+        del self.slots[self.ids.pop()]
+        del self.tags[len(self.ids)]
+        self.dirty[len(self.ids)] = 0
+
+    def learn_layout(self, fingerprint: bytes, description: bytes) -> None:
+        """Note a layout that rows may come in."""
+        self._known_layouts[fingerprint] = dtype_of(description)
+
+    def restore(self, key: bytes, value: bytes) -> int:
+        """Take in a changelog row, of this layout or an older one; return its slot.
+
+        Raises:
+            ValueError: the row's layout is unknown.
+        """
+        fingerprint = value[:FINGERPRINT_BYTES]
+        dtype = self._known_layouts.get(fingerprint)
+        if dtype is None:
+            message = f"row of {key!r} has the unknown layout {fingerprint.hex()}"
+            raise ValueError(message)
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.add(key)
+        end = FINGERPRINT_BYTES + dtype.itemsize
+        row = np.frombuffer(value, dtype, count=1, offset=FINGERPRINT_BYTES)
+        if fingerprint == self.layout.fingerprint:
+            self.rows[slot] = row[0]
+        else:
+            self.rows[slot] = self.layout.carried_over(row)[0]
+            self.dirty[slot] = 1
+        self.tags[slot] = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
+        return slot
+
+    def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
+        """Changed rows as changelog key and value; clears the marks."""
+        changed = np.flatnonzero(self.dirty[: len(self.ids)])
+        size = self.layout.dtype.itemsize
+        packed = self.rows[changed].tobytes()
+        self.dirty[changed] = 0
+        fingerprint = self.layout.fingerprint
+        for index, slot in enumerate(changed.tolist()):
+            tags = self.tags[slot]
+            encoded = msgspec.json.encode(tags) if tags else b""
+            yield self.ids[slot], fingerprint + packed[index * size : (index + 1) * size] + encoded
+
+    def row(self, slot: int) -> Any:  # noqa: ANN401 - a NumPy record
+        """One row, to be read and written by field."""
+        return self.rows[slot]

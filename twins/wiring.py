@@ -1,0 +1,125 @@
+"""The pipeline with every name resolved: functions, arguments and where each argument comes from."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from schemas.definition import AMBIENT, Definition, Step
+from schemas.definition_file import FILE
+from schemas.errors import DefinitionError, Problem
+from twins.authored import AuthoredCode
+from twins.functions.built_in import Constant
+from twins.functions.registry import BUILT_INS
+
+
+@dataclass(frozen=True, slots=True)
+class WiredStep:
+    """One stage, ready to be compiled or called.
+
+    Attributes:
+        arguments: In the order of the call: `("state", "")`, `("field", name)` or `("constant", name)`.
+        constants: Values of the constants.
+        outputs: Fields, in the order of the returned values.
+        authored: Whether the function comes from the folder.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[tuple[str, str], ...]
+    constants: dict[str, Constant]
+    outputs: tuple[str, ...]
+    authored: bool
+
+
+def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
+    """Resolve a definition's pipeline.
+
+    Raises:
+        DefinitionError: with every fault.
+    """
+    problems: list[Problem] = []
+    steps: list[WiredStep] = []
+    known = {*AMBIENT, *definition.inputs, *definition.parameters}
+    for index, step in enumerate(definition.pipeline):
+        try:
+            wired = _authored(step, code) if ":" in step.step else _built_in(step, index)
+            problems += _unknown_fields(wired, step, index, known)
+            steps.append(wired)
+            for target in step.requests.values():
+                code.function(target)
+        except DefinitionError as error:
+            problems += error.problems
+        known |= set(step.outputs)
+    if problems:
+        raise DefinitionError(problems)
+    return steps
+
+
+def handler_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's parameters."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def _authored(step: Step, code: AuthoredCode) -> WiredStep:
+    function = code.function(step.step)
+    file = step.step.partition(":")[0]
+    line = function.__code__.co_firstlineno
+    names = handler_arguments(function)
+    problems = [
+        Problem(file, line, "", f"{function.__name__} has no argument {name}", f"its arguments are {', '.join(names)}")
+        for name in step.inputs
+        if name not in names
+    ]
+    if "state" in names and not step.state:
+        problems.append(
+            Problem(file, line, "", "takes state, but the step declares none", "declare state: in twin.yaml")
+        )
+    if problems:
+        raise DefinitionError(problems)
+    arguments = tuple(("state", "") if name == "state" else ("field", step.inputs.get(name, name)) for name in names)
+    return WiredStep(step.name, function, arguments, {}, tuple(step.outputs), authored=True)
+
+
+def _built_in(step: Step, index: int) -> WiredStep:
+    path = f"pipeline.{index}"
+    built_in = BUILT_INS.get(step.step)
+    if built_in is None:
+        remedy = f"built-ins are {', '.join(sorted(BUILT_INS))}; a function of the folder is file.py:function"
+        raise DefinitionError([Problem(FILE, 0, f"{path}.step", f"no built-in {step.step}", remedy)])
+    try:
+        bound = built_in.bind(step.config)
+    except pydantic.ValidationError as error:
+        raise DefinitionError(
+            [
+                Problem(FILE, 0, ".".join([path, "config", *map(str, item["loc"])]), item["msg"], "mend the config")
+                for item in error.errors(include_url=False)
+            ]
+        ) from None
+    problems = []
+    unknown = [name for name in step.inputs if name not in bound.arguments]
+    if unknown:
+        remedy = f"its arguments are {', '.join(bound.arguments)}"
+        problems.append(Problem(FILE, 0, f"{path}.inputs", f"{step.step} has no argument {unknown[0]}", remedy))
+    if len(step.outputs) != len(bound.outputs):
+        remedy = f"name {len(bound.outputs)}: {', '.join(bound.outputs)}"
+        problems.append(Problem(FILE, 0, f"{path}.outputs", f"{step.step} gives {len(bound.outputs)} outputs", remedy))
+    if step.state:
+        problems.append(Problem(FILE, 0, f"{path}.state", "a built-in declares its own state", "remove it"))
+    if problems:
+        raise DefinitionError(problems)
+    arguments = [("state", "")] if bound.state else []
+    arguments += [("field", step.inputs.get(name, name)) for name in bound.arguments]
+    arguments += [("constant", name) for name in bound.constants]
+    return WiredStep(step.name, bound.function, tuple(arguments), bound.constants, tuple(step.outputs), authored=False)
+
+
+def _unknown_fields(wired: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
+    remedy = f"map it under inputs to one of {', '.join(sorted(known))}"
+    return [
+        Problem(FILE, 0, f"pipeline.{index}.inputs", f"{step.step} takes {name}, which is no field here", remedy)
+        for kind, name in wired.arguments
+        if kind == "field" and name not in known
+    ]
