@@ -144,6 +144,8 @@ class Engine:
         missing = assigned - self._owned.keys()
         self._kept = {number: kept for number, kept in self._kept.items() if number in assigned}
         await asyncio.gather(*(self._open_until(number, epoch) for number in sorted(missing)))
+        if epoch == self._epoch:
+            self._observer.owned(frozenset(self._owned))
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         await self._give_up_all()
@@ -233,7 +235,7 @@ class Engine:
                 return
             await self._hold_back(owned)
             started_s = time.monotonic()
-            records = await self._in_thread(partial(owned.process, block, started_s))
+            records = await self._in_thread(partial(self._step, owned, block, started_s))
             self._observer.processed(owned.number, records, time.monotonic() - started_s)
         except Exception as error:
             log.exception("block failed", partition=block.partition, start=block.start, error=repr(error))
@@ -241,6 +243,10 @@ class Engine:
             return
         if owned.urgent:
             self._wake.set()
+
+    def _step(self, owned: OwnedPartition, block: Block, now_s: float) -> int:
+        self._observer.stepping(owned.number, max(block.start, owned.position))
+        return owned.process(block, now_s)
 
     async def _is_start_of_log(self, owned: OwnedPartition, block: Block) -> bool:
         """Whether the records between position and block were deleted by retention; then they are lost, and counted."""
@@ -338,6 +344,7 @@ class Engine:
         self._epoch += 1
         owned = list(self._owned.values())
         self._owned.clear()
+        self._observer.owned(frozenset())
         if owned:
             log.info("partitions given up", partitions=sorted(item.number for item in owned))
         await asyncio.gather(*map(self._give_up, owned))

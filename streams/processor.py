@@ -78,8 +78,14 @@ class ProcessorFactory(Protocol):
 class Observer(Protocol):
     """Where the engine reports what it does; metrics are made of it elsewhere."""
 
+    def owned(self, partitions: frozenset[int]) -> None:
+        """The partitions that this worker steps from now on."""
+
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         """A partition was restored."""
+
+    def stepping(self, partition: int, offset: int) -> None:
+        """A block that begins at `offset` is about to be stepped; called from the worker thread."""
 
     def processed(self, partition: int, records: int, seconds: float) -> None:
         """A block was stepped."""
@@ -99,6 +105,12 @@ class Observer(Protocol):
 
 class SilentObserver:
     """An observer that nobody listens to."""
+
+    def owned(self, partitions: frozenset[int]) -> None:
+        """Ignore."""
+
+    def stepping(self, partition: int, offset: int) -> None:
+        """Ignore."""
 
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         """Ignore."""

@@ -155,9 +155,7 @@ async def publish(writer: LogWriter, bundle: Bundle, clock: Clock | None = None)
 
 async def retire(writer: LogWriter, deployed: DeployedType, clock: Clock | None = None) -> Deployment:
     """Take a type out of force; its topics stay."""
-    deployment = msgspec.structs.replace(
-        deployed.deployment, deployed=False, time_ns=(clock or SystemClock()).now_ns()
-    )
+    deployment = msgspec.structs.replace(deployed.deployment, deployed=False, time_ns=(clock or SystemClock()).now_ns())
     key = type_key(deployment.type)
     await (await writer.send(DEFINITIONS, key, msgspec.json.encode(deployment), partition=0))
     return deployment

@@ -1,0 +1,224 @@
+"""The worker of one twin type: its engine, in a process of its own."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from infra.metrics import MetricsServer, RoleMetrics, new_registry
+from infra.registry import Presence, Registry
+from infra.settings import Settings
+from infra.supervisor.step_mark import StepMark, mark_path
+from schemas.errors import SetupError
+from schemas.topics import TypeTopics
+from streams.engine import Engine, EngineOptions
+from streams.log.admin import SHARED_TOPICS, LogAdmin
+from streams.log.client import KafkaOptions
+from streams.partition import FlushPolicy
+from streams.processor import Lineage
+from streams.worker import run_worker
+from twins.catalogue import Catalogue, DeployedType
+from twins.processor import TwinProcessor, TwinType
+
+log = structlog.get_logger(__name__)
+
+_CATALOGUE_TIMEOUT_S = 30.0
+
+
+def role_name(type_name: str) -> str:
+    """Name of the role, as `status` shows it."""
+    return f"worker:{type_name}"
+
+
+def run(type_name: str, settings: Settings) -> int:
+    """Step one type until told to stop; return the exit code.
+
+    Raises:
+        SetupError: the type is not deployed, or the topics do not fit the configuration.
+        DefinitionError: the type's folder has faults.
+    """
+    kafka = settings.kafka.options()
+    role = role_name(type_name)
+    run_files = Registry(settings.data_dir)
+    presence = Presence(run_files, role)
+    metrics = new_registry()
+    observer = WorkerObserver(
+        metrics, type_name, presence, RoleMetrics(metrics, role), StepMark(mark_path(run_files.folder, role))
+    )
+    with MetricsServer(metrics, observer.healthy, host=settings.metrics.host, port=settings.metrics.port) as server:
+        presence.change(port=server.port, detail="compiling")
+        try:
+            ground = asyncio.run(_prepare(type_name, settings, kafka))
+            twin_type = _load(ground.deployed, settings, ground.partitions)
+            presence.change(detail="joining")
+            return run_worker(_engine(type_name, settings, kafka, ground, twin_type, observer))
+        finally:
+            presence.withdraw()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the engine stands on."""
+
+    deployed: DeployedType
+    cluster: str
+    topic_id: str
+    partitions: int
+
+
+async def _prepare(type_name: str, settings: Settings, kafka: KafkaOptions) -> _Ground:
+    topics = TypeTopics(type_name)
+    shape = (settings.kafka.partitions, settings.kafka.replication, settings.kafka.retention_ms)
+    async with LogAdmin(kafka) as admin:
+        await admin.ensure_topics(SHARED_TOPICS, *shape)
+        await admin.ensure_topics(topics.all(), *shape)
+        cluster = await admin.cluster_id()
+        topic_id = (await admin.topic_ids([topics.telemetry]))[topics.telemetry]
+    async with Catalogue(kafka) as catalogue:
+        async with asyncio.timeout(_CATALOGUE_TIMEOUT_S):
+            await catalogue.ready()
+        deployed = catalogue.get(type_name)
+    if deployed is None:
+        message = f"type {type_name} is not deployed: run twinstream deploy with its folder first"
+        raise SetupError(message)
+    return _Ground(deployed, cluster, topic_id, settings.kafka.partitions)
+
+
+def _load(deployed: DeployedType, settings: Settings, partitions: int) -> TwinType:
+    folder = (settings.data_dir / "types" / deployed.bundle.hash).resolve()
+    deployed.bundle.write(folder)
+    cache = (settings.data_dir / "kernels").resolve()
+    twin_type = TwinType.load(folder, deployed.definition, deployed.bundle.hash, partitions, cache)
+    twin_type.warm_up()
+    return twin_type
+
+
+def _engine(
+    type_name: str,
+    settings: Settings,
+    kafka: KafkaOptions,
+    ground: _Ground,
+    twin_type: TwinType,
+    observer: "WorkerObserver",
+) -> Engine:
+    topics = TypeTopics(type_name)
+    options = EngineOptions(
+        kafka=kafka,
+        group=f"twinstream-{type_name}",
+        source=topics.telemetry,
+        changelog=topics.state,
+        cluster=ground.cluster,
+        topic_id=ground.topic_id,
+        data_dir=Path(settings.data_dir) / "faust",
+        partitions=ground.partitions,
+        session_timeout_s=settings.engine.session_timeout_s,
+        fetch_bytes=settings.engine.max_block_bytes,
+        flush=FlushPolicy(interval_s=settings.engine.flush_interval_s),
+    )
+
+    def processor(lineage: Lineage) -> TwinProcessor:
+        return TwinProcessor(twin_type, lineage, observer.count)
+
+    return Engine(options, processor, observer)
+
+
+class WorkerObserver:
+    """The engine's observer: metrics, the run file and the mark of the record in work."""
+
+    def __init__(
+        self, registry: CollectorRegistry, type_name: str, presence: Presence, role: RoleMetrics, mark: StepMark
+    ) -> None:
+        self._presence = presence
+        self._role = role
+        self._mark = mark
+        self._ready = False
+        self._lags: dict[int, int] = {}
+        role.watch_lag(lambda: sum(self._lags.values()))
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"twinstream_{name}", text, ["type", *labels], registry=registry)
+
+        self._type = type_name
+        self._records = counter("records", "Telemetry records by what became of them.", "outcome")
+        for outcome in ("accepted", "duplicate", "late"):
+            self._records.labels(type_name, outcome)
+        self._extra = counter("extra_fields", "Undeclared fields that were ignored.").labels(type_name)
+        self._deadletters = counter("worker_deadletters", "Dead letters written by this worker.", "reason")
+        self._failures = counter("partition_failures", "Partitions that were rebuilt.", "kind")
+        self._lost = counter("lost_records", "Records that retention deleted unread.").labels(type_name)
+        self._flushes = counter("flushes", "Committed transactions.").labels(type_name)
+        self._rows = counter("changelog_rows", "Rows written to the changelog.").labels(type_name)
+        self._outputs = counter("output_records", "Records written to output topics.").labels(type_name)
+        self._restored = counter("restored_rows", "Rows read back from the changelog.").labels(type_name)
+        self._partitions = Gauge(
+            "twinstream_partitions", "Partitions that this worker steps.", ["type"], registry=registry
+        ).labels(type_name)
+        self._step_seconds = Histogram(
+            "twinstream_block_seconds", "Time to step a block.", ["type"], registry=registry
+        ).labels(type_name)
+        self._flush_seconds = Histogram(
+            "twinstream_flush_seconds", "Time of a transaction.", ["type"], registry=registry
+        ).labels(type_name)
+
+    def healthy(self) -> bool:
+        """Whether the worker has its partitions."""
+        return self._ready
+
+    def count(self, what: str, reason: str, times: int) -> None:
+        """Count records of the twins."""
+        if what == "deadletter":
+            self._deadletters.labels(self._type, reason).inc(times)
+        elif what == "extra":
+            self._extra.inc(times)
+        else:
+            self._records.labels(self._type, what).inc(times)
+
+    def owned(self, partitions: frozenset[int]) -> None:
+        """Note the assignment; a worker without partitions stands by, which is ready, too."""
+        self._partitions.set(len(partitions))
+        self._lags = {partition: self._lags.get(partition, 0) for partition in partitions}
+        if partitions and not self._ready:
+            self._ready = True
+            self._role.set_ready(ready=True)
+        if partitions:
+            self._presence.change(ready=True, detail=f"partitions {_shown(partitions)}")
+
+    def restored(self, partition: int, rows: int, seconds: float) -> None:
+        """Count restored rows."""
+        self._restored.inc(rows)
+        log.info("partition restored", partition=partition, rows=rows, seconds=round(seconds, 3))
+
+    def stepping(self, partition: int, offset: int) -> None:
+        """Mark the block in work."""
+        self._mark.at(partition, offset)
+
+    def processed(self, partition: int, records: int, seconds: float) -> None:  # noqa: ARG002 - bounded labels
+        """Time a block."""
+        self._mark.clear()
+        self._step_seconds.observe(seconds)
+
+    def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:  # noqa: ARG002 - bounded labels
+        """Time a transaction."""
+        self._flushes.inc()
+        self._rows.inc(rows)
+        self._outputs.inc(outputs)
+        self._flush_seconds.observe(seconds)
+
+    def position(self, partition: int, next_offset: int, lag: int) -> None:  # noqa: ARG002 - bounded labels
+        """Note the lag."""
+        self._lags[partition] = lag
+
+    def failed(self, partition: int, kind: str) -> None:  # noqa: ARG002 - bounded labels
+        """Count a rebuilt partition."""
+        self._mark.clear()
+        self._failures.labels(self._type, kind).inc()
+
+    def lost(self, partition: int, records: int) -> None:  # noqa: ARG002 - bounded labels
+        """Count records that are gone."""
+        self._lost.inc(records)
+
+
+def _shown(partitions: frozenset[int]) -> str:
+    return ",".join(map(str, sorted(partitions)))
