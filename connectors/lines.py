@@ -13,10 +13,10 @@ from connectors.stores import TIME_MAX_NS, TIME_MIN_NS
 
 _MEASUREMENT = r"(?:[^, \\]|\\[, ]?+)++"
 _WORD = r"(?:[^,= \\]|\\[,= ]?+)++"
-_NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_TIME = r"-?[0-9]{1,19}"
+NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+TIME = r"-?[0-9]{1,19}"
 
-_LINE = re.compile(rf"({_MEASUREMENT})((?:,{_WORD}={_WORD})*) +({_WORD}={_NUMBER}(?:,{_WORD}={_NUMBER})*) +({_TIME})")
+_LINE = re.compile(rf"({_MEASUREMENT})((?:,{_WORD}={_WORD})*) +({_WORD}={NUMBER}(?:,{_WORD}={NUMBER})*) +({TIME})")
 _PAIR = re.compile(rf"({_WORD})=({_WORD})")
 _ESCAPED = re.compile(r"\\([,= ])")
 _ESCAPED_IN_MEASUREMENT = re.compile(r"\\([, ])")
@@ -85,3 +85,8 @@ def _pairs(text: str, what: str) -> dict[str, str]:
             raise LineError(message)
         pairs[name] = _ESCAPED.sub(r"\1", value)
     return pairs
+
+
+def without(block: bytes, refused: frozenset[bytes]) -> bytes:
+    """The block with these raw lines cut out."""
+    return b"\n".join(raw for raw in block.split(b"\n") if raw not in refused)

@@ -18,7 +18,7 @@ from schemas.errors import TwinstreamError
 SERIES_LIMIT = 100_000
 """Most points that one call of `SeriesReader.series` answers."""
 TIME_MIN_NS = -(2**63) + 2
-TIME_MAX_NS = 2**63 - 2
+TIME_MAX_NS = 2**63 - 3
 """Times outside these are refused: the widest range that every store can hold."""
 
 
@@ -134,7 +134,7 @@ class Series:
 class SeriesReader(Protocol):
     """History of twins, seen by the API role; many tasks call it at once."""
 
-    async def series(  # noqa: PLR0917 - in the order in which one would say it
+    async def series(
         self, type_name: str, twin: str, field: str, start_ns: int | None, stop_ns: int | None, limit: int
     ) -> Series:
         """The oldest `limit` points with `start_ns` <= time <= `stop_ns`; empty for what was never written.

@@ -74,7 +74,7 @@ class MemorySeriesStore(_InMemory):
             at.pop(tags, None)
             at[tags] = value
 
-    async def series(  # noqa: PLR0917 - as the port has it
+    async def series(
         self, type_name: str, twin: str, field: str, start_ns: int | None, stop_ns: int | None, limit: int
     ) -> Series:
         """The oldest `limit` points between `start_ns` and `stop_ns`, both inclusive.

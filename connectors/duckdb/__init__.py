@@ -1,0 +1,1 @@
+"""Time series in one DuckDB file: the embedded default."""

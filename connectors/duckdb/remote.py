@@ -1,0 +1,68 @@
+"""History asked from the process that owns the DuckDB file."""
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+import msgspec
+
+from connectors.duckdb.server import PATH
+from connectors.stores import SERIES_LIMIT, Series, StoreUnavailableError
+
+_TIMEOUT_S = 30.0
+
+
+class RemoteSeriesReader:
+    """A `SeriesReader` over HTTP; the process behind it may come and go."""
+
+    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """Store where to ask.
+
+        Args:
+            url: Of the application of `connectors.duckdb.server`, without a path.
+            transport: Replaces the network, for tests.
+        """
+        self._url = url.rstrip("/") + PATH
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        """Take a pool of connections; none is opened yet."""
+        # A proxy from the environment has no business between two processes of one machine.
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, transport=self._transport)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def series(
+        self, type_name: str, twin: str, field: str, start_ns: int | None, stop_ns: int | None, limit: int
+    ) -> Series:
+        """The oldest `limit` points between `start_ns` and `stop_ns`, both inclusive.
+
+        Raises:
+            StoreUnavailableError: the other process is away or its store is.
+            ValueError: `limit` is outside its range.
+        """
+        if not 1 <= limit <= SERIES_LIMIT:
+            message = f"limit must be 1 to {SERIES_LIMIT}"
+            raise ValueError(message)
+        if self._client is None:
+            message = "use RemoteSeriesReader in `async with`"
+            raise RuntimeError(message)
+        query: dict[str, str | int] = {"type": type_name, "twin": twin, "field": field, "limit": limit}
+        if start_ns is not None:
+            query["start"] = start_ns
+        if stop_ns is not None:
+            query["stop"] = stop_ns
+        try:
+            response = await self._client.get(self._url, params=query)
+            response.raise_for_status()
+            return msgspec.json.decode(response.content, type=Series)
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            message = f"the time-series role does not answer: {error or type(error).__name__}"
+            raise StoreUnavailableError(message) from error

@@ -1,0 +1,60 @@
+"""History for other processes: a small HTTP application in front of the store's owner, loopback only."""
+
+import ipaddress
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+
+from connectors.stores import SERIES_LIMIT, SeriesReader, StoreUnavailableError
+
+PATH = "/series"
+
+
+def series_app(reader: SeriesReader) -> FastAPI:
+    """An application with the one route; the process that owns `reader` serves it on a loopback port."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(series_router(reader))
+    return app
+
+
+def series_router(reader: SeriesReader) -> APIRouter:
+    """The route alone, to stand beside others in an application of the same process."""
+    router = APIRouter(dependencies=[Depends(only_loopback)])
+
+    @router.get(PATH)
+    async def series(
+        type: str,  # noqa: A002 - the query parameter's name
+        twin: str,
+        field: str,
+        start: int | None = None,
+        stop: int | None = None,
+        limit: Annotated[int, Query(ge=1, le=SERIES_LIMIT)] = SERIES_LIMIT,
+    ) -> Response:
+        try:
+            found = await reader.series(type, twin, field, start, stop, limit)
+        except StoreUnavailableError as error:
+            raise HTTPException(503, str(error)) from error
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    return router
+
+
+def only_loopback(request: Request) -> None:
+    """Refuse a request that was not addressed to this host by a loopback name: a web page may have sent it.
+
+    Raises:
+        HTTPException: 421, the `Host` header names something else.
+    """
+    if not is_loopback(request.headers.get("host", "")):
+        raise HTTPException(421, "this address is served on loopback only")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a `Host` header names this machine by itself."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
