@@ -1,0 +1,99 @@
+"""What the settings of every message broker share: its address and credentials."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a broker is.
+
+    Attributes:
+        path: What follows the port, percent-decoded, without its slash.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    path: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        """Return `host:port`, for logs."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """What a URL scheme means."""
+
+    port: int
+    tls: bool
+
+
+class BrokerSettings(BaseModel):
+    """Address of a broker; user name and password may stand in the URL, percent-encoded, or be keys, which win.
+
+    Attributes:
+        ca_file: PEM file of the authority to trust with TLS; `""` for the system's.
+        default_routes: Whether the routes below `twins` are there beside the configured ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    schemes: ClassVar[Mapping[str, Scheme]]
+
+    url: str | None = Field(default=None, repr=False)
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ca_file: str = ""
+    default_routes: bool = True
+
+    @field_validator("url")
+    @classmethod
+    def _readable(cls, url: str | None) -> str | None:
+        if url is not None:
+            _endpoint(url, cls.schemes)
+        return url
+
+    def endpoint(self) -> Endpoint:
+        """The address with its credentials.
+
+        Raises:
+            ValueError: there is no URL.
+        """
+        if self.url is None:
+            message = "no url is set"
+            raise ValueError(message)
+        found = _endpoint(self.url, self.schemes)
+        username = self.username or found.username
+        password = self.password.get_secret_value() or found.password
+        return Endpoint(found.host, found.port, found.tls, found.path, username, password)
+
+    def with_url(self, url: str) -> Self:
+        """The same settings for a broker at `url`, such as the embedded one."""
+        return type(self).model_validate(dict(self) | {"url": url})
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """TLS settings that verify the broker and its name."""
+        return ssl.create_default_context(cafile=self.ca_file or None)
+
+
+def _endpoint(url: str, schemes: Mapping[str, Scheme]) -> Endpoint:
+    wanted = " or ".join(f"{name}://" for name in schemes)
+    message = f"must start with {wanted} and name a host, such as {next(iter(schemes))}://host:port"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(message) from None
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(message)
+    scheme = schemes[parts.scheme]
+    username, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Endpoint(parts.hostname, port or scheme.port, scheme.tls, unquote(parts.path[1:]), username, password)
