@@ -72,7 +72,7 @@ def test_the_functions_for_two_states_are_those_for_n(seed: int) -> None:
         predict(x, p, f, q)
         drive(x, g, u)
         innovation = update(x, p, h, z, 0.3)
-        predict_2(x_2, p_2, f, g[0] * u, g[1] * u, q)
+        predict_2(x_2, p_2, f[0, 0], f[0, 1], f[1, 0], f[1, 1], g[0] * u, g[1] * u, q[0, 0], q[0, 1], q[1, 1])
         assert update_2(x_2, p_2, h[0], h[1], z, 0.3) == pytest.approx(innovation, rel=1e-9, abs=1e-9)
         np.testing.assert_allclose(x_2, x, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(p_2, p, rtol=1e-9, atol=1e-9)

@@ -1,0 +1,100 @@
+"""A twin whose steps run as plain Python, wired by name: the slow twin that every author could write."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.definition import BUILT_IN_REQUESTS, Definition, Step
+from schemas.definition_file import read_definition
+from twins.functions.registry import BUILT_INS
+from twins.functions.testing import new_state
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class PlainTwin:
+    """One twin of the type in `folder`."""
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.definition: Definition = read_definition((folder / "twin.yaml").read_text())
+        declared = self.definition.parameters
+        self.parameters = {name: parameter.default for name, parameter in declared.items()} | dict(parameters or {})
+        self.last: dict[str, Any] = {}
+        self._time_ns: int | None = None
+        self._records = 0
+        self._steps: list[tuple[Step, Callable[..., Any], tuple[str, ...], tuple[Any, ...], Any]] = []
+        self._start()
+
+    def step(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Outputs for one record, which has `time` in nanoseconds and the inputs."""
+        time_ns = record["time"]
+        dt_s = 0.0 if self._time_ns is None else (time_ns - self._time_ns) * 1e-9
+        self._time_ns, self._records = time_ns, self._records + 1
+        scope = {name: record[name] for name in self.definition.inputs}
+        scope |= self._encoded()
+        scope |= {"dt_s": dt_s, "time_s": time_ns * 1e-9, "time_ns": time_ns, "records": self._records}
+        for step, function, arguments, constants, state in self._steps:
+            values = [scope[step.inputs.get(argument, argument)] for argument in arguments]
+            results = function(*([state] if state is not None else []), *values, *constants)
+            names = tuple(step.outputs)
+            scope |= zip(names, results if len(names) > 1 else (results,), strict=True)
+        self.last = scope
+        return {name: scope[name] for name in self.definition.fields()}
+
+    def request(self, name: str, arguments: Mapping[str, Any]) -> str | None:
+        """Carry out a request; returns the reason of a refusal."""
+        request = self.definition.request(name)
+        assert request is not None
+        for argument, declared in request.arguments.items():
+            if refusal := declared.refusal(arguments[argument]):
+                return refusal
+        self.parameters |= {parameter: arguments[argument] for parameter, argument in request.sets.items()}
+        if request is BUILT_IN_REQUESTS["reset"]:
+            self._start()
+        for step, _, _, _, state in self._steps:
+            if name in step.requests:
+                handler, names = self._authored(step.requests[name])
+                scope = {**self.last, **self._encoded(), **arguments, "state": state}
+                if refusal := handler(**{argument: scope.get(argument, float("nan")) for argument in names}):
+                    return str(refusal)
+        return None
+
+    def _start(self) -> None:
+        self._steps = []
+        for step in self.definition.pipeline:
+            if ":" in step.step:
+                function, arguments = self._authored(step.step)
+                state = new_state(step.state) if step.state else None
+                self._steps.append((step, function, tuple(a for a in arguments if a != "state"), (), state))
+            else:
+                bound = BUILT_INS[step.step].bind(step.config)
+                state = new_state(bound.state) if bound.state else None
+                self._steps.append((step, bound.function, bound.arguments, tuple(bound.constants.values()), state))
+
+    def _encoded(self) -> dict[str, Any]:
+        return {
+            name: declared.encode(self.parameters[name]) if declared.type == "string" else self.parameters[name]
+            for name, declared in self.definition.parameters.items()
+        }
+
+    def _authored(self, target: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        function = load(self.folder, target)
+        return function, function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+def load(folder: Path, target: str) -> Callable[..., Any]:
+    """`file.py:name` of a folder; each folder has modules of its own."""
+    file, _, name = target.partition(":")
+    qualified = f"{folder.name}_{Path(file).stem}"
+    if qualified not in sys.modules:
+        spec = importlib.util.spec_from_file_location(qualified, folder / file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[qualified] = module
+        spec.loader.exec_module(module)
+    function: Callable[..., Any] = getattr(sys.modules[qualified], name)
+    return function
