@@ -1,0 +1,43 @@
+"""A child never outlives its parent, however the parent ends."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+PARENT_VARIABLE = "TWINSTREAM_PARENT"
+_LOOK_S = 1.0
+_GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+def supervised() -> bool:
+    """Whether a supervisor started this process."""
+    return PARENT_VARIABLE in os.environ
+
+
+def follow_parent() -> None:
+    """End with SIGTERM when the supervisor that started this process ends; without one, do nothing.
+
+    Linux tells by itself; a thread that looks every second covers other systems, and ends for good a process that
+    does not stop when asked.
+    """
+    named = os.environ.get(PARENT_VARIABLE)
+    if not named:
+        return
+    parent = int(named)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before we asked to be told
+        raise SystemExit(1)
+    threading.Thread(target=_watch, args=(parent,), name="lifeline", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_S)
+    os._exit(1)

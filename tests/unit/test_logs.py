@@ -1,0 +1,79 @@
+"""Log lines: JSON for machines, short lines for people, no secret in either."""
+
+import io
+import json
+import logging
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from infra import logs
+from schemas.clock import ManualClock
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def test_a_line_goes_to_file_console_and_backlog_without_secrets(tmp_path: Path) -> None:
+    console, backlog = io.StringIO(), logs.Backlog()
+    logs.configure("bridge:mqtt", log_dir=tmp_path, secrets=["hunter2"], console=console, backlog=backlog)
+    structlog.get_logger("infra.test").info("connected", url="mqtt://u:pw@host", note="hunter2 works", n=1)
+    path = tmp_path / "bridge-mqtt.log"
+    line = json.loads(path.read_text())
+    assert line["event"] == "connected"
+    assert (line["role"], line["n"], line["url"]) == ("bridge:mqtt", 1, "mqtt://u:***@host")
+    assert json.loads(backlog.lines[0]) == line
+    assert "bridge:mqtt connected" in console.getvalue()
+    for text in (path.read_text(), console.getvalue()):
+        assert "hunter2" not in text
+        assert "pw@" not in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_people_get_the_error_and_the_file_the_trace(tmp_path: Path) -> None:
+    console = io.StringIO()
+    logs.configure("api", log_dir=tmp_path, console=console)
+    try:
+        raise ValueError("bad luck")  # noqa: TRY301
+    except ValueError:
+        structlog.get_logger("infra.test").exception("failed")
+    assert "Traceback" not in console.getvalue()
+    assert "bad luck" in console.getvalue()
+    assert "Traceback" in json.loads((tmp_path / "api.log").read_text())["exception"]
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_a_while(tmp_path: Path) -> None:
+    clock, console = ManualClock(), io.StringIO()
+    logs.configure("api", log_dir=tmp_path, console=console, clock=clock)
+    for attempt in range(5):
+        logging.getLogger("aiokafka.conn").error("unable to connect, attempt %s", attempt)
+    assert len((tmp_path / "api.log").read_text().splitlines()) == 1
+    clock.advance(60.0)
+    logging.getLogger("aiokafka.conn").error("unable to connect, attempt %s", 5)
+    assert len((tmp_path / "api.log").read_text().splitlines()) == 2
+    assert console.getvalue() == ""
+
+
+def test_the_backlog_is_bounded_and_counts_what_it_dropped() -> None:
+    backlog = logs.Backlog()
+    logs.configure("api", log_dir=None, console=None, backlog=backlog)
+    log = structlog.get_logger("infra.test")
+    for number in range(2003):
+        log.info("line", number=number)
+    assert len(backlog.lines) == 2000
+    assert backlog.dropped == 3
+    assert json.loads(backlog.lines[-1])["number"] == 2002
