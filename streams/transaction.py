@@ -76,7 +76,8 @@ class PartitionTransactions:
         await self._producer.send_offsets_to_transaction({source: offset}, group)
         await self._producer.commit_transaction()
         # A batch's future tells the offset of its first record.
-        return max(future.result().offset + count - 1 for topic, count, future in sent if topic == last_topic)
+        ends = [int(future.result().offset) + count - 1 for topic, count, future in sent if topic == last_topic]
+        return max(ends)
 
     async def close(self) -> None:
         """Let go, without waiting long for a broker that is away."""

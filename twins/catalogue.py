@@ -115,7 +115,7 @@ class Catalogue:
             elif kind == "type":
                 self._deployments.pop(rest, None)
         except (ValueError, DefinitionError) as error:
-            log.error("a record of the definitions topic can't be used", key=str(record.key), error=str(error))
+            log.warning("a record of the definitions topic can't be used", key=str(record.key), error=str(error))
 
     def _assemble(self, deployment: Deployment) -> None:
         chunks = self._chunks.get(deployment.hash, {})

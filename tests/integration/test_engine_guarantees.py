@@ -1,0 +1,152 @@
+"""The engine on a real Kafka, while workers are killed, frozen, joined and stopped: exactly once, bit for bit."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import oracle
+from support.worker_process import WorkerProcess
+
+from schemas.bundle import read_folder
+from schemas.topics import TypeTopics
+from streams.log.admin import SHARED_TOPICS, LogAdmin
+from streams.log.client import KafkaOptions
+from streams.log.writer import LogWriter
+from twins.catalogue import publish
+
+
+FOLDER = Path(__file__).parents[1] / "types" / "statistics"
+TWINS = 500
+START_NS = 1_700_000_000_000_000_000
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+
+@dataclass
+class Plant:
+    """A deployed type of its own name, and a load for it."""
+
+    kafka: KafkaOptions
+    type_name: str
+    folder: Path
+    content: str
+    data_dir: Path
+    sent: int = 0
+
+    @property
+    def topics(self) -> TypeTopics:
+        return TypeTopics(self.type_name)
+
+    def worker(self, name: str) -> WorkerProcess:
+        return WorkerProcess(self.type_name, self.kafka.bootstrap_servers, self.data_dir / name)
+
+    async def send(self, records: int, per_second: float) -> None:
+        """Numbered readings of random twins at a steady rate."""
+        rng = random.Random(self.sent)
+        started_s = time.monotonic()
+        async with LogWriter(self.kafka, linger_ms=5) as writer:
+            futures = []
+            for number in range(records):
+                twin = f"twin-{rng.randrange(TWINS)}".encode()
+                value = b'{"value": %.3f, "time": %d}' % (rng.gauss(60, 20), START_NS + (self.sent + number) * 10**6)
+                futures.append(await writer.send(self.topics.telemetry, twin, value))
+                if number % 100 == 0:
+                    await asyncio.sleep(max(0.0, started_s + number / per_second - time.monotonic()))
+            await asyncio.gather(*futures)
+        self.sent += records
+
+    async def lag(self) -> int:
+        """Records that the group has not committed."""
+        async with LogAdmin(self.kafka) as admin:
+            ends = await admin.end_offsets([self.topics.telemetry])
+            done = await admin.committed(f"twinstream-{self.type_name}", [self.topics.telemetry])
+        return sum(end - done.get(place, 0) for place, end in ends.items())
+
+    async def drained(self, *workers: WorkerProcess, timeout_s: float = 60) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while await self.lag():
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            pytest.fail("\n".join([f"lag {await self.lag()}", *(worker.output()[-3000:] for worker in workers)]))
+
+    async def assert_exactly_once(self) -> None:
+        """States and read-committed outputs equal those of an undisturbed run."""
+        async with LogAdmin(self.kafka) as admin:
+            cluster = await admin.cluster_id()
+            topic_id = (await admin.topic_ids([self.topics.telemetry]))[self.topics.telemetry]
+        records = await oracle.read_all(self.kafka, (self.topics.telemetry,))
+        assert len(records) == self.sent
+        twin_type = oracle.load_type(self.folder, self.content, self.data_dir / "oracle")
+        expected = oracle.replay(twin_type, cluster, topic_id, records)
+        found = await oracle.observed(self.kafka, self.type_name)
+        assert found.states.keys() == expected.states.keys()
+        different = [key for key, value in expected.states.items() if found.states[key] != value]
+        assert not different, f"{len(different)} of {len(expected.states)} states differ"
+        assert sum(found.outputs.values()) > self.sent
+        assert not expected.outputs - found.outputs, "outputs are missing"
+        assert not found.outputs - expected.outputs, "outputs are double or wrong"
+
+
+@pytest.fixture
+async def plant(kafka: KafkaOptions, tmp_path: Path) -> AsyncIterator[Plant]:
+    name = f"statistics_{random.randrange(10**9)}"
+    folder = tmp_path / "type"
+    folder.mkdir()
+    for file in FOLDER.glob("*.*"):
+        text = file.read_text()
+        (folder / file.name).write_text(text.replace("name: statistics\nversion", f"name: {name}\nversion"))
+    bundle = read_folder(folder)
+    options = KafkaOptions(kafka.bootstrap_servers)
+    async with LogAdmin(options) as admin:
+        await admin.ensure_topics(SHARED_TOPICS)
+        await admin.ensure_topics(TypeTopics(name).all())
+    async with LogWriter(options) as writer:
+        await publish(writer, bundle)
+    yield Plant(options, name, folder, bundle.hash, tmp_path)
+
+
+async def test_clean_stop_in_mid_stream_and_start_again_change_nothing(plant: Plant) -> None:
+    first = plant.worker("first")
+    try:
+        load = asyncio.create_task(plant.send(15_000, per_second=3000))
+        await asyncio.sleep(4)
+        assert await asyncio.to_thread(first.stop) == 0
+        second = plant.worker("second")
+        try:
+            await load
+            await plant.drained(second)
+            assert await asyncio.to_thread(second.stop) == 0
+        finally:
+            second.end()
+    finally:
+        first.end()
+    await plant.assert_exactly_once()
+
+
+async def test_kill_join_and_freeze_change_nothing(plant: Plant) -> None:
+    workers = [plant.worker("first")]
+    try:
+        load = asyncio.create_task(plant.send(60_000, per_second=2000))
+        await asyncio.sleep(5)
+        workers.append(plant.worker("second"))
+        await asyncio.sleep(6)
+        workers[0].kill()
+        workers.append(plant.worker("third"))
+        await asyncio.sleep(5)
+        workers[1].freeze()
+        await asyncio.sleep(10)  # past the session timeout of 6 s: the third takes everything over
+        workers[1].thaw()
+        await load
+        await plant.drained(*workers[1:])
+        assert all(worker.running() for worker in workers[1:])
+        for worker in workers[1:]:
+            assert await asyncio.to_thread(worker.stop) == 0, worker.output()[-3000:]
+    finally:
+        for worker in workers:
+            worker.end()
+    await plant.assert_exactly_once()
