@@ -1,0 +1,1 @@
+"""Servers that need no root, no Docker and no service that is already running."""

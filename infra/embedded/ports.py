@@ -1,0 +1,54 @@
+"""Loopback ports: which are free, and what to say about one that is not."""
+
+import errno
+import socket
+
+from schemas.errors import SetupError
+
+LOOPBACK = "127.0.0.1"
+_PROBE_TIMEOUT_S = 1.0
+
+
+def free_port() -> int:
+    """A TCP port on the loopback address that nothing uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts(port: int, timeout_s: float = _PROBE_TIMEOUT_S) -> bool:
+    """Whether something listens on that loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(timeout_s)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def require_free(port: int, *, owner: str, remedy: str) -> None:
+    """Refuse a port that can't be bound.
+
+    Args:
+        port: The port that was asked for.
+        owner: Who wants it, for the message.
+        remedy: How to choose another one, such as `--kafka-port`.
+
+    Raises:
+        SetupError: It is taken or may not be bound.
+    """
+    taken = SetupError(
+        f"port {port} for {owner} is taken: stop what listens there or choose another with {remedy} (0 = any free one)"
+    )
+    # Binding alone does not notice a listener on the wildcard address on every system.
+    if accepts(port):
+        raise taken
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except PermissionError as error:
+            message = f"port {port} for {owner} needs privileges: choose one above 1023 with {remedy}"
+            raise SetupError(message) from error
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise taken from error
+            raise
