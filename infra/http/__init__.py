@@ -1,0 +1,1 @@
+"""The HTTP interface: live state, history, commands, requests and server-sent events."""

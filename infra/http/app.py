@@ -1,0 +1,112 @@
+"""The application: routes, middleware and how errors become problem documents."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from infra.http.guard import Guard
+from infra.http.metrics import Measured, Metrics
+from infra.http.problems import Fault, Kind, Problem, ProblemError, kind_of_status, problem_response
+from infra.http.routes import deadletters, health, history, requests, stream, twins, types
+from infra.http.services import Services
+from infra.http.validation import at
+from infra.metrics import new_registry
+
+VERSION = "0.1.0"
+
+_DESCRIPTION = """Live state, history and commands of digital twins, and requests to them.
+
+Errors are problem documents (RFC 9457). Writes take `application/json` only; requests whose `Host` is not a
+loopback name or the configured one, or whose `Origin` is another site, are refused.
+"""
+
+
+def create_app(services: Services, registry: CollectorRegistry | None = None) -> FastAPI:
+    """The application over `services`; it starts nothing and needs no lifespan.
+
+    Args:
+        services: What endpoints work with.
+        registry: Where `/metrics` looks; None makes a new one.
+
+    The interactive pages of FastAPI are left out: they load scripts from elsewhere into this origin.
+    """
+    app = FastAPI(
+        title="twinstream",
+        version=VERSION,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    metrics = Metrics(services, registry or new_registry())
+    app.state.services = services
+    app.state.metrics = metrics
+    for module in (health, types, twins, history, requests, deadletters, stream):
+        app.include_router(module.router)
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_failure)
+    app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Measured, services=services, metrics=metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        models = schema.setdefault("components", {}).setdefault("schemas", {})
+        described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        models |= described.pop("$defs", {})
+        models["Problem"] = described
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this class
+    return problem_response(error, request.url.path)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        problem = ProblemError(Kind.INVALID_JSON, "the body is no JSON")
+    else:
+        faults = [_fault(item) for item in found]
+        shown = "; ".join(f"{fault.pointer or fault.parameter}: {fault.detail}" for fault in faults[:3])
+        problem = ProblemError(Kind.INVALID_VALUES, shown, faults=faults)
+    return problem_response(problem, request.url.path)
+
+
+def _fault(item: dict[str, Any]) -> Fault:
+    place, *path = map(str, item["loc"])
+    if place == "body":
+        return at(*path, detail=item["msg"])
+    return Fault(parameter=".".join(path), detail=item["msg"])
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    kind = kind_of_status(error.status_code)
+    details = {
+        Kind.NOT_FOUND: "nothing is here; /openapi.json lists what there is",
+        Kind.METHOD_NOT_ALLOWED: f"{request.method} is not possible here",
+    }
+    detail = details.get(kind, str(error.detail))
+    headers = dict(error.headers) if error.headers else None
+    problem = ProblemError(kind, detail, status=error.status_code, headers=headers)
+    return problem_response(problem, request.url.path)
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+    return problem_response(ProblemError(Kind.INTERNAL, "the log of the api role says more"), request.url.path)

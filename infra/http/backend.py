@@ -1,0 +1,94 @@
+"""The API's services over a real Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from connectors.stores import DocumentReader, SeriesReader
+from infra.http.deadletters import DeadLetters
+from infra.http.feed import FEED_PATTERN, Feed
+from infra.http.following import DurableWriter, Following, KafkaCheck
+from infra.http.live import STATE_PATTERN, StateTable
+from infra.http.rows import RowReader
+from infra.http.services import Missing, Probe, Services, nothing_missing
+from schemas.clock import Clock, SystemClock
+from schemas.topics import DEADLETTER
+from streams.log.client import KafkaOptions
+from streams.log.follow import Follower
+from twins.catalogue import Catalogue
+
+
+@asynccontextmanager
+async def open_services(
+    options: KafkaOptions,
+    *,
+    series: SeriesReader,
+    documents: DocumentReader,
+    probe: Probe = nothing_missing,
+    hosts: Collection[str] = (),
+    clock: Clock | None = None,
+) -> AsyncIterator[Services]:
+    """Services that follow the log in the background; they are there at once, also while Kafka is away.
+
+    Args:
+        options: How to reach Kafka.
+        series: History of twins; its caller opens and closes it.
+        documents: Documents; its caller opens and closes it.
+        probe: What of the other roles is missing; Kafka and what the API itself follows are added here.
+        hosts: Further names, besides loopback, that a Host header may carry.
+        clock: Where to ask for the time.
+
+    Raises:
+        Exception: something that follows the log failed for good; the process should be started again.
+    """
+    catalogue = Catalogue(options)
+    feed = Feed()
+    states = StateTable(RowReader(catalogue), feed.changed)
+    letters = DeadLetters()
+    writer = DurableWriter(options)
+    check = KafkaCheck(options)
+    followings = (
+        Following("twins", Follower(options, pattern=STATE_PATTERN), states.apply),
+        Following("events", Follower(options, pattern=FEED_PATTERN, start="latest"), feed.apply),
+        Following("dead letters", Follower(options, topics=(DEADLETTER,)), letters.apply),
+    )
+    types_known = asyncio.Event()
+
+    async def know_types() -> None:
+        await catalogue.ready()
+        types_known.set()
+
+    def loading() -> str:
+        unread = [following.what for following in followings if not following.caught_up]
+        return ", ".join(unread if types_known.is_set() else ["types", *unread])
+
+    async def missing() -> Missing:
+        return ({"kafka": check.fault} if check.fault else {}) | dict(await probe())
+
+    services = Services(
+        catalogue=catalogue,
+        states=states,
+        feed=feed,
+        dead_letters=letters,
+        series=series,
+        documents=documents,
+        writer=writer,
+        probe=missing,
+        loading=loading,
+        clock=clock or SystemClock(),
+        hosts=frozenset(hosts),
+    )
+    try:
+        async with catalogue, asyncio.TaskGroup() as group:
+            running = [group.create_task(work.run()) for work in (writer, check, *followings)]
+            running.append(group.create_task(know_types()))
+            try:
+                yield services
+            finally:
+                feed.close()
+                for task in running:
+                    task.cancel()
+    except ExceptionGroup as several:
+        if len(several.exceptions) == 1:
+            raise several.exceptions[0] from None
+        raise

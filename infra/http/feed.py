@@ -1,0 +1,178 @@
+"""What happens now: state, commands and events, handed to event streams and to those who wait for an outcome."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+
+from schemas.messages import Event
+from schemas.topics import type_of_topic
+from streams.log.record import LogRecord
+
+FEED_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
+ACCEPTED, REFUSED = "request_accepted", "request_rejected"
+
+_QUEUE_LIMIT = 1000
+_STATES_PER_TURN = 500
+
+EncodeState = Callable[[str, str, bytes | None], bytes | None]
+"""JSON of a twin from type, id and row (None: deleted); None when the row can't be read."""
+
+log = structlog.get_logger(__name__)
+
+
+class Subscription:
+    """What one client of the event stream has still to get.
+
+    Commands and events are queued; a client that falls `limit` of them behind is cut off. Of state only the latest
+    row of each twin waits, so that a client may be slower than the twins are.
+
+    Attributes:
+        closing: Why the stream ends, `""` while it goes on.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._messages: deque[bytes] = deque()
+        self._states: dict[tuple[str, str], bytes | None] = {}
+        self._wake = asyncio.Event()
+        self.closing = ""
+
+    def put_state(self, type_name: str, twin: str, row: bytes | None) -> None:
+        """A twin's row changed."""
+        if not self.closing:
+            self._states[type_name, twin] = row
+            self._wake.set()
+
+    def put_message(self, frame: bytes) -> None:
+        """A command or event came."""
+        if len(self._messages) >= self._limit:
+            self.close("this client is too slow")
+        elif not self.closing:
+            self._messages.append(frame)
+            self._wake.set()
+
+    def close(self, why: str) -> None:
+        """End the stream; what still waits is dropped."""
+        self.closing = why
+        self._messages.clear()
+        self._states.clear()
+        self._wake.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for something to take; False when nothing came."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def take(self, encode: EncodeState) -> bytes:
+        """Frames that wait, commands and events first; of the states no more than a turn's share."""
+        frames = list(self._messages)
+        self._messages.clear()
+        for key in list(self._states)[:_STATES_PER_TURN]:
+            data = encode(*key, self._states.pop(key))
+            if data is not None:
+                frames.append(frame("state", data))
+        if not self._states and not self.closing:
+            self._wake.clear()
+        return b"".join(frames)
+
+
+class Feed:
+    """Follows the command and event topics, hears of changed rows, and hands both to whom they concern."""
+
+    def __init__(self, *, queue_limit: int = _QUEUE_LIMIT) -> None:
+        self._queue_limit = queue_limit
+        self._subscriptions: dict[tuple[str, str], set[Subscription]] = {}
+        self._outcomes: dict[tuple[str, str], dict[str, asyncio.Future[Event]]] = {}
+        self._closed = ""
+
+    @property
+    def clients(self) -> int:
+        """How many event streams are open."""
+        return sum(map(len, self._subscriptions.values()))
+
+    def changed(self, type_name: str, twin: str, row: bytes | None) -> None:
+        """A row changed; given to `StateTable`."""
+        for subscription in self._concerned(type_name, twin):
+            subscription.put_state(type_name, twin, row)
+
+    def apply(self, records: Iterable[LogRecord]) -> None:
+        """Take in records of command and event topics."""
+        for record in records:
+            if record.key is None or record.value is None:
+                continue
+            type_name, twin = type_of_topic(record.topic), record.key.decode(errors="replace")
+            is_event = record.topic.endswith(".events")
+            if is_event and (type_name, twin) in self._outcomes:
+                self._settle(self._outcomes[type_name, twin], record.value)
+            concerned = self._concerned(type_name, twin)
+            if concerned:
+                data = frame("event" if is_event else "command", record.value)
+                for subscription in concerned:
+                    subscription.put_message(data)
+
+    @contextmanager
+    def subscribe(self, type_name: str = "", twin: str = "") -> Iterator[Subscription]:
+        """Hear of one twin, of a type or, with `""`, of any."""
+        subscription = Subscription(self._queue_limit)
+        if self._closed:
+            subscription.close(self._closed)
+        members = self._subscriptions.setdefault((type_name, twin), set())
+        members.add(subscription)
+        try:
+            yield subscription
+        finally:
+            members.discard(subscription)
+            if not members:
+                self._subscriptions.pop((type_name, twin), None)
+
+    @contextmanager
+    def outcome(self, type_name: str, twin: str, request_id: str) -> Iterator[asyncio.Future[Event]]:
+        """A future of the event that says what became of a request; enter before the request is written."""
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        waiting = self._outcomes.setdefault((type_name, twin), {})
+        waiting[request_id] = future
+        try:
+            yield future
+        finally:
+            del waiting[request_id]
+            if not waiting:
+                self._outcomes.pop((type_name, twin), None)
+
+    def close(self, why: str = "the server stops") -> None:
+        """End every event stream, present and future, so that a server can stop."""
+        self._closed = why
+        for members in self._subscriptions.values():
+            for subscription in members:
+                subscription.close(why)
+
+    def _concerned(self, type_name: str, twin: str) -> list[Subscription]:
+        if not self._subscriptions:
+            return []
+        keys = ((type_name, twin), (type_name, ""), ("", twin), ("", ""))
+        return [subscription for key in keys for subscription in self._subscriptions.get(key, ())]
+
+    @staticmethod
+    def _settle(waiting: dict[str, asyncio.Future[Event]], value: bytes) -> None:
+        try:
+            event = msgspec.json.decode(value, type=Event)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("a record among the events is none", error=str(error))
+            return
+        future = waiting.get(event.id)
+        if future is not None and not future.done() and event.name in {ACCEPTED, REFUSED}:
+            future.set_result(event)
+
+
+def frame(name: str, data: bytes) -> bytes:
+    """One server-sent event. JSON has line breaks only between its tokens, where a space does as well."""
+    if b"\n" in data or b"\r" in data:
+        data = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"

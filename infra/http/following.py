@@ -1,0 +1,103 @@
+"""Keeping something current from the log for as long as the process lives."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka.errors import KafkaError
+
+from infra.http.services import LogUnavailableError
+from schemas.headers import Headers
+from streams.log.admin import LogAdmin
+from streams.log.client import KafkaOptions
+from streams.log.follow import Follower
+from streams.log.record import LogRecord
+from streams.log.retry import is_retriable
+from streams.log.writer import LogWriter
+
+WRITE_TIMEOUT_S = 5.0
+_CHECK_INTERVAL_S = 2.0
+_CHECK_TIMEOUT_S = 3.0
+
+
+class Following:
+    """Hands every record of a follower on.
+
+    Attributes:
+        what: What is followed, for people.
+        caught_up: Whether everything was read that was there at the start.
+    """
+
+    def __init__(self, what: str, follower: Follower, apply: Callable[[list[LogRecord]], None]) -> None:
+        self.what = what
+        self.caught_up = False
+        self._follower = follower
+        self._apply = apply
+
+    async def run(self) -> None:
+        """Follow until cancelled; a broker that is away is waited for."""
+        async with self._follower as follower:
+            while True:
+                self._apply(await follower.read())
+                self.caught_up = self.caught_up or await follower.caught_up()
+
+
+class DurableWriter:
+    """A writer that is there before its broker is, and that gives up in time."""
+
+    def __init__(self, options: KafkaOptions, *, timeout_s: float = WRITE_TIMEOUT_S) -> None:
+        self._options = options
+        self._timeout_s = timeout_s
+        self._writer: LogWriter | None = None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        async with LogWriter(self._options) as writer:
+            self._writer = writer
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._writer = None
+
+    async def write(self, topic: str, key: bytes, value: bytes, headers: Headers) -> tuple[int, int]:
+        """Make one record durable.
+
+        Raises:
+            LogUnavailableError: Kafka was not reached yet, refused it, or did not confirm it in time.
+        """
+        if self._writer is None:
+            message = "kafka was not reached yet"
+            raise LogUnavailableError(message)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await (await self._writer.send(topic, key, value, headers=headers))
+        except TimeoutError:
+            message = f"no confirmation within {self._timeout_s:g} s"
+            raise LogUnavailableError(message) from None
+        except KafkaError as error:
+            raise LogUnavailableError(str(error) or type(error).__name__) from error
+
+
+class KafkaCheck:
+    """Asks every few seconds whether Kafka answers.
+
+    Attributes:
+        fault: What is the matter with it, `""` when it answers.
+    """
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self.fault = "not reached yet"
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with LogAdmin(self._options) as admin:
+            while True:
+                try:
+                    async with asyncio.timeout(_CHECK_TIMEOUT_S):
+                        await admin.topics()
+                    self.fault = ""
+                except Exception as error:
+                    if not is_retriable(error):
+                        raise
+                    self.fault = f"does not answer ({str(error) or type(error).__name__})"
+                await asyncio.sleep(_CHECK_INTERVAL_S)

@@ -1,0 +1,94 @@
+"""Metrics of the API."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.http.services import Services
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Observed(Collector):
+    """Figures that are kept elsewhere and read when somebody asks."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def describe(self) -> list[Metric]:
+        """Nothing to collect at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the figures."""
+        services = self._services
+        if not services.loading():
+            # While the topic is still being read the counter would seem to jump.
+            letters = CounterMetricFamily(
+                "twinstream_deadletters", "Dead letters in the log.", labels=["type", "reason"]
+            )
+            for (type_name, reason), count in sorted(services.dead_letters.counts.items()):
+                letters.add_metric([type_name, reason], count)
+            yield letters
+        twins = GaugeMetricFamily("twinstream_twins", "Twins of a deployed type.", labels=["type"])
+        for type_name in sorted(services.catalogue.types()):
+            twins.add_metric([type_name], services.states.count(type_name))
+        yield twins
+        yield GaugeMetricFamily(
+            "twinstream_api_stream_clients", "Open event streams.", value=float(services.feed.clients)
+        )
+
+
+class Metrics:
+    """What the application counts, in the registry of its process."""
+
+    media_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, services: Services, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        registry.register(_Observed(services))
+        labels = ("method", "route", "status")
+        self.responses = Counter("twinstream_api_responses", "Responses by route.", labels, registry=registry)
+        self.seconds = Histogram(
+            "twinstream_api_response_seconds",
+            "Time to the start of a response, by route.",
+            ("method", "route"),
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+            registry=registry,
+        )
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class Measured:
+    """ASGI middleware that counts and times responses by route."""
+
+    def __init__(self, app: ASGIApp, *, services: Services, metrics: Metrics) -> None:
+        self._app = app
+        self._clock = services.clock
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, looking at the start of the response."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = self._clock.monotonic_s()
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                route: Any = scope.get("route")
+                path = getattr(route, "path", "none")
+                self._metrics.responses.labels(method, path, str(message["status"])).inc()
+                self._metrics.seconds.labels(method, path).observe(self._clock.monotonic_s() - started_s)
+            await send(message)
+
+        await self._app(scope, receive, observed)

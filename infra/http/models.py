@@ -1,0 +1,135 @@
+"""Shapes of bodies and answers, for OpenAPI and for reading bodies."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TypeLabel = Annotated[str, Field(description="Qualified type name.", examples=["incubator"])]
+TwinLabel = Annotated[str, Field(description="Twin id.", examples=["incubator-1"])]
+TimeNs = Annotated[int, Field(description="UTC, nanoseconds since the Unix epoch.", examples=[1700000000000000000])]
+Next = Annotated[str | None, Field(description="Pass it as `after` for the next page; null on the last one.")]
+Scalar = bool | int | float | str
+
+_SCALARS: dict[str, Any] = {"additionalProperties": {"type": ["boolean", "number", "string"]}}
+
+
+class Model(BaseModel):
+    """Base: unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Health(Model):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Model):
+    """Everything is up."""
+
+    status: Literal["ready"] = "ready"
+
+
+class TypeSummary(Model):
+    """A deployed twin type."""
+
+    type: TypeLabel
+    project: str
+    name: str = Field(description="Name without its project.")
+    version: str
+    description: str
+    hash: str = Field(description="Content hash of the bundle that is in force.")
+    deployed_ns: TimeNs
+    twins: int = Field(description="How many twins there are.")
+
+
+class TypeDetail(TypeSummary):
+    """A deployed twin type with everything that it declares."""
+
+    definition: dict[str, Any] = Field(description="The definition, defaults filled in.")
+
+
+class TypeList(Model):
+    """Deployed types by name."""
+
+    items: list[TypeSummary]
+    next: Next
+
+
+class Twin(Model):
+    """The live state of one twin."""
+
+    type: TypeLabel
+    id: TwinLabel
+    version: str = Field(description="Version of the type's definition.")
+    revision: int = Field(description="Changes of the twin so far.")
+    event_time_ns: TimeNs
+    inputs: dict[str, Scalar | None] = Field(description="Values of the latest accepted record; null before it.")
+    state: dict[str, dict[str, Any]] = Field(description="What each step remembers, by step.")
+    outputs: dict[str, Scalar | None] = Field(description="Results of the latest accepted record; null before it.")
+    parameters: dict[str, Scalar]
+    tags: dict[str, str]
+    status: str = Field(description="`ok` or `quarantined`.")
+
+
+class TwinList(Model):
+    """Twins by type and id."""
+
+    items: list[Twin]
+    next: Next
+
+
+class TwinChange(Model):
+    """What to change of a twin; what is left out stays."""
+
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="New values by name.", json_schema_extra=_SCALARS, examples=[{"noise": 0.001}]
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="New tags by name.", examples=[{"room": "lab-2"}])
+
+
+class Accepted(Model):
+    """The record is in the type's input topic."""
+
+    id: str = Field(description="Id under which the outcome is reported.")
+    partition: int
+    offset: int
+
+
+class Series(Model):
+    """Points of one field, oldest first."""
+
+    field: str
+    unit: str = Field(description="By the names of pint; empty for a pure number.", examples=["degC"])
+    time_ns: list[int] = Field(description="UTC, nanoseconds since the Unix epoch.")
+    value: list[float] = Field(description="As many as `time_ns`; booleans are 0.0 and 1.0.")
+
+
+class CommandList(Model):
+    """Commands of a twin, newest first."""
+
+    items: list[dict[str, Any]] = Field(description="`id`, `name`, `value`, `issued_ns`, `expires_ns`, `status`, …")
+    next: Next
+
+
+class DeadLetterItem(BaseModel):
+    """A record that could not be used."""
+
+    id: str
+    reason: str
+    detail: str
+    source: str = Field(description="`mqtt:`, `amqp:`, `http:` or `kafka:` and where in it.")
+    type: str
+    twin: str
+    received_ns: TimeNs
+    size: int = Field(description="Length of the whole payload, bytes.")
+    raw_base64: str = Field(description="The payload, its first 64 kB.")
+    sha256: str | None = Field(None, description="Of the whole payload, only when it was cut.")
+
+
+class DeadLetterList(Model):
+    """Dead letters, newest first."""
+
+    items: list[DeadLetterItem]
+    next: Next

@@ -1,0 +1,56 @@
+"""Whether this process lives, whether the system is up, and its metrics."""
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from infra.http.models import Health, Ready
+from infra.http.problems import Kind, MissingPart, ProblemError, answers
+from infra.http.responses import json_response
+from infra.http.services import Using
+
+if TYPE_CHECKING:
+    from infra.http.metrics import Metrics
+
+router = APIRouter(tags=["health"])
+_TEXT = {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+@router.get(
+    "/healthz",
+    summary="Is this process alive?",
+    responses=answers(
+        {200: Health},
+    ),
+)
+async def healthz() -> Response:
+    """Answers as long as the process can answer at all."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/readyz", summary="Is everything up?", responses=answers({200: Ready}, Kind.NOT_READY))
+async def readyz(services: Using) -> Response:
+    """200 once the log is reachable, everything in it was read, and every role is up; else what is missing."""
+    missing = dict(await services.probe())
+    if loading := services.loading():
+        missing.setdefault("api", f"{loading} are still being read")
+    if missing:
+        parts = [MissingPart(name=name, detail=missing[name]) for name in sorted(missing)]
+        shown = "; ".join(f"{part.name}: {part.detail}" for part in parts)
+        raise ProblemError(Kind.NOT_READY, shown, missing=parts, headers={"retry-after": "1"})
+    return json_response({"status": "ready"})
+
+
+@router.get(
+    "/metrics",
+    summary="Show metrics",
+    response_class=Response,
+    responses=answers(
+        {200: _TEXT},
+    ),
+)
+async def metrics(request: Request) -> Response:
+    """Metrics for Prometheus, among them `twinstream_deadletters_total` by type and reason."""
+    collected: Metrics = request.app.state.metrics
+    return Response(collected.text(), media_type=collected.media_type)

@@ -1,0 +1,130 @@
+"""What was: time series and commands of a twin."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from connectors.stores import SERIES_LIMIT, TIME_MAX_NS, Collection, StoreUnavailableError
+from infra.http import lookup
+from infra.http.models import CommandList, Series
+from infra.http.problems import Fault, Kind, ProblemError, answers
+from infra.http.responses import json_response
+from infra.http.routes.twins import IdInPath, TypeInPath
+from infra.http.services import Using
+from schemas.errors import PayloadError
+from schemas.telemetry import parse_time
+
+STORE_TIMEOUT_S = 20.0
+COMMANDS_LIMIT = 1000
+
+router = APIRouter(tags=["history"])
+
+_UNESCAPED_PLUS = re.compile(r" (\d{2}:\d{2})$")
+"""A `+` that a client left as it is arrives as a space."""
+
+Moment = Annotated[
+    str | None,
+    Query(description="Nanoseconds since the Unix epoch, or RFC 3339; inclusive.", examples=["2026-01-01T00:00:00Z"]),
+]
+
+
+@router.get(
+    "/api/twins/{type}/{id}/series",  # noqa: FAST003 - an alias in `TypeInPath`
+    summary="Read the time series of one field",
+    responses=answers(
+        {200: Series},
+        Kind.UNKNOWN_TYPE,
+        Kind.UNKNOWN_TWIN,
+        Kind.UNKNOWN_FIELD,
+        Kind.INVALID_NAME,
+        Kind.INVALID_VALUES,
+        Kind.UNAVAILABLE,
+    ),
+)
+async def series(
+    services: Using,
+    type_name: TypeInPath,
+    twin_id: IdInPath,
+    field: Annotated[str, Query(description="A field that the type stores as time series.", examples=["T_heater"])],
+    start: Moment = None,
+    stop: Moment = None,
+    limit: Annotated[int, Query(ge=1, le=SERIES_LIMIT, description="Most points.")] = 10_000,
+) -> Response:
+    """The oldest `limit` points from `start` to `stop`, both inclusive, oldest first.
+
+    There may be more when as many points come as `limit` says: go on with `start` one nanosecond after the last.
+    """
+    lookup.existing_twin(services, type_name, twin_id)
+    definition = lookup.deployed(services, type_name).definition
+    stored = definition.outputs.timeseries.fields
+    if field not in stored:
+        detail = f"type {type_name} stores no such field; there are: {', '.join(stored) or 'none'}"
+        raise ProblemError(Kind.UNKNOWN_FIELD, detail)
+    start_ns, stop_ns = _moment("start", start), _moment("stop", stop)
+    if start_ns is not None and stop_ns is not None and start_ns > stop_ns:
+        detail = f"start {start} is after stop {stop}"
+        raise ProblemError(Kind.INVALID_VALUES, detail, faults=[Fault(parameter="start", detail=detail)])
+    with _store("the time-series store"):
+        async with asyncio.timeout(STORE_TIMEOUT_S):
+            found = await services.series.series(type_name, twin_id, field, start_ns, stop_ns, limit)
+    unit = definition.unit_of(field)
+    return json_response({"field": field, "unit": unit, "time_ns": found.time_ns, "value": found.value})
+
+
+@router.get(
+    "/api/twins/{type}/{id}/commands",  # noqa: FAST003 - an alias in `TypeInPath`
+    summary="List the commands of a twin",
+    responses=answers(
+        {200: CommandList},
+        Kind.UNKNOWN_TYPE,
+        Kind.UNKNOWN_TWIN,
+        Kind.INVALID_NAME,
+        Kind.INVALID_VALUES,
+        Kind.UNAVAILABLE,
+    ),
+)
+async def commands(
+    services: Using,
+    type_name: TypeInPath,
+    twin_id: IdInPath,
+    limit: Annotated[int, Query(ge=1, le=COMMANDS_LIMIT, description="Most items of a page.")] = 100,
+    after: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Response:
+    """Commands newest first, with what became of each: issued, sent, acked, expired or refused."""
+    lookup.existing_twin(services, type_name, twin_id)
+    try:
+        with _store("the metadata store"):
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                page = await services.documents.list(
+                    Collection.COMMANDS, type_name=type_name, twin=twin_id, after=after, limit=limit
+                )
+    except ValueError as error:
+        faults = [Fault(parameter="after", detail=str(error))]
+        raise ProblemError(Kind.INVALID_VALUES, f"after: {error}", faults=faults) from None
+    return json_response({"items": page.items, "next": page.next})
+
+
+def _moment(parameter: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        time_ns = parse_time(int(text) if text.isdecimal() else _UNESCAPED_PLUS.sub(r"+\1", text))
+    except (PayloadError, ValueError) as error:
+        detail = error.detail if isinstance(error, PayloadError) else "too many digits"
+        faults = [Fault(parameter=parameter, detail=detail)]
+        raise ProblemError(Kind.INVALID_VALUES, f"{parameter}: {detail}", faults=faults) from None
+    return min(time_ns, TIME_MAX_NS)
+
+
+@contextmanager
+def _store(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (StoreUnavailableError, TimeoutError) as error:
+        detail = f"{what} is away: {error or 'no answer in time'}"
+        raise ProblemError(Kind.UNAVAILABLE, detail, headers={"retry-after": "5"}) from None

@@ -1,0 +1,60 @@
+"""Requests of operators to twins."""
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path
+from starlette.responses import Response
+
+from infra.http import change, lookup, validation
+from infra.http.models import Accepted
+from infra.http.problems import Kind, ProblemError, answers
+from infra.http.responses import json_response
+from infra.http.routes.twins import IdInPath, TypeInPath
+from infra.http.services import Using
+from schemas.headers import Kind as RecordKind
+
+router = APIRouter(tags=["requests"])
+_ARGUMENTS = {"additionalProperties": {"type": ["boolean", "number", "string"]}}
+
+
+@router.post(
+    "/api/twins/{type}/{id}/requests/{name}",  # noqa: FAST003 - an alias in `TypeInPath`
+    summary="Ask something of a twin",
+    status_code=202,
+    responses=answers(
+        {202: {"model": Accepted, "description": "The request is in the input topic."}},
+        Kind.INVALID_JSON,
+        Kind.UNKNOWN_TYPE,
+        Kind.UNKNOWN_TWIN,
+        Kind.UNKNOWN_REQUEST,
+        Kind.TOO_LARGE,
+        Kind.UNSUPPORTED_MEDIA_TYPE,
+        Kind.INVALID_NAME,
+        Kind.INVALID_VALUES,
+        Kind.UNAVAILABLE,
+    ),
+)
+async def post_request(
+    services: Using,
+    type_name: TypeInPath,
+    twin_id: IdInPath,
+    name: Annotated[str, Path(description="A declared request.", examples=["temperature_desired"])],
+    arguments: Annotated[dict[str, Any], Body(json_schema_extra=_ARGUMENTS, examples=[{"temperature_desired": 30}])],
+) -> Response:
+    """Put a request into the input topic.
+
+    The outcome is an event `request_accepted` or `request_rejected` with the id of this answer; a value out of its
+    declared range is rejected there, with a reason. Unknown, missing or ill-typed arguments are refused here.
+    """
+    found = lookup.deployed(services, type_name)
+    lookup.existing_twin(services, type_name, twin_id)
+    request = found.definition.request(name)
+    if request is None:
+        known = ", ".join(sorted({*found.definition.requests, "reset", "release"}))
+        raise ProblemError(Kind.UNKNOWN_REQUEST, f"type {type_name} has no such request; there are: {known}")
+    validation.refuse_if(validation.argument_faults(request, arguments))
+    pending = await change.write(
+        services, RecordKind.REQUEST, type_name, twin_id, name=name, body=arguments, record_id=uuid.uuid4().hex
+    )
+    return json_response({"id": pending.id, "partition": pending.partition, "offset": pending.offset}, 202)

@@ -1,0 +1,55 @@
+"""Deployed twin types."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from starlette.responses import Response
+
+from infra.http import lookup
+from infra.http.models import TypeDetail, TypeList
+from infra.http.problems import Kind, answers
+from infra.http.responses import json_response
+from infra.http.rows import Deployed
+from infra.http.services import Services, Using
+
+router = APIRouter(tags=["types"])
+
+
+@router.get(
+    "/api/types",
+    summary="List the deployed types",
+    responses=answers(
+        {200: TypeList},
+    ),
+    name="types",
+)
+async def types(services: Using) -> Response:
+    """Deployed types by name, each with how many twins it has."""
+    found = services.catalogue.types()
+    return json_response({"items": [_summary(services, name, found[name]) for name in sorted(found)], "next": None})
+
+
+@router.get(
+    "/api/types/{type}",
+    summary="Show one type",
+    responses=answers({200: TypeDetail}, Kind.UNKNOWN_TYPE, Kind.INVALID_NAME, Kind.UNAVAILABLE),
+)
+async def type_detail(services: Using, type_name: Annotated[str, Path(alias="type")]) -> Response:
+    """A type with its whole definition: inputs, parameters, pipeline, outputs and requests with units and ranges."""
+    found = lookup.deployed(services, type_name)
+    definition = found.definition.model_dump(mode="json")
+    return json_response(_summary(services, type_name, found) | {"definition": definition})
+
+
+def _summary(services: Services, type_name: str, found: Deployed) -> dict[str, Any]:
+    definition = found.definition
+    return {
+        "type": type_name,
+        "project": definition.project,
+        "name": definition.name,
+        "version": definition.version,
+        "description": definition.description,
+        "hash": found.deployment.hash,
+        "deployed_ns": found.deployment.time_ns,
+        "twins": services.states.count(type_name),
+    }

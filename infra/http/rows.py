@@ -1,0 +1,101 @@
+"""Reading rows of the state topics: which definition and layout they belong to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import structlog
+
+from schemas.bundle import Deployment
+from schemas.definition import Definition
+from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState, dtype_of
+
+log = structlog.get_logger(__name__)
+
+
+class Deployed(Protocol):
+    """A deployed twin type."""
+
+    @property
+    def deployment(self) -> Deployment:
+        """Which bundle is in force."""
+
+    @property
+    def definition(self) -> Definition:
+        """What the type declares."""
+
+
+class TypeCatalogue(Protocol):
+    """Deployed types by qualified name; `twins.catalogue.Catalogue` is one."""
+
+    def types(self) -> Mapping[str, Deployed]:
+        """Every deployed type."""
+
+    def get(self, type_name: str) -> Deployed | None:
+        """One deployed type."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """The layout of the definition in force."""
+
+    hash: str
+    layout: RowLayout
+    fingerprint: bytes
+
+
+class RowReader:
+    """Turns row bytes into twins, with the layout of the definition in force.
+
+    A row that an earlier version of the type wrote is carried over as a worker would do it, by the layout record
+    that the state topic holds under `#layout/` and the fingerprint.
+    """
+
+    def __init__(self, catalogue: TypeCatalogue) -> None:
+        self._catalogue = catalogue
+        self._current: dict[str, _Current] = {}
+        self._earlier: dict[tuple[str, bytes], np.dtype[np.void]] = {}
+
+    def learn(self, type_name: str, key: bytes, value: bytes | None) -> None:
+        """Take in a reserved record of a state topic; only layout records matter here."""
+        if not (key.startswith(LAYOUT_KEY_PREFIX) and value):
+            return
+        try:
+            fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
+            self._earlier[type_name, fingerprint] = dtype_of(value)
+        except (ValueError, TypeError, msgspec.DecodeError) as error:
+            log.warning("a layout record can't be read", type=type_name, key=key.hex(), error=str(error))
+
+    def read(self, type_name: str, value: bytes) -> TwinState | None:
+        """The twin in a row's bytes, None when the type is not deployed or the row's layout is unknown."""
+        current = self._layout(type_name)
+        if current is None:
+            return None
+        try:
+            return self._read(type_name, current, value)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.warning("a row can't be read", type=type_name, size=len(value), error=str(error))
+            return None
+
+    def _read(self, type_name: str, current: _Current, value: bytes) -> TwinState | None:
+        fingerprint = value[:FINGERPRINT_BYTES]
+        if fingerprint != current.fingerprint:
+            dtype = self._earlier.get((type_name, fingerprint))
+            if dtype is None:
+                return None
+            end = FINGERPRINT_BYTES + dtype.itemsize
+            old = np.frombuffer(value, dtype, count=1, offset=FINGERPRINT_BYTES)
+            value = current.layout.encode(current.layout.carried_over(old).tobytes(), value[end:])
+        return current.layout.describe(value)
+
+    def _layout(self, type_name: str) -> _Current | None:
+        deployed = self._catalogue.get(type_name)
+        if deployed is None:
+            return None
+        current = self._current.get(type_name)
+        if current is None or current.hash != deployed.deployment.hash:
+            layout = RowLayout.of(deployed.definition)
+            current = self._current[type_name] = _Current(deployed.deployment.hash, layout, layout.fingerprint)
+        return current

@@ -1,0 +1,92 @@
+"""What the API needs of its surroundings: ports, so that tests run it without any server."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from connectors.stores import DocumentReader, SeriesReader
+from infra.http.deadletters import DeadLetters
+from infra.http.feed import Feed
+from infra.http.live import StateTable
+from infra.http.rows import TypeCatalogue
+from schemas.clock import Clock, SystemClock
+from schemas.errors import TwinstreamError
+
+if TYPE_CHECKING:
+    from schemas.headers import Headers
+
+Missing = Mapping[str, str]
+"""Parts that are not up yet: name, such as `kafka` or `bridge:mqtt`, to what is the matter with it."""
+
+Probe = Callable[[], Awaitable[Missing]]
+"""Asks what is missing; empty means that everything is up. Called at every `/readyz`, so it should answer at once."""
+
+
+Loading = Callable[[], str]
+"""What is still being read from the log since the start, `""` when all of it was."""
+
+
+class LogUnavailableError(TwinstreamError):
+    """A record could not be made durable in time; it may still appear later."""
+
+
+class RecordWriter(Protocol):
+    """Writes single records to the log."""
+
+    async def write(self, topic: str, key: bytes, value: bytes, headers: "Headers") -> tuple[int, int]:
+        """Make one record durable in the partition of its key.
+
+        Returns:
+            Partition and offset.
+
+        Raises:
+            LogUnavailableError: not confirmed within a few seconds; the caller answers 503.
+        """
+
+
+async def nothing_missing() -> Missing:
+    """A probe that finds everything up."""
+    return {}
+
+
+def nothing_loading() -> str:
+    """Everything was read."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What endpoints work with.
+
+    Attributes:
+        probe: What `/readyz` asks.
+        loading: While it names something, what is not found is answered with 503 instead of 404.
+        hosts: Further names, besides loopback, that a Host header may carry.
+        applied_timeout_s: How long a change of a twin waits for the worker.
+        heartbeat_s: Pause after which a silent event stream says that it lives.
+    """
+
+    catalogue: TypeCatalogue
+    states: StateTable
+    feed: Feed
+    dead_letters: DeadLetters
+    series: SeriesReader
+    documents: DocumentReader
+    writer: RecordWriter
+    probe: Probe = nothing_missing
+    loading: Loading = nothing_loading
+    clock: Clock = field(default_factory=SystemClock)
+    hosts: frozenset[str] = frozenset()
+    applied_timeout_s: float = 5.0
+    heartbeat_s: float = 15.0
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Using = Annotated[Services, Depends(_services)]
+"""Annotation of an endpoint's argument that receives the services."""
