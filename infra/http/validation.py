@@ -48,7 +48,7 @@ def _in_query(parameter: str, detail: str) -> Fault:
 def at(*path: str, detail: str) -> Fault:
     """A fault at a place of the body."""
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
-    return Fault(pointer="#/" + "/".join(escaped), detail=detail)
+    return Fault(pointer="/".join(("#", *escaped)), detail=detail)
 
 
 def parameter_faults(definition: Definition, parameters: Mapping[str, Any]) -> list[Fault]:

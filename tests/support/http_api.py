@@ -163,8 +163,8 @@ class Api:
         row = layout.new_row()
         for name, value in fields.items():
             row[name] = value
-        value = layout.encode(row.tobytes(), msgspec.json.encode(tags or {}))
-        self.states.apply([self.record(TypeTopics(type_name).state, twin.encode(), value)])
+        encoded = layout.encode(row.tobytes(), msgspec.json.encode(tags or {}))
+        self.states.apply([self.record(TypeTopics(type_name).state, twin.encode(), encoded)])
 
     def event(self, twin: str, name: str, *, event_id: str = "e", type_name: str = "box", **data: Any) -> None:  # noqa: ANN401
         event = Event(

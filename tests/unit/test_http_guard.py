@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-
-from tests.support.http_api import Api
+from support.http_api import Api
 
 JSON = {"content-type": "application/json"}
 PROBLEM = "application/problem+json"

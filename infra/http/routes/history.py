@@ -113,7 +113,7 @@ def _moment(parameter: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        time_ns = parse_time(int(text) if text.isdecimal() else _UNESCAPED_PLUS.sub(r"+\1", text))
+        time_ns = parse_time(int(text) if text.isascii() and text.isdecimal() else _UNESCAPED_PLUS.sub(r"+\1", text))
     except (PayloadError, ValueError) as error:
         detail = error.detail if isinstance(error, PayloadError) else "too many digits"
         faults = [Fault(parameter=parameter, detail=detail)]

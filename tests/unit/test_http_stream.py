@@ -1,0 +1,156 @@
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.http_api import Api
+
+from infra.http.feed import Feed, Subscription, frame
+from infra.http.routes.stream import encode_state
+from infra.http.stream import frames
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Reader:
+    """Reads the event stream of one client, frame by frame."""
+
+    def __init__(self, api: Api, *, type_name: str = "", twin: str = "", first: Any = None) -> None:  # noqa: ANN401
+        def encode(of_type: str, of_twin: str, row: bytes | None) -> bytes | None:
+            return encode_state(api.services, of_type, of_twin, row)
+
+        self._frames: AsyncIterator[bytes] = frames(
+            api.feed, encode, type_name=type_name, twin=twin, first=first, heartbeat_s=0.05
+        )
+
+    async def more(self) -> bytes:
+        async with asyncio.timeout(2):
+            return await anext(self._frames)
+
+    async def events(self) -> list[tuple[str, Any]]:
+        """The next events, comments left out."""
+        found = []
+        for part in (await self.more()).decode().split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in part.splitlines())
+            if "event" in lines:
+                found.append((lines["event"], json.loads(lines["data"])))
+        return found
+
+
+async def test_a_stream_carries_state_commands_and_events_of_what_it_asks_for() -> None:
+    api = Api()
+    everything, one = Reader(api), Reader(api, type_name="box", twin="a")
+    assert b": connected" in await everything.more()
+    assert b": connected" in await one.more()
+    api.event("a", "went", severity="info")
+    api.command("a", "heater", value=True)
+    api.row("a", revision=3)
+    api.event("b", "went")
+    assert [(name, body.get("twin", body.get("id"))) for name, body in await everything.events()] == [
+        ("event", "a"),
+        ("command", "a"),
+        ("event", "b"),
+        ("state", "a"),
+    ]
+    (event, command, state) = await one.events()
+    assert (event[1]["name"], command[1]["value"], state[1]["revision"]) == ("went", True, 3)
+
+
+async def test_a_stream_of_one_twin_begins_with_its_state() -> None:
+    api = Api()
+    api.row("a", revision=8)
+    row = api.states.raw("box", "a")
+    reader = Reader(api, type_name="box", twin="a", first=("box", "a", row))
+    await reader.more()
+    ((name, body),) = await reader.events()
+    assert (name, body["revision"]) == ("state", 8)
+
+
+async def test_only_the_latest_state_of_a_twin_waits() -> None:
+    api = Api()
+    reader = Reader(api)
+    await reader.more()
+    for revision in range(100):
+        api.row("a", revision=revision)
+    assert [body["revision"] for _, body in await reader.events()] == [99]
+
+
+async def test_a_deleted_twin_is_told() -> None:
+    api = Api()
+    reader = Reader(api, type_name="box")
+    await reader.more()
+    api.states.apply([api.record("twinstream.box.state", b"a", None)])
+    assert await reader.events() == [("state", {"type": "box", "id": "a", "status": "deleted"})]
+
+
+async def test_a_silent_stream_says_that_it_lives() -> None:
+    reader = Reader(Api())
+    await reader.more()
+    assert await reader.more() == b": heartbeat\n\n"
+
+
+async def test_a_client_that_falls_behind_is_cut_off_and_no_other() -> None:
+    api = Api()
+    api.feed = Feed(queue_limit=10)
+    slow, quick = Reader(api), Reader(api)
+    await slow.more()
+    await quick.more()
+    for _ in range(11):
+        api.event("a", "went")
+        if api.feed.clients:
+            await quick.events()
+    assert b"too slow" in await slow.more()
+    with pytest.raises(StopAsyncIteration):
+        await slow.more()
+    assert api.feed.clients == 1
+    api.event("a", "went")
+    assert len(await quick.events()) == 1
+
+
+async def test_a_server_that_stops_ends_every_stream() -> None:
+    api = Api()
+    open_stream = Reader(api)
+    await open_stream.more()
+    api.feed.close()
+    assert b"the server stops" in await open_stream.more()
+    late = Reader(api)
+    await late.more()
+    assert b"the server stops" in await late.more()
+
+
+async def test_the_stream_endpoint_refuses_what_is_unknown() -> None:
+    api = Api()
+    api.feed.close()
+    async with api.client() as client:
+        stream = await client.get("/api/stream", params={"type": "box", "id": "a"})
+        unknown = await client.get("/api/stream", params={"type": "none"})
+        invalid = await client.get("/api/stream", params={"id": "-"})
+    assert (stream.status_code, unknown.status_code, invalid.status_code) == (200, 404, 422)
+    assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert api.feed.clients == 0
+
+
+async def test_line_breaks_in_a_message_don_t_break_the_frame() -> None:
+    assert frame("event", b'{\r\n"a":\n1}') == b'event: event\ndata: {  "a": 1}\n\n'
+
+
+async def test_a_foreign_record_among_the_events_settles_nothing() -> None:
+    api = Api()
+    with api.feed.outcome("box", "a", "id") as outcome:
+        api.feed.apply(
+            [api.record("twinstream.box.events", b"a", b"{"), api.record("twinstream.box.events", b"a", None)]
+        )
+        assert not outcome.done()
+        api.event("a", "request_accepted", event_id="id")
+        assert outcome.result().name == "request_accepted"
+
+
+async def test_a_turn_takes_a_bounded_number_of_states() -> None:
+    subscription = Subscription(10)
+    for number in range(1200):
+        subscription.put_state("box", str(number), b"")
+    sizes = []
+    while await subscription.wait(0.01):
+        sizes.append(subscription.take(lambda *_: b"{}").count(b"event: state"))
+    assert sizes == [500, 500, 200]
