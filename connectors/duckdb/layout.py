@@ -10,7 +10,6 @@ from connectors.duckdb.columns import Shape
 FORMAT = "1"
 
 _SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS series;
 CREATE TABLE IF NOT EXISTS about (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS positions (
     topic VARCHAR, "partition" INTEGER, next_offset BIGINT NOT NULL, PRIMARY KEY (topic, "partition"));
@@ -30,15 +29,23 @@ def quoted(identifier: str) -> str:
 class Layout:
     """Known tables and columns; made and extended inside the caller's transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: str) -> None:
+        """Start empty.
+
+        Args:
+            schema: Where the tables are, ready for SQL; it begins with the database, whose name is the file's and may
+                itself be `series`.
+        """
+        self._schema = schema
         self._tables: dict[str, str] = {}
         self._columns: dict[tuple[str, str, str], str] = {}
 
     @classmethod
     def load(cls, connection: duckdb.DuckDBPyConnection) -> "Layout":
         """Read the layout of a file, and make what every file has."""
-        connection.execute(_SCHEMA)
-        layout = cls()
+        (database,) = connection.execute("SELECT current_database()").fetchall()[0]
+        layout = cls(f"{quoted(database)}.series")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {layout._schema}; {_SCHEMA}")
         for measurement, kind, name, column in connection.execute("SELECT * FROM columns").fetchall():
             if kind == _TABLE:
                 layout._tables[measurement] = column
@@ -48,7 +55,7 @@ class Layout:
 
     def copy(self) -> "Layout":
         """A layout to extend in a transaction; it counts once that is committed."""
-        copied = Layout()
+        copied = Layout(self._schema)
         copied._tables = dict(self._tables)
         copied._columns = dict(self._columns)
         return copied
@@ -65,7 +72,7 @@ class Layout:
     def table(self, measurement: str) -> str | None:
         """The measurement's table, ready for SQL; None when nothing was written."""
         name = self._tables.get(measurement)
-        return None if name is None else f"series.{quoted(name)}"
+        return None if name is None else f"{self._schema}.{quoted(name)}"
 
     def field_column(self, measurement: str, field: str) -> str | None:
         """The field's column, ready for SQL; None when it was never written."""
@@ -77,9 +84,9 @@ class Layout:
         if shape.measurement not in self._tables:
             name = _distinct(shape.measurement, set(self._tables.values()))
             own = f"{TWIN} VARCHAR, {WRITTEN} BIGINT NOT NULL, {TIME_NS} BIGINT NOT NULL"
-            connection.execute(f"CREATE TABLE series.{quoted(name)} ({own})")
+            connection.execute(f"CREATE TABLE {self._schema}.{quoted(name)} ({own})")
             self._remember(connection, shape.measurement, _TABLE, "", name)
-        table = f"series.{quoted(self._tables[shape.measurement])}"
+        table = f"{self._schema}.{quoted(self._tables[shape.measurement])}"
         tags = [self._column(connection, shape.measurement, _TAG, tag) for tag in shape.tags]
         fields = [self._column(connection, shape.measurement, _FIELD, field) for field in shape.fields]
         return table, tags, fields
@@ -92,7 +99,7 @@ class Layout:
             taken = {TWIN, WRITTEN, TIME_NS} | {at for (of, _, _), at in self._columns.items() if of == measurement}
             column = _distinct(name, taken)
             type_name = "VARCHAR" if kind == _TAG else "DOUBLE"
-            table = f"series.{quoted(self._tables[measurement])}"
+            table = f"{self._schema}.{quoted(self._tables[measurement])}"
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {type_name}")
             self._remember(connection, measurement, kind, name, column)
         return quoted(column)

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _READERS = 2
+_CHANGE_POSITION = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)"
 
 
 class DuckDBStore:
@@ -53,7 +54,7 @@ class DuckDBStore:
         self._writer = ThreadPoolExecutor(1, "duckdb-write")
         self._readers = ThreadPoolExecutor(_READERS, "duckdb-read")
         self._columns = ColumnReader()
-        self._layout = Layout()
+        self._layout = Layout("")
         self._positions: dict[tuple[str, int], int] = {}
         self._next_written = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -175,7 +176,7 @@ class DuckDBStore:
             for batch in columns:
                 _insert(connection, layout, batch, self._next_written)
             for (topic, partition), next_offset in changed.items():
-                connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", [topic, partition, next_offset])
+                connection.execute(_CHANGE_POSITION, [topic, partition, next_offset])
             connection.execute("COMMIT")
         except BaseException:
             with suppress(duckdb.Error):  # a failed commit has rolled back by itself

@@ -54,7 +54,8 @@ def read_points(answer: str) -> Series:
     found = Series()
     time_at = value_at = -1
     for row in csv.reader(answer.splitlines()):
-        if not row:
+        if not row or row[0].startswith("#"):
+            # Annotations begin a new table.
             time_at = value_at = -1
         elif "error" in row and time_at < 0:
             raise FluxError(answer[-500:])
