@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -16,6 +16,12 @@ _SECRET_KEY = re.compile(r"password|token|secret|credential", re.IGNORECASE)
 def mask_url(text: str) -> str:
     """Replace the password of every URL inside `text`; the user name stays."""
     return _CREDENTIALS.sub(rf"\g<scheme>\g<user>:{MASK}@", text)
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user name and password, for status and clients."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, parts.fragment))
 
 
 def secrets_of(value: object) -> set[str]:

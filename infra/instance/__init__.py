@@ -1,0 +1,1 @@
+"""A whole instance in one supervised tree of processes: what `up` and `demo` run."""

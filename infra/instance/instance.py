@@ -1,0 +1,283 @@
+"""Starts an instance, keeps it running, and stops it."""
+
+import asyncio
+import signal
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from infra.embedded import EmbeddedDocuments, EmbeddedKafka, EmbeddedMqtt, EmbeddedServer
+from infra.embedded.mqtt import find_mosquitto
+from infra.embedded.ports import free_port
+from infra.instance.console import Console
+from infra.instance.deploying import deploy
+from infra.instance.plan import (
+    Servers,
+    check_ports,
+    embedded_servers,
+    example,
+    mqtt_url,
+    resolve,
+    roles_of,
+    series_file,
+)
+from infra.instance_lock import InstanceLock
+from infra.logs import configure
+from infra.masking import secrets_of, without_credentials
+from infra.registry import LOG_FOLDER, SUPERVISOR, ChildView, Presence, Registry
+from infra.settings import Settings
+from infra.settings_file import write_private
+from infra.supervisor.process import ProcessRunner, child_environment, role_argv
+from infra.supervisor.server import ServerRunner
+from infra.supervisor.supervisor import Child, Supervisor
+from schemas.bundle import read_folder
+from schemas.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = structlog.get_logger(__name__)
+
+PLANT = "plant"
+_STOP_TIMEOUT_S = 4.0
+_LOOK_S = 0.2
+_PATIENCE_S = 5.0
+_PROBE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demonstration adds.
+
+    Attributes:
+        twins: Simulated devices.
+        speed: Simulated seconds per second.
+        plant: Whether there are simulated devices at all.
+        duration_s: Stop this long after ready; None goes on.
+    """
+
+    twins: int = 3
+    speed: float = 1.0
+    plant: bool = True
+    duration_s: float | None = None
+
+
+class Instance:
+    """Everything in one tree of processes.
+
+    Args:
+        settings: As the user gave them.
+        console: Where progress goes.
+        demo: What the demonstration adds, None for `up`.
+    """
+
+    def __init__(self, settings: Settings, console: Console, demo: Demo | None = None) -> None:
+        self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
+        self._console = console
+        self._demo = demo
+        self._registry = Registry(self._settings.data_dir)
+        self._servers: dict[str, EmbeddedServer] = {}
+
+    async def run(self) -> int:
+        """Run until SIGINT or SIGTERM, or for the demonstration's duration.
+
+        Returns:
+            Exit code 0.
+
+        Raises:
+            SetupError: it can't be started; the message says what to do.
+        """
+        task = asyncio.current_task()
+        stopping = asyncio.Event()
+
+        def stop() -> None:
+            if not stopping.is_set() and task is not None:
+                stopping.set()
+                self._console.step("stopping")
+                task.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        try:
+            with InstanceLock(self._settings.data_dir):
+                await self._run()
+        except asyncio.CancelledError:
+            if not stopping.is_set():
+                raise
+        self._console.step("stopped")
+        return 0
+
+    async def _run(self) -> None:
+        settings = self._settings
+        check_ports(settings)
+        if self._demo is not None:
+            example("incubator")  # asked early: a clone that is incomplete is told before anything is started
+        self._registry.clear()
+        configure(
+            SUPERVISOR,
+            log_dir=settings.data_dir / LOG_FOLDER,
+            level=settings.logs.level,
+            secrets=secrets_of(settings),
+            console=None,
+        )
+        presence = Presence(self._registry, SUPERVISOR)
+
+        def changed(views: tuple[ChildView, ...]) -> None:
+            presence.change(children=views)
+
+        try:
+            async with Supervisor(
+                tell=self._console.tell, changed=changed, stop_timeout_s=_STOP_TIMEOUT_S
+            ) as supervisor:
+                servers = embedded_servers(settings)
+                resolved = await self._start_servers(supervisor, servers)
+                presence.change(url=resolved.http.url)
+                roles = [*roles_of(resolved), PLANT]
+                try:
+                    await self._work(supervisor, resolved, presence)
+                finally:
+                    # Roles first: what they flush needs the servers.
+                    await supervisor.stop([view.name for view in supervisor.view() if view.name in roles])
+        finally:
+            presence.withdraw()
+            self._registry.config.unlink(missing_ok=True)
+
+    async def _start_servers(self, supervisor: Supervisor, names: list[str]) -> Settings:
+        """Start the embedded servers; returns the settings with every address known."""
+        settings = self._settings
+        if names:
+            self._console.step(f"starting {', '.join(names)} (logs in {settings.data_dir / LOG_FOLDER})")
+        for name in names:
+            supervisor.add(Child(name, partial(self._server, name)))
+        await supervisor.first_start(*names)
+        servers = Servers(
+            kafka=self._url("kafka"),
+            mqtt=self._url("mqtt"),
+            mqtt_protocol="5" if find_mosquitto() else "3.1.1",
+            documents=self._url("documents"),
+        )
+        resolved = resolve(settings, servers, settings.http.port or free_port())
+        write_private(resolved, self._registry.config)
+        return resolved
+
+    def _url(self, name: str) -> str:
+        return self._servers[name].url if name in self._servers else ""
+
+    def _server(self, name: str) -> ServerRunner:
+        """A life of an embedded server; the later ones listen where the first did."""
+        settings, before = self._settings, self._servers.get(name)
+        data_dir = settings.data_dir
+        make: dict[str, Callable[[], EmbeddedServer]] = {
+            "kafka": lambda: EmbeddedKafka(data_dir, before.port if before else settings.embedded.kafka_port),
+            "mqtt": lambda: EmbeddedMqtt(data_dir, before.port if before else settings.embedded.mqtt_port),
+            "documents": lambda: EmbeddedDocuments(
+                data_dir, before.port if before else settings.embedded.documents_port
+            ),
+        }
+
+        def server() -> EmbeddedServer:
+            self._servers[name] = make[name]()
+            return self._servers[name]
+
+        return ServerRunner(name, server, self._registry)
+
+    async def _work(self, supervisor: Supervisor, resolved: Settings, presence: Presence) -> None:
+        if not self._settings.kafka.embedded:
+            self._console.step(f"using Kafka at {resolved.kafka.bootstrap_servers}")
+        if self._demo is not None:
+            await self._deploy_example(resolved, self._demo)
+        roles = roles_of(resolved)
+        if "bridge:amqp" not in roles:
+            self._console.step("the AMQP bridge is off: amqp.url is not set")
+        self._console.step(f"starting {', '.join(roles)}")
+        for name, arguments in roles.items():
+            supervisor.add(Child(name, partial(self._process, name, role_argv(*arguments))))
+        await self._until_ready(supervisor, resolved)
+        if self._demo is not None and self._demo.plant:
+            supervisor.add(Child(PLANT, partial(self._plant, resolved, self._demo)))
+            await supervisor.first_start(PLANT)
+            self._console.step(
+                f"simulating {self._demo.twins} incubators at {self._demo.speed:g} simulated seconds per second"
+            )
+        presence.change(ready=True)
+        urls = self._urls(resolved)
+        for name, url in urls.items():
+            self._console.url(name, url)
+        self._console.ready("ready (Ctrl-C stops everything)", urls=urls)
+        if self._demo is not None and self._demo.duration_s is not None:
+            await asyncio.sleep(self._demo.duration_s)
+            self._console.step(f"stopping after {self._demo.duration_s:g} s")
+        else:
+            await asyncio.Event().wait()
+
+    async def _deploy_example(self, resolved: Settings, demo: Demo) -> None:
+        self._console.step("deploying the twin type incubator")
+        bundle = read_folder(example("incubator"))
+        # At another speed event time runs away from the time of arrival.
+        await deploy(resolved, bundle, check_ahead=demo.speed == 1.0)
+
+    async def _until_ready(self, supervisor: Supervisor, resolved: Settings) -> None:
+        """Wait until everything is up, saying what is still missing.
+
+        Raises:
+            SetupError: a role says that it can't work as things are.
+        """
+        loop = asyncio.get_running_loop()
+        next_word_s, said = loop.time() + _PATIENCE_S, ""
+        while not await asyncio.to_thread(answers, f"{resolved.http.url}/readyz"):
+            if failed := supervisor.failed_as_expected():
+                message = f"{', '.join(failed)} can't work as things are: see the line above"
+                raise SetupError(message)
+            if loop.time() > next_word_s:
+                missing = self._registry.unready()
+                text = "; ".join(f"{name}: {what}" for name, what in sorted(missing.items())) or "the API"
+                if text != said:
+                    self._console.step(f"waiting for {text}")
+                next_word_s, said = loop.time() + _PATIENCE_S, text
+            await asyncio.sleep(_LOOK_S)
+
+    def _process(self, name: str, argv: tuple[str, ...], env: dict[str, str] | None = None) -> ProcessRunner:
+        return ProcessRunner(
+            argv,
+            env=child_environment(self._registry.config) | (env or {}),
+            error_log=self._settings.data_dir / LOG_FOLDER / f"{name.replace(':', '-')}.err",
+            say=self._console.say,
+        )
+
+    def _plant(self, resolved: Settings, demo: Demo) -> ProcessRunner:
+        clock_file = self._settings.data_dir / "plant-clock"
+        arguments = ["--twins", str(demo.twins), "--speed", f"{demo.speed:g}", "--clock-file", str(clock_file)]
+        script = example("incubator") / "plant.py"
+        # The broker's address may hold a password: it goes into the environment, not onto the command line.
+        environment = {"TWINSTREAM_MQTT__URL": mqtt_url(resolved)}
+        return self._process(PLANT, role_argv("script", PLANT, str(script), *arguments), environment)
+
+    def _urls(self, resolved: Settings) -> dict[str, str]:
+        urls = {"API": resolved.http.url, "MQTT": without_credentials(resolved.mqtt.url or "")}
+        if resolved.amqp.url is not None:
+            urls["AMQP"] = without_credentials(resolved.amqp.url)
+        urls["Kafka"] = resolved.kafka.options().bootstrap_servers
+        urls["documents"] = without_credentials(resolved.metadata.url or "")
+        series = resolved.timeseries.url
+        urls["time series"] = without_credentials(series) if series else str(series_file(resolved))
+        return urls
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP GET is answered by 200."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_PROBE_TIMEOUT_S) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's number
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+async def run_instance(settings: Settings, console: Console, demo: Demo | None = None) -> int:
+    """Run an instance until it is told to stop."""
+    return await Instance(settings, console, demo).run()

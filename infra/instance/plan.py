@@ -1,0 +1,117 @@
+"""What an instance consists of, and on which ports: decided before anything is started."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from infra.embedded.ports import require_free
+from infra.settings import Settings
+from schemas.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the embedded servers turned out to listen; `""` where another server is configured.
+
+    Attributes:
+        mqtt_protocol: Newest version of MQTT that the embedded broker speaks on this address.
+    """
+
+    kafka: str = ""
+    mqtt: str = ""
+    mqtt_protocol: Literal["5", "3.1.1"] = "5"
+    documents: str = ""
+
+
+def embedded_servers(settings: Settings) -> list[str]:
+    """Servers that are not configured and so come with us."""
+    wanted = {
+        "kafka": settings.kafka.embedded,
+        "mqtt": settings.mqtt.url is None,
+        "documents": settings.metadata.embedded,
+    }
+    return [name for name, embedded in wanted.items() if embedded]
+
+
+def check_ports(settings: Settings, *, require: Callable[..., None] = require_free) -> None:
+    """Refuse a port that is taken or asked for twice, before anything is started.
+
+    Raises:
+        SetupError: a port can't be had.
+    """
+    asked = {
+        "kafka": ("Kafka", settings.embedded.kafka_port, "--kafka-port"),
+        "mqtt": ("the MQTT broker", settings.embedded.mqtt_port, "--mqtt-port"),
+        "documents": ("the document server", settings.embedded.documents_port, "embedded.documents_port"),
+    }
+    wanted = [("the API", settings.http.port, "--http-port"), *(asked[name] for name in embedded_servers(settings))]
+    owners: dict[int, str] = {}
+    for owner, port, remedy in wanted:
+        if port == 0:
+            continue
+        if port in owners:
+            message = f"port {port} is asked for by {owners[port]} and by {owner}: choose another with {remedy}"
+            raise SetupError(message)
+        require(port, owner=owner, remedy=remedy)
+        owners[port] = owner
+
+
+def resolve(settings: Settings, servers: Servers, http_port: int) -> Settings:
+    """Settings as the roles get them: every address known, nothing left to be chosen."""
+    changed: dict[str, object] = {
+        "data_dir": settings.data_dir.absolute(),
+        "http": settings.http.model_copy(update={"port": http_port}),
+        # A fixed port could serve one role only.
+        "metrics": settings.metrics.model_copy(update={"port": 0}),
+    }
+    if servers.kafka:
+        changed["kafka"] = settings.kafka.model_copy(update={"bootstrap_servers": servers.kafka})
+    if servers.mqtt:
+        changed["mqtt"] = settings.mqtt.model_copy(update={"url": servers.mqtt, "protocol": servers.mqtt_protocol})
+    if servers.documents:
+        changed["metadata"] = settings.metadata.model_copy(update={"url": servers.documents})
+    return settings.model_copy(update=changed)
+
+
+def roles_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Roles to run: name and arguments of `twinstream`."""
+    roles: dict[str, tuple[str, ...]] = {"bridge:mqtt": ("bridge", "mqtt")}
+    if settings.amqp.url is not None:
+        roles["bridge:amqp"] = ("bridge", "amqp")
+    roles |= {
+        "sink:timeseries": ("sink", "timeseries"),
+        "sink:metadata": ("sink", "metadata"),
+        "api": ("api",),
+        "worker": ("worker",),
+    }
+    return roles
+
+
+def mqtt_url(settings: Settings) -> str:
+    """Address of the MQTT broker with its credentials, for a child's environment only."""
+    endpoint = settings.mqtt.endpoint()
+    scheme = "mqtts" if endpoint.tls else "mqtt"
+    user = quote(endpoint.username, safe="")
+    password = f":{quote(endpoint.password, safe='')}" if endpoint.password else ""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{scheme}://{user}{password}{'@' if user or password else ''}{host}:{endpoint.port}"
+
+
+def example(name: str) -> Path:
+    """Folder of an example that comes with the repository.
+
+    Raises:
+        SetupError: it is not there.
+    """
+    folder = Path(__file__).resolve().parents[2] / "examples" / name
+    if not (folder / "twin.yaml").is_file():
+        message = f"{folder} is not there: run from a clone of the repository"
+        raise SetupError(message)
+    return folder
+
+
+def series_file(settings: Settings) -> Path:
+    """Where the embedded time-series store keeps its file."""
+    return settings.data_dir / "timeseries.duckdb"

@@ -1,0 +1,183 @@
+"""What every role shares: run file, logs, metrics, and an end that is clean."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from infra.log_shipping import LogShipper
+from infra.logs import Backlog, configure
+from infra.masking import secrets_of
+from infra.metrics import MetricsServer, RoleMetrics, new_registry
+from infra.registry import LOG_FOLDER, Presence, Registry
+from infra.settings import Settings
+from infra.supervisor.lifeline import supervised
+from schemas.errors import SetupError
+from streams.log.admin import SHARED_TOPICS, LogAdmin
+
+log = structlog.get_logger(__name__)
+
+FAILED = 1
+BROKEN = 70
+"""Exit code after an error that nobody expected; its trace is in the role's log file."""
+
+
+class RoleLogs:
+    """Logging of a role while entered: file, console and log topic."""
+
+    def __init__(self, name: str, settings: Settings, *, as_json: bool = False) -> None:
+        self._name = name
+        self._settings = settings
+        self._as_json = as_json
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Begin to log."""
+        backlog = Backlog() if self._settings.logs.to_kafka else None
+        configure(
+            self._name,
+            log_dir=self._settings.data_dir / LOG_FOLDER,
+            level=self._settings.logs.level,
+            secrets=secrets_of(self._settings),
+            console=sys.stdout,
+            # Under a supervisor the console is everybody's.
+            console_level=logging.WARNING if supervised() else logging.INFO,
+            console_json=self._as_json,
+            backlog=backlog,
+        )
+        if backlog is not None:
+            self._stack.enter_context(LogShipper(backlog, self._settings.kafka.options(), self._name))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ship the last lines."""
+        self._stack.__exit__(kind, error, trace)
+
+
+class Role:
+    """A running role, handed to its body.
+
+    Attributes:
+        name: As `status` shows it.
+        kafka: How to reach the log.
+        presence: Its run file.
+        metrics: Where figures of its parts go.
+    """
+
+    def __init__(self, name: str, settings: Settings, presence: Presence, metrics: CollectorRegistry) -> None:
+        self.name = name
+        self.settings = settings
+        self.kafka = settings.kafka.options()
+        self.presence = presence
+        self.metrics = metrics
+        self._figures = RoleMetrics(metrics, name)
+
+    def healthy(self) -> bool:
+        """What `/healthz` says."""
+        return self.presence.entry.ready
+
+    def ready(self, detail: str = "", url: str | None = None) -> None:
+        """The role does its work from now on."""
+        if not self.healthy():
+            log.info("ready")
+        self._figures.set_ready(ready=True)
+        self.presence.change(ready=True, detail=detail, url=url)
+
+    def watch_lag(self, lag: Callable[[], int]) -> None:
+        """What `status` shows as lag."""
+        self._figures.watch_lag(lag)
+
+    async def shared_topics(self) -> None:
+        """Make the topics that all types share; waits for a broker that is away.
+
+        Raises:
+            SetupError: they are there with another number of partitions, or the broker refuses us.
+        """
+        kafka = self.settings.kafka
+        try:
+            async with LogAdmin(self.kafka) as admin:
+                await admin.ensure_topics(SHARED_TOPICS, kafka.partitions, kafka.replication, kafka.retention_ms)
+        except KafkaError as error:
+            message = f"Kafka at {self.kafka.bootstrap_servers} refuses: {error}; check the section kafka"
+            raise SetupError(message) from error
+
+    @property
+    def registry(self) -> Registry:
+        """Run files of the instance."""
+        return Registry(self.settings.data_dir)
+
+
+Body = Callable[[Role], Awaitable[None]]
+"""Does the role's work until it is cancelled."""
+
+
+def run_role(name: str, settings: Settings, body: Body, *, as_json: bool = False) -> int:
+    """Run a role in this process until it is told to stop.
+
+    Returns:
+        Exit code: 0 after SIGTERM or SIGINT, 1 when it can't work as things are, 70 after an unexpected error.
+    """
+    presence = Presence(Registry(settings.data_dir), name)
+    metrics = new_registry()
+    role = Role(name, settings, presence, metrics)
+    try:
+        with (
+            RoleLogs(name, settings, as_json=as_json),
+            MetricsServer(metrics, role.healthy, host=settings.metrics.host, port=settings.metrics.port) as server,
+        ):
+            presence.change(port=server.port)
+            return _run(role, body)
+    except SetupError as error:  # of the surroundings themselves, before there was a log
+        print(f"{name}: {error}", flush=True)  # noqa: T201
+        return FAILED
+    finally:
+        presence.withdraw()
+
+
+def _run(role: Role, body: Body) -> int:
+    try:
+        asyncio.run(_until_stopped(role, body))
+    except SetupError as error:
+        log.error("can't work", error=str(error))  # noqa: TRY400 - the message says it all
+        return FAILED
+    except Exception:
+        log.exception("ended by an unexpected error")
+        return BROKEN
+    log.info("stopped")
+    return 0
+
+
+async def _until_stopped(role: Role, body: Body) -> None:
+    async def work() -> None:
+        await role.shared_topics()
+        await body(role)
+
+    task = asyncio.create_task(work(), name=role.name)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if not stopping.is_set():
+            stopping.set()
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise
+    if not stopping.is_set():
+        message = f"{role.name} ended by itself"
+        raise RuntimeError(message)

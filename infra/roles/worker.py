@@ -1,0 +1,126 @@
+"""The worker: follows the definitions and runs one child process per deployed type."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from infra.registry import LOG_FOLDER, ChildView
+from infra.roles.role import Role
+from infra.settings_file import write_private
+from infra.supervisor.process import ProcessRunner, child_environment, role_argv
+from infra.supervisor.step_mark import mark_path
+from infra.supervisor.supervisor import Child, Supervisor
+from twins.catalogue import Catalogue
+
+log = structlog.get_logger(__name__)
+
+NAME = "worker"
+_LOOK_S = 1.0
+_STOP_TIMEOUT_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has to happen so that exactly the wanted types run.
+
+    Attributes:
+        start: Types that are wanted and have no child.
+        restart: Types whose child runs another bundle.
+        stop: Types that are wanted no longer.
+    """
+
+    start: tuple[str, ...]
+    restart: tuple[str, ...]
+    stop: tuple[str, ...]
+
+
+def changes(running: Mapping[str, str], wanted: Mapping[str, str]) -> Changes:
+    """Compare bundle hashes by type."""
+    return Changes(
+        start=tuple(name for name in wanted if name not in running),
+        restart=tuple(name for name in wanted if name in running and running[name] != wanted[name]),
+        stop=tuple(name for name in running if name not in wanted),
+    )
+
+
+async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
+    """Keep a child per deployed type running until cancelled.
+
+    Args:
+        role: The role.
+        only: Qualified names of the types to step; empty for all.
+    """
+    config = role.registry.folder / f"worker.{os.getpid()}.yaml"
+    write_private(role.settings, config)
+
+    def changed(views: tuple[ChildView, ...]) -> None:
+        role.presence.change(children=views)
+
+    try:
+        async with (
+            Catalogue(role.kafka) as catalogue,
+            Supervisor(tell=_tell, changed=changed, stop_timeout_s=_STOP_TIMEOUT_S) as supervisor,
+        ):
+            await catalogue.ready()
+            running: dict[str, str] = {}
+            while True:
+                deployed = {name: entry.bundle.hash for name, entry in catalogue.types().items()}
+                wanted = {name: value for name, value in deployed.items() if not only or name in only}
+                await _apply(changes(running, wanted), supervisor, partial(_child, role, config))
+                running = wanted
+                role.ready(_waiting_for(only, wanted))
+                # A change between the look above and this call is found by the next look.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(catalogue.changed(), _LOOK_S)
+    finally:
+        config.unlink(missing_ok=True)
+
+
+async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]") -> None:
+    for name in todo.stop:
+        log.info("type is no longer deployed", type=name)
+        await supervisor.remove(f"worker:{name}")
+    for name in todo.start:
+        log.info("type is deployed", type=name)
+        supervisor.add(child(name))
+    for name in todo.restart:
+        log.info("type has changed", type=name)
+        supervisor.restart(child(name))
+
+
+def _child(role: Role, config: Path, type_name: str) -> Child:
+    name = f"{NAME}:{type_name}"
+    folder = role.settings.data_dir / LOG_FOLDER
+
+    def run() -> ProcessRunner:
+        return ProcessRunner(
+            role_argv("type-worker", "--type", type_name),
+            env=child_environment(config),
+            error_log=folder / f"{name.replace(':', '-')}.err",
+            say=_pass_on,
+        )
+
+    return Child(name, run, mark_path(role.registry.folder, name))
+
+
+def _waiting_for(only: tuple[str, ...], wanted: Mapping[str, str]) -> str:
+    missing = [name for name in only if name not in wanted]
+    if missing:
+        return f"not deployed yet: {', '.join(missing)}"
+    return "" if wanted else "no type is deployed yet"
+
+
+def _tell(text: str) -> None:
+    """The supervisor's own log lines say it already."""
+
+
+def _pass_on(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
