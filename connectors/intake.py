@@ -1,0 +1,113 @@
+"""What becomes of a delivery: a record in a type's input topic, a dead letter, or nothing. Pure."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from connectors.ports import Delivery
+from connectors.routes import Echo, Refusal, Routes, Target
+from schemas.errors import PayloadError
+from schemas.headers import Headers, Kind, input_headers
+from schemas.messages import dead_letter, encode
+from schemas.reasons import Reason
+from schemas.topics import DEADLETTER, PAYLOAD_MAX_BYTES, TypeTopics
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A record to write.
+
+    Attributes:
+        type: Deployed type that it belongs to, else `""`.
+        kind: Kind of the record, `""` for a dead letter.
+        reason: Reason of a dead letter, else `""`.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    type: str
+    kind: str = ""
+    reason: str = ""
+
+
+class Intake:
+    """Decides for one bridge."""
+
+    def __init__(self, routes: Routes, known_type: Callable[[str], bool], new_id: Callable[[], str]) -> None:
+        self._routes = routes
+        self._known_type = known_type
+        self._new_id = new_id
+        self.limit_bytes = PAYLOAD_MAX_BYTES
+        """A larger payload is a dead letter; lowered when Kafka turns out to take less."""
+
+    def entry(self, delivery: Delivery) -> Entry | None:
+        """The record that `delivery` becomes; None for an echo of our own output."""
+        target = self._routes.resolve(delivery.address, delivery.exchange)
+        if isinstance(target, Echo):
+            return None
+        if isinstance(target, Refusal):
+            return self._refused(delivery, target)
+        if not self._known_type(target.type):
+            return self._refused(delivery, _refusal(target, Reason.UNKNOWN_TYPE, f"type {target.type} is not deployed"))
+        size = len(delivery.payload)
+        if size > self.limit_bytes:
+            detail = f"{size} bytes, the limit is {self.limit_bytes}"
+            return self._refused(delivery, _refusal(target, Reason.TOO_LARGE, detail))
+        try:
+            value = _value(delivery.payload, target)
+        except PayloadError as error:
+            return self._refused(delivery, _refusal(target, error.reason, error.detail))
+        headers = input_headers(
+            received_ns=delivery.received_ns,
+            source=delivery.source,
+            kind=target.kind,
+            name=target.name,
+            record_id=self._new_id() if target.kind is Kind.REQUEST else "",
+        )
+        topic = TypeTopics(target.type).telemetry
+        return Entry(topic, target.twin.encode(), value, headers, target.type, kind=target.kind.value)
+
+    def _refused(self, delivery: Delivery, refusal: Refusal) -> Entry:
+        letter = dead_letter(
+            reason=refusal.reason,
+            detail=refusal.detail,
+            source=delivery.source,
+            type_name=refusal.type,
+            twin=refusal.twin,
+            received_ns=delivery.received_ns,
+            raw=delivery.payload,
+        )
+        known = refusal.type if refusal.type and self._known_type(refusal.type) else ""
+        return Entry(DEADLETTER, refusal.twin.encode() or None, encode(letter), [], known, reason=refusal.reason.value)
+
+
+def _refusal(target: Target, reason: Reason, detail: str) -> Refusal:
+    return Refusal(reason, detail, target.type, target.twin)
+
+
+def _value(payload: bytes, target: Target) -> bytes:
+    """The record's value: the payload as received, except for a bare value and for a request without arguments."""
+    if target.field:
+        return b'{"%s":%s}' % (target.field.encode(), _bare(payload))
+    if target.kind is Kind.REQUEST and not payload.strip():
+        return b"{}"
+    return payload
+
+
+def _bare(payload: bytes) -> bytes:
+    """The JSON text of one value, or of the only field of an object.
+
+    Raises:
+        PayloadError: it is neither.
+    """
+    try:
+        value = msgspec.json.decode(payload)
+        if not isinstance(value, dict | list):
+            return payload.strip()
+        if isinstance(value, dict) and len(value) == 1:
+            (raw,) = msgspec.json.decode(payload, type=dict[str, msgspec.Raw]).values()
+            return bytes(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PayloadError(Reason.UNDECODABLE, f"expected one JSON value: {error}") from None
+    raise PayloadError(Reason.NOT_FLAT, "expected one value, or an object with one field")

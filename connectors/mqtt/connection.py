@@ -1,0 +1,228 @@
+"""One connection to an MQTT broker: paho's network thread on one side, asyncio on the other.
+
+The only module that imports paho. A connection is used once: paho never reconnects it, so that packet ids and
+queued messages can't outlive it.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from connectors.mqtt.settings import MqttSettings
+from connectors.ports import BrokerAwayError
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 2.0
+_MOST_UNCONFIRMED = 100
+_FAILURE = 0x80
+
+OnMessage = Callable[[paho.MQTTMessage], None]
+
+
+class MqttConnection:
+    """A connection; `async with` connects and raises `BrokerAwayError` when that fails.
+
+    Args:
+        direction: `in` keeps a session at the broker, `out` none; it ends the client id.
+        on_message: Called in paho's thread for each message; may block, which stops the broker.
+    """
+
+    def __init__(
+        self, settings: MqttSettings, direction: Literal["in", "out"], on_message: OnMessage | None = None
+    ) -> None:
+        self._settings = settings
+        self._endpoint = settings.endpoint()
+        self._keeps_session = direction == "in"
+        self._client_id = f"{settings.client_id}-{direction}"
+        self._on_message = on_message
+        self._version5 = settings.protocol == "5"
+        self._waiting: dict[int, asyncio.Future[Sequence[ReasonCode]]] = {}
+        self.session_present = False
+
+    async def __aenter__(self) -> Self:
+        """Connect, and wait until the broker has accepted us."""
+        self._loop = asyncio.get_running_loop()
+        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        self._gone: asyncio.Future[str] = self._loop.create_future()
+        try:
+            self._client = self._make_client()
+            await asyncio.to_thread(self._connect)
+        except (OSError, ValueError) as error:
+            raise BrokerAwayError(f"{self._endpoint}: {error}") from error
+        self._client.loop_start()
+        try:
+            await self._answer(self._accepted, CONNECT_TIMEOUT_S, "accept the connection")
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Say good-bye and end paho's thread."""
+        await self._close()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection is broken."""
+        return self._gone.done()
+
+    async def gone(self) -> str:
+        """Wait until the connection is broken; return why."""
+        return await asyncio.shield(self._gone)
+
+    async def subscribe(self, filters: Sequence[str]) -> None:
+        """Subscribe with QoS 1, and wait until the broker has accepted each filter."""
+        if self._version5:
+            # A retained message comes when a filter is new, not at every reconnect.
+            handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            result, mid = self._client.subscribe(
+                [(text, SubscribeOptions(qos=1, retainHandling=handling)) for text in filters]
+            )
+        else:
+            result, mid = self._client.subscribe([(text, 1) for text in filters])
+        self._check(result)
+        codes = await self._answer(self._expect(mid), ANSWER_TIMEOUT_S, "confirm the subscriptions")
+        for text, code in zip(filters, codes, strict=False):
+            if code.value >= _FAILURE:
+                raise BrokerAwayError(f"{self._endpoint}: the broker refuses the subscription {text!r}: {code}")
+
+    def publish(self, topic: str, payload: bytes, expires_in_s: int | None) -> asyncio.Future[Sequence[ReasonCode]]:
+        """Publish with QoS 1; the future is done when the broker has confirmed."""
+        properties = None
+        if self._version5 and expires_in_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expires_in_s
+        info = self._client.publish(topic, payload, qos=1, properties=properties)
+        self._check(info.rc)
+        return self._expect(info.mid)
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Send the PUBACK of one message."""
+        self._client.ack(packet_id, 1)
+
+    async def answers(
+        self, expected: Sequence[asyncio.Future[Sequence[ReasonCode]]], what: str
+    ) -> list[Sequence[ReasonCode]]:
+        """Wait for all of `expected`."""
+        return [await self._answer(future, ANSWER_TIMEOUT_S, what) for future in expected]
+
+    def _make_client(self) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if self._version5 else not self._keeps_session,
+            protocol=paho.MQTTv5 if self._version5 else paho.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._endpoint.username:
+            client.username_pw_set(self._endpoint.username, self._endpoint.password or None)
+        if self._endpoint.tls:
+            client.tls_set_context(self._settings.ssl_context())
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
+        client.on_publish = self._published
+        client.on_message = self._arrived
+        return client
+
+    def _connect(self) -> None:
+        """Open the socket; in a thread, because paho blocks."""
+        host, port, keepalive_s = self._endpoint.host, self._endpoint.port, self._settings.keepalive_s
+        if not self._version5:
+            self._client.connect(host, port, keepalive_s)
+            return
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.ReceiveMaximum = self._settings.receive_maximum
+        if self._keeps_session:
+            properties.SessionExpiryInterval = self._settings.session_expiry_s
+        self._client.connect(host, port, keepalive_s, clean_start=not self._keeps_session, properties=properties)
+
+    async def _close(self) -> None:
+        self._client.disconnect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self.gone()
+        if not self.is_gone and (open_socket := self._client.socket()) is not None:
+            # The broker does not answer: without this paho's thread would wait for it.
+            with contextlib.suppress(OSError):
+                cast("socket.socket", open_socket).shutdown(socket.SHUT_RDWR)
+        await asyncio.to_thread(self._client.loop_stop)
+        self._lost("closed")
+
+    async def _answer(self, expected: asyncio.Future[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401
+        """Wait for `expected`, or find out that it will not come."""
+        await asyncio.wait((expected, self._gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if expected.done():
+            return expected.result()
+        if self._gone.done():
+            raise BrokerAwayError(f"{self._endpoint}: {self._gone.result()}")
+        raise BrokerAwayError(f"{self._endpoint}: the broker did not {what} within {timeout_s:g} s")
+
+    def _expect(self, mid: int | None) -> asyncio.Future[Sequence[ReasonCode]]:
+        expected: asyncio.Future[Sequence[ReasonCode]] = self._loop.create_future()
+        self._waiting[mid or 0] = expected
+        return expected
+
+    def _check(self, result: MQTTErrorCode) -> None:
+        if result not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
+            raise BrokerAwayError(f"{self._endpoint}: {paho.error_string(result)}")
+
+    # In the event loop.
+
+    def _settle(self, mid: int, codes: Sequence[ReasonCode]) -> None:
+        expected = self._waiting.pop(mid, None)
+        if expected is not None and not expected.done():
+            expected.set_result(codes)
+
+    def _settle_connect(self, code: ReasonCode, *, session_present: bool) -> None:
+        self.session_present = session_present
+        if code.is_failure:
+            self._lost(f"the broker refuses the connection: {code}")
+        elif not self._accepted.done():
+            self._accepted.set_result(None)
+
+    def _lost(self, why: str) -> None:
+        if not self._gone.done():
+            self._gone.set_result(why)
+
+    # In paho's thread: nothing may be raised here, or the thread would end without a word.
+
+    def _call(self, function: Callable[..., None], *arguments: object, **named: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(lambda: function(*arguments, **named))
+
+    def _connected(self, _c: object, _u: object, flags: Any, code: ReasonCode, properties: Any) -> None:  # noqa: ANN401
+        if self._version5:
+            # Without the property the broker takes as many as there are packet ids.
+            allowed = getattr(properties, "ReceiveMaximum", _MOST_UNCONFIRMED)
+            self._client.max_inflight_messages = min(allowed, _MOST_UNCONFIRMED)
+        self._call(self._settle_connect, code, session_present=flags.session_present)
+
+    def _disconnected(self, _c: object, _u: object, flags: Any, code: ReasonCode, _p: object) -> None:  # noqa: ANN401
+        by_broker = flags.is_disconnect_packet_from_server
+        self._call(self._lost, f"disconnected by the broker: {code}" if by_broker else "the connection was lost")
+
+    def _subscribed(self, _c: object, _u: object, mid: int, codes: Sequence[ReasonCode], _p: object) -> None:
+        self._call(self._settle, mid, codes)
+
+    def _published(self, _c: object, _u: object, mid: int, code: ReasonCode, _p: object) -> None:
+        self._call(self._settle, mid, (code,))
+
+    def _arrived(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
+        if self._on_message is not None:
+            self._on_message(message)

@@ -1,0 +1,72 @@
+"""When to try a broker again, and what to say about it."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from connectors.ports import BridgeObserver, BrokerAwayError
+from schemas.clock import Clock
+
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 5.0
+STEADY_AFTER_S = 5.0
+"""A connection that lasted this long starts the delays anew; one that is cut at once makes them grow."""
+
+log = structlog.get_logger(__name__)
+
+
+class Outage:
+    """Delays between attempts, and one log line when the broker goes away and one when it is back."""
+
+    def __init__(self, broker: str, direction: str, clock: Clock, observer: BridgeObserver) -> None:
+        self._broker = broker
+        self._direction = direction
+        self._clock = clock
+        self._observer = observer
+        self._failures = 0
+        self._up_since_s: float | None = None
+        self._away_since_s: float | None = None
+
+    def over(self) -> None:
+        """The connection is up."""
+        now_s = self._clock.monotonic_s()
+        self._up_since_s = now_s
+        if self._away_since_s is None:
+            log.info("connected", broker=self._broker, direction=self._direction)
+        else:
+            away_s = round(now_s - self._away_since_s, 1)
+            log.info("broker is back", broker=self._broker, direction=self._direction, away_s=away_s)
+        self._away_since_s = None
+        self._observer.connected(self._direction, up=True)
+
+    def began(self, error: BrokerAwayError) -> float:
+        """The connection failed; return how many seconds to wait."""
+        now_s = self._clock.monotonic_s()
+        if self._up_since_s is not None and now_s - self._up_since_s >= STEADY_AFTER_S:
+            self._failures = 0
+        self._up_since_s = None
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+            log.warning("broker is away", broker=self._broker, direction=self._direction, reason=str(error))
+        self._observer.connected(self._direction, up=False)
+        delay_s = min(FIRST_DELAY_S * 2.0 ** min(self._failures, 16), LONGEST_DELAY_S)
+        self._failures += 1
+        return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+
+async def first_failure(*tasks: Coroutine[Any, Any, None]) -> None:
+    """Run `tasks` until one ends; cancel the others and raise what it raised."""
+    running = [asyncio.create_task(task) for task in tasks]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in running:
+            if not task.done():
+                task.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
