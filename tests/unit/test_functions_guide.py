@@ -1,0 +1,45 @@
+"""The freezer of `docs/write-a-twin.md`, taken from the page and run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.reference.plain_twin import EXAMPLES, PlainTwin
+from twins.check import check_folder
+from twins.functions.registry import BUILT_INS
+
+PAGE = (EXAMPLES.parent / "docs" / "write-a-twin.md").read_text()
+HOUR_NS = 3_600_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "freezer"
+    found.mkdir()
+    for name, text in re.findall(r"`freezer/([a-z.]+)`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL):
+        (found / name).write_text(text)
+    return found
+
+
+def test_the_folder_of_the_guide_passes_the_check(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["spoilage.py", "twin.yaml"]
+    assert check_folder(folder) == []
+
+
+def test_the_freezer_of_the_guide_does_what_the_guide_says(folder: Path) -> None:
+    twin = PlainTwin(folder)
+    start_ns = 1_700_000_000 * 10**9
+    outputs = [twin.step({"time": start_ns + hour * HOUR_NS, "temperature": -10.0}) for hour in range(3)]
+    assert [step["warmth"] for step in outputs] == [0.0, 8.0, 16.0]
+    assert [step["spoiled"] for step in outputs] == [False, False, True]
+    assert outputs[-1]["compressor_on"]
+    assert twin.request("restock", {}) == "too warm for new goods"
+    twin.step({"time": start_ns + 4 * HOUR_NS, "temperature": -24.0})
+    assert twin.request("restock", {}) is None
+    assert twin.step({"time": start_ns + 5 * HOUR_NS, "temperature": -24.0})["warmth"] == 0.0
+
+
+def test_the_guide_names_every_built_in() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \| (?:`|the names)", PAGE, re.MULTILINE))
+    assert set(BUILT_INS) <= named
