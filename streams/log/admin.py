@@ -137,7 +137,7 @@ class LogAdmin:
     async def committed(self, group: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """Next offset that `group` committed, for partitions where it did."""
         wanted = set(topics)
-        offsets = await self._admin.list_consumer_group_offsets(group)
+        offsets = await retrying(lambda: self._admin.list_consumer_group_offsets(group), f"offsets of {group}")
         return {
             (tp.topic, tp.partition): entry.offset
             for tp, entry in offsets.items()

@@ -77,9 +77,11 @@ class Follower:
     async def _assign(self) -> None:
         """Take up partitions of topics that came into being."""
         wanted: set[TopicPartition] = set()
-        for topic in await self._reader.topics():
+        # The consumer's own metadata knows only topics that it reads already.
+        cluster = await self._reader._client.fetch_all_metadata()  # noqa: SLF001 - no public way
+        for topic in cluster.topics():
             if topic in self._topics or (self._pattern and self._pattern.fullmatch(topic)):
-                partitions = self._reader.partitions_for_topic(topic) or set()
+                partitions = cluster.partitions_for_topic(topic) or set()
                 wanted |= {TopicPartition(topic, partition) for partition in partitions}
         assigned = self._reader.assignment()
         if not wanted or wanted <= assigned:
