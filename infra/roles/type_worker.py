@@ -1,6 +1,8 @@
 """The worker of one twin type: its engine, in a process of its own."""
 
 import asyncio
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,8 @@ def run(type_name: str, settings: Settings) -> int:
         SetupError: the type is not deployed, or the topics do not fit the configuration.
         DefinitionError: the type's folder has faults.
     """
+    # Until Faust's worker takes the signals over, being told to stop simply ends the process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     kafka = settings.kafka.options()
     role = role_name(type_name)
     run_files = Registry(settings.data_dir)

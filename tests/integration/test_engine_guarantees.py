@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
 from twins.catalogue import publish
-
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 TWINS = 500
@@ -66,10 +64,16 @@ class Plant:
             done = await admin.committed(f"twinstream-{self.type_name}", [self.topics.telemetry])
         return sum(end - done.get(place, 0) for place, end in ends.items())
 
+    async def working(self) -> None:
+        """Wait until a worker commits."""
+        async with asyncio.timeout(60), LogAdmin(self.kafka) as admin:
+            while not sum((await admin.committed(f"twinstream-{self.type_name}", [self.topics.telemetry])).values()):  # noqa: ASYNC110 - Kafka has no event for it
+                await asyncio.sleep(0.2)
+
     async def drained(self, *workers: WorkerProcess, timeout_s: float = 60) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                while await self.lag():
+                while await self.lag():  # noqa: ASYNC110 - likewise
                     await asyncio.sleep(0.2)
         except TimeoutError:
             pytest.fail("\n".join([f"lag {await self.lag()}", *(worker.output()[-3000:] for worker in workers)]))
@@ -93,7 +97,7 @@ class Plant:
 
 
 @pytest.fixture
-async def plant(kafka: KafkaOptions, tmp_path: Path) -> AsyncIterator[Plant]:
+async def plant(kafka: KafkaOptions, tmp_path: Path) -> Plant:
     name = f"statistics_{random.randrange(10**9)}"
     folder = tmp_path / "type"
     folder.mkdir()
@@ -107,14 +111,14 @@ async def plant(kafka: KafkaOptions, tmp_path: Path) -> AsyncIterator[Plant]:
         await admin.ensure_topics(TypeTopics(name).all())
     async with LogWriter(options) as writer:
         await publish(writer, bundle)
-    yield Plant(options, name, folder, bundle.hash, tmp_path)
+    return Plant(options, name, folder, bundle.hash, tmp_path)
 
 
 async def test_clean_stop_in_mid_stream_and_start_again_change_nothing(plant: Plant) -> None:
     first = plant.worker("first")
     try:
-        load = asyncio.create_task(plant.send(15_000, per_second=3000))
-        await asyncio.sleep(4)
+        load = asyncio.create_task(plant.send(15_000, per_second=2000))
+        await plant.working()
         assert await asyncio.to_thread(first.stop) == 0
         second = plant.worker("second")
         try:
@@ -132,7 +136,7 @@ async def test_kill_join_and_freeze_change_nothing(plant: Plant) -> None:
     workers = [plant.worker("first")]
     try:
         load = asyncio.create_task(plant.send(60_000, per_second=2000))
-        await asyncio.sleep(5)
+        await plant.working()
         workers.append(plant.worker("second"))
         await asyncio.sleep(6)
         workers[0].kill()

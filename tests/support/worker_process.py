@@ -15,19 +15,20 @@ class WorkerProcess:
     def __init__(self, type_name: str, bootstrap_servers: str, data_dir: Path, **environment: str) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.log = data_dir / "worker.out"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "infra", "type-worker", "--type", type_name, "--data-dir", str(data_dir)],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
-                "TWINSTREAM_ENGINE__SESSION_TIMEOUT_S": "6",
-                **environment,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "infra", "type-worker", "--type", type_name, "--data-dir", str(data_dir)],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
+                    "TWINSTREAM_ENGINE__SESSION_TIMEOUT_S": "6",
+                    **environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def pid(self) -> int:
