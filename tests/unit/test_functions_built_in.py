@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from reference.jitted import jitted
 
-from tests.reference.jitted import jitted
 from twins.functions.registry import BUILT_INS
 from twins.functions.state_view import StateView
 from twins.functions.testing import new_records, new_state

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from reference.plain_twin import EXAMPLES, PlainTwin
 
-from tests.reference.plain_twin import EXAMPLES, PlainTwin
 from twins.check import check_folder
 from twins.functions.registry import BUILT_INS
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from tests.reference.incubator_reference import PLANT_2023
-from tests.reference.plain_twin import EXAMPLES, PlainTwin, load
+from reference.incubator_reference import PLANT_2023
+from reference.plain_twin import EXAMPLES, PlainTwin, load
 
 FOLDER = EXAMPLES / "incubator"
 START_NS = 1_700_000_000_000_000_000

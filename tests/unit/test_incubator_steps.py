@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from tests.reference.incubator_reference import DEFAULTS, FIELDS, PLANT_2021, PLANT_2023, Request, matrices, replay
-from tests.reference.jitted import jitted
-from tests.reference.plain_twin import EXAMPLES, PlainTwin, load
-from tests.reference.recordings import (
+from reference.incubator_reference import DEFAULTS, FIELDS, PLANT_2021, PLANT_2023, Request, matrices, replay
+from reference.jitted import jitted
+from reference.plain_twin import EXAMPLES, PlainTwin, load
+from reference.recordings import (
     LID_EVENTS,
     ROOM_T1,
     ROOM_T3,
@@ -21,6 +20,7 @@ from tests.reference.recordings import (
     read_recording,
     recordings_folder,
 )
+
 from twins.functions.testing import new_records, new_state
 
 FOLDER = EXAMPLES / "incubator"

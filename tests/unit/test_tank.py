@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.jitted import jitted
+from reference.plain_twin import EXAMPLES, PlainTwin, load
 
-from tests.reference.jitted import jitted
-from tests.reference.plain_twin import EXAMPLES, PlainTwin, load
 from twins.functions.testing import new_records, new_state
 
 FOLDER = EXAMPLES / "tank"
