@@ -29,7 +29,8 @@ def child_environment(config: Path) -> dict[str, str]:
 
 def role_argv(*arguments: str) -> tuple[str, ...]:
     """Command line of one of our own roles."""
-    return (sys.executable, "-m", "infra", *arguments)
+    # -P: a folder of the user's that is called like one of ours must not come first.
+    return (sys.executable, "-P", "-m", "infra", *arguments)
 
 
 def how_ended(code: int) -> str:

@@ -1,0 +1,5 @@
+"""The command line `twinstream`."""
+
+from infra.cli.app import main
+
+__all__ = ["main"]

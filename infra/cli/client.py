@@ -1,0 +1,130 @@
+"""The running instance's API, as client commands use it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import httpx
+
+from infra.cli.options import read_settings
+from infra.cli.output import fail
+from infra.registry import Registry
+
+_TIMEOUT_S = 30.0
+_PAGE = 1000
+
+
+def api_url(url: str | None, data_dir: Path | None, config: Path | None = None) -> str:
+    """Address of the API: as given, else of the instance in the data directory."""
+    if url:
+        return url.rstrip("/")
+    settings = read_settings(config, data_dir)
+    found = Registry(settings.data_dir).find("api")
+    if found is None or not found.url:
+        fail(
+            f"no running instance in {settings.data_dir}: start one with `twinstream up`,"
+            " or name another with --data-dir or --url"
+        )
+    return found.url
+
+
+class Api:
+    """Requests to the API; anything but success ends the command with one clear line."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def get(self, *path: str, absent_ok: bool = False) -> Any:  # noqa: ANN401 - JSON
+        """GET one document; None for a twin that is not there, if that is `absent_ok`."""
+        return self._request("GET", path, absent_ok=absent_ok)
+
+    def items(self, *path: str, limit: int | None, query: Mapping[str, Any] | None = None) -> list[Any]:
+        """GET a list, page by page, up to `limit` items."""
+        found: list[Any] = []
+        after = None
+        while limit is None or len(found) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = self._request("GET", path, query={**(query or {}), "limit": size, "after": after})
+            found += page["items"]
+            after = page["next"]
+            if after is None:
+                break
+        return found
+
+    def send(self, method: str, *path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """PUT or POST a document."""
+        return self._request(method, path, body=body)
+
+    @contextmanager
+    def events(self, query: Mapping[str, str]) -> Iterator[Iterator[tuple[str, str]]]:
+        """Server-sent events: name and JSON text of each."""
+        try:
+            with (
+                httpx.Client(trust_env=False, timeout=httpx.Timeout(_TIMEOUT_S, read=None)) as client,
+                client.stream("GET", f"{self._url}/api/stream", params=dict(query)) as response,
+            ):
+                if response.is_error:
+                    response.read()
+                    _refuse(response)
+                yield _events(response.iter_lines())
+        except httpx.HTTPError as error:
+            self._unreachable(error)
+
+    def _request(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        absent_ok: bool = False,
+    ) -> Any:  # noqa: ANN401 - JSON
+        address = "/".join((self._url, "api", *(quote(part, safe="") for part in path)))
+        params = {key: value for key, value in (query or {}).items() if value is not None}
+        try:
+            # A proxy from the environment has no business in front of one's own machine.
+            with httpx.Client(trust_env=False, timeout=_TIMEOUT_S) as client:
+                response = client.request(method, address, params=params, json=body)
+                if absent_ok and _is_absent_twin(response):
+                    return None
+                if response.is_error:
+                    _refuse(response)
+                return response.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            self._unreachable(error)
+
+    def _unreachable(self, error: Exception) -> NoReturn:
+        fail(f"no answer from {self._url} ({error or type(error).__name__}): is the instance running?")
+
+
+def _is_absent_twin(response: httpx.Response) -> bool:
+    """Whether the twin is unknown; an unknown type is another thing."""
+    return response.status_code == httpx.codes.NOT_FOUND and "unknown-twin" in response.text
+
+
+def _refuse(response: httpx.Response) -> NoReturn:
+    try:
+        problem = response.json()
+        title, detail = str(problem["title"]), str(problem["detail"])
+        faults = problem.get("errors") or []
+    except (ValueError, KeyError, TypeError):
+        fail(f"the API answered {response.status_code}")
+    lines = [f"{title}: {detail}"]
+    if len(faults) > 1:
+        lines += [f"{fault.get('pointer') or fault.get('parameter')}: {fault['detail']}" for fault in faults]
+    fail("\n".join(lines), faults)
+
+
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    name = "message"
+    for line in lines:
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, value
+        elif not line:
+            name = "message"

@@ -1,0 +1,181 @@
+"""Commands about twin types: `deploy`, `undeploy`, `types` and `check`."""
+
+# Commands import what they need when they run, so that `--help` and client commands answer at once.
+# ruff: noqa: PLC0415
+
+import asyncio
+import json
+import os
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.cli.options import AsJson, Config, DataDir, Url, read_settings, read_settings_near
+from infra.cli.output import FAILED, fail, show_json, show_table
+from infra.settings_file import ConfigurationError, load
+from infra.supervisor.lifeline import PARENT_VARIABLE
+from infra.supervisor.process import role_argv
+from schemas.definition_file import FILE
+from schemas.errors import Problem
+from schemas.names import parse_type
+
+_CHECK_TIMEOUT_S = 300.0
+
+Folder = Annotated[Path, typer.Argument(metavar="PATH", help="A twin type's folder.", exists=True, file_okay=False)]
+TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Qualified type name.")]
+
+
+def deploy(
+    path: Folder,
+    *,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a twin type's folder and put it into force; workers take it up at once."""
+    from infra.cli.deploying import deploy_folder
+
+    problems = check_apart(path)
+    if problems:
+        fail("\n".join(str(problem) for problem in problems), [asdict(problem) for problem in problems])
+    deployment = asyncio.run(deploy_folder(path, read_settings_near(config, data_dir), url))
+    if as_json:
+        show_json(deployment)
+    else:
+        typer.echo(f"{deployment['type']} {deployment['version']} is deployed ({deployment['hash'][:12]})")
+
+
+def undeploy(
+    type_name: TypeName,
+    *,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,  # noqa: ARG001 - accepted by every client command
+    as_json: AsJson = False,
+) -> None:
+    """Take a twin type out of force; its topics and data stay."""
+    from infra.instance.deploying import undeploy as take_out
+
+    name = str(parse_type(type_name))
+    deployment = asyncio.run(take_out(read_settings_near(config, data_dir), name))
+    if deployment is None:
+        fail(f"type {name} is not deployed; `twinstream types` lists what is")
+    if as_json:
+        show_json({"type": name, "deployed": False})
+    else:
+        typer.echo(f"{name} is no longer deployed; its topics and data stay")
+
+
+def types(*, config: Config = None, data_dir: DataDir = None, url: Url = None, as_json: AsJson = False) -> None:
+    """List the deployed twin types."""
+    from infra.cli.client import Api, api_url
+
+    answer = Api(api_url(url, data_dir, config)).get("types")
+    if as_json:
+        show_json(answer)
+        return
+    rows = [
+        [item["type"], item["version"], item["twins"], item["hash"][:12], item["description"]]
+        for item in answer["items"]
+    ]
+    columns = ("type", "version", "twins", "hash", "description")
+    show_table(columns, rows, empty="no type is deployed: `twinstream deploy PATH` deploys one")
+
+
+def check(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Twin types' folders, folders of such, or configuration files."),
+    ] = None,
+    *,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check configuration and definitions, and list every problem."""
+    problems: list[Problem] = []
+    checked: list[str] = []
+    files = [path for path in paths or [] if path.is_file() and path.name != FILE]
+    try:
+        read_settings(config, data_dir)
+    except ConfigurationError as error:
+        problems += error.problems
+    checked.append(f"configuration{f' {config}' if config else ''}")
+    for file in files:
+        try:
+            load(file)
+        except ConfigurationError as error:
+            problems += error.problems
+        checked.append(f"configuration {file}")
+    for path in [path for path in paths or [] if path not in files]:
+        folders = _folders(path)
+        if not folders:
+            problems.append(Problem(str(path), 0, "", f"no {FILE} in it", "name a twin type's folder"))
+        for folder in folders:
+            problems += [_below(folder, problem) for problem in check_apart(folder)]
+            checked.append(f"type {folder}")
+    if as_json:
+        show_json({"checked": checked, "problems": [asdict(problem) for problem in problems]})
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "no problems"
+        typer.echo(f"{count} in {', '.join(checked)}")
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+def check_folder(path: Path, config: Config = None) -> None:  # noqa: ARG001 - set in the environment of children
+    """Check one folder in this process, which runs its author's code; prints problems as JSON."""
+    from twins.check import check_folder as check_here
+
+    typer.echo(json.dumps([asdict(problem) for problem in check_here(path)]))
+
+
+def check_apart(folder: Path) -> list[Problem]:
+    """Every problem of a twin type's folder; its author's code runs in a child process."""
+    env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command
+            role_argv("check-folder", str(folder)),
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"its code ran for more than {_CHECK_TIMEOUT_S:.0f} s"
+        return [Problem(str(folder), 0, "", message, "keep work out of the modules themselves")]
+    lines = done.stdout.splitlines()
+    try:
+        found: list[dict[str, Any]] = json.loads(lines[-1]) if done.returncode == 0 and lines else []
+    except ValueError:
+        lines = []
+    if done.returncode or not lines:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return [Problem(str(folder), 0, "", f"checking it ended its process: {last}", "mend its Python files")]
+    return [Problem(**item) for item in found]
+
+
+def _folders(path: Path) -> list[Path]:
+    if path.name == FILE and path.is_file():
+        return [path.parent]
+    if (path / FILE).is_file():
+        return [path]
+    return sorted(found.parent for found in path.glob(f"*/{FILE}"))
+
+
+def _below(folder: Path, problem: Problem) -> Problem:
+    return Problem(str(folder / problem.file), problem.line, problem.path, problem.message, problem.remedy)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (deploy, undeploy, types, check):
+        app.command()(command)
+    app.command("check-folder", hidden=True)(check_folder)
