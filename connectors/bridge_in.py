@@ -9,10 +9,10 @@ from typing import NoReturn
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
+from connectors.connector import Connector
 from connectors.intake import Entry, Intake
 from connectors.ports import BridgeObserver, BrokerAwayError, Delivery, Inlet, Silent, Writer
 from connectors.reconnect import Outage, first_failure
-from connectors.routes import Routes
 from schemas.clock import Clock
 from schemas.errors import TwinstreamError
 from streams.log.retry import LONGEST_DELAY_S, retrying
@@ -29,29 +29,30 @@ class _WriteFailedError(TwinstreamError):
 class InboundBridge:
     """Moves deliveries of one broker into the input topics; `run` until cancelled.
 
-    Kafka being away holds the broker back: nothing is acknowledged, at most `max_in_flight` deliveries wait here
-    (and as many in the inlet), and everything goes on by itself when Kafka is back.
+    Kafka being away holds the broker back: nothing is acknowledged, at most `connector.max_in_flight` deliveries wait
+    here (and as many in the inlet), and everything goes on by itself when Kafka is back.
+
+    Args:
+        connector: The broker.
+        writer: Makes a new writer of Kafka's log.
+        known_type: Whether a qualified type name is deployed.
     """
 
     def __init__(
         self,
         *,
-        name: str,
-        inlet: Callable[[], Inlet],
+        connector: Connector,
         writer: Callable[[], Writer],
-        routes: Routes,
         known_type: Callable[[str], bool],
         clock: Clock,
         observer: BridgeObserver | None = None,
-        max_in_flight: int = 1000,
     ) -> None:
-        self._name = name
-        self._inlet = inlet
+        self._connector = connector
+        self._name = connector.name
         self._writer = writer
-        self._intake = Intake(routes, known_type, lambda: uuid.uuid4().hex)
+        self._intake = Intake(connector.inbound, known_type, lambda: uuid.uuid4().hex)
         self._observer = observer or Silent()
-        self._max_in_flight = max_in_flight
-        self._outage = Outage(name, "in", clock, self._observer)
+        self._outage = Outage(self._name, "in", clock, self._observer)
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
@@ -67,9 +68,9 @@ class InboundBridge:
 
     async def _connection(self, writer: Writer) -> None:
         try:
-            async with self._inlet() as inlet:
+            async with self._connector.inlet() as inlet:
                 self._outage.over()
-                flight = _Flight(self._max_in_flight)
+                flight = _Flight(self._connector.max_in_flight)
                 await first_failure(self._take(inlet, writer, flight), self._acknowledge(inlet, flight))
         except BrokerAwayError as error:
             await asyncio.sleep(self._outage.began(error))

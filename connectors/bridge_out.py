@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
+from connectors.connector import Connector
 from connectors.outbound import OutboundRoute
 from connectors.ports import (
     BridgeObserver,
@@ -102,33 +103,35 @@ class OutboundBridge:
 
     It is in its consumer group only while the broker is there. After an outage the commands that waited are judged
     anew, so that none that outlived its time to live reaches a device.
+
+    Args:
+        connector: The broker.
+        reader: Makes a new member of the group `group_of(connector.name)` on the topics of `OUTPUT_PATTERN`.
+        writer: Makes a new writer of Kafka's log.
     """
 
     def __init__(
         self,
         *,
-        name: str,
-        outlet: Callable[[], Outlet],
+        connector: Connector,
         reader: Callable[[], Reader],
         writer: Callable[[], Writer],
-        routes: Sequence[OutboundRoute],
         clock: Clock,
         observer: BridgeObserver | None = None,
     ) -> None:
-        self._name = name
-        self._outlet = outlet
+        self._connector = connector
+        self._name = connector.name
         self._reader = reader
         self._writer = writer
-        self._routes = routes
         self._clock = clock
         self._observer = observer or Silent()
-        self._outage = Outage(name, "out", clock, self._observer)
+        self._outage = Outage(self._name, "out", clock, self._observer)
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
         while True:
             try:
-                async with self._outlet() as outlet:
+                async with self._connector.outlet() as outlet:
                     self._outage.over()
                     await first_failure(outlet.watch(), self._pump(outlet))
             except BrokerAwayError as error:
@@ -146,7 +149,7 @@ class OutboundBridge:
                     await reader.commit()
 
     async def _forward(self, records: Sequence[LogRecord], outlet: Outlet, writer: Writer) -> None:
-        made = plan(records, self._routes, self._clock.now_ns())
+        made = plan(records, self._connector.outbound, self._clock.now_ns())
         receipts = await outlet.publish([outgoing for outgoing, _ in made.outgoing]) if made.outgoing else []
         outcomes = [outcome(command, "command_expired") for command in made.expired]
         outcomes += [outcome(command, "command_sent") for command in self._sent(made, receipts)]

@@ -33,8 +33,7 @@ class AmqpSettings(BrokerSettings):
     Without `url` there is no AMQP bridge. The URL's path names the virtual host.
 
     Attributes:
-        queue: Name of our durable queue; two bridges of one broker share the work when they share it, which
-            loses the order of a twin's records.
+        queue: Name of our durable queue; of two bridges that share it one is a stand-by.
         queue_type: `quorum` survives the loss of a node of a RabbitMQ cluster.
         prefetch: Most messages that wait for Kafka at a time.
         heartbeat_s: Silence after which either side calls the connection dead, times two.

@@ -1,0 +1,73 @@
+"""From AMQP: a durable queue, prefetch, acknowledged in order."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from connectors.amqp.connection import AmqpConnection
+from connectors.amqp.settings import AmqpSettings
+from connectors.ports import BrokerAwayError, Delivery
+from schemas.clock import Clock
+
+if TYPE_CHECKING:
+    from aio_pika.abc import AbstractIncomingMessage
+
+log = structlog.get_logger(__name__)
+
+
+class AmqpInlet:
+    """An `Inlet` on one connection; the broker stops at `prefetch` deliveries that are not acknowledged."""
+
+    def __init__(self, settings: AmqpSettings, bindings: Sequence[tuple[str, str]], clock: Clock) -> None:
+        self._settings = settings
+        self._bindings = bindings
+        self._clock = clock
+        self._arrived: list[Delivery] = []
+        self._some = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Connect, declare, bind and consume."""
+        self._connection = AmqpConnection(self._settings, "in")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._connection)
+            await self._connection.consume(self._bindings, self._arrive)
+            self._stack = stack.pop_all()
+        log.info("consuming", queue=self._settings.queue, bindings=[f"{name}/{key}" for name, key in self._bindings])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect; the broker puts what was not acknowledged back in its place."""
+        await self._stack.aclose()
+
+    async def receive(self) -> list[Delivery]:
+        """All that has arrived."""
+        some = asyncio.create_task(self._some.wait())
+        gone = asyncio.create_task(self._connection.gone())
+        try:
+            await asyncio.wait((some, gone), return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise BrokerAwayError(gone.result())
+        finally:
+            some.cancel()
+            gone.cancel()
+        arrived, self._arrived = self._arrived, []
+        self._some.clear()
+        return arrived
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        """Acknowledge it and all before it."""
+        await self._connection.acknowledge(delivery.tag)
+
+    def _arrive(self, message: "AbstractIncomingMessage") -> None:
+        exchange, key = message.exchange or "", message.routing_key or ""
+        source = f"amqp:{exchange}/{key}"
+        tag = message.delivery_tag or 0
+        self._arrived.append(Delivery(key, exchange, source, message.body, self._clock.now_ns(), tag))
+        self._some.set()
