@@ -83,8 +83,7 @@ class RowLayout:
         fields += [(f"e_{name}", "?") for name in definition.outputs.events]
         for name in definition.outputs.commands:
             fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8")]
-        dtype: np.dtype[np.void] = np.dtype(fields, align=True)
-        return cls(definition, states, dtype)
+        return cls(definition, states, _packed(fields))
 
     @property
     def description(self) -> bytes:
@@ -234,7 +233,16 @@ def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
         (name, "u1" if item.shape and item.type == "bool" else _STATE_TYPES[item.type], item.shape)
         for name, item in state.items()
     ]
-    dtype: np.dtype[np.void] = np.dtype(fields, align=True)
+    return _packed(fields)
+
+
+def _packed(fields: list[Any]) -> np.dtype[np.void]:
+    """An aligned record without gaps: what NumPy leaves in gaps when it copies would make equal rows differ."""
+    words = [item for item in fields if np.dtype(item[1]).itemsize % 8 == 0]
+    octets = [item for item in fields if np.dtype(item[1]).itemsize % 8]
+    rest = -np.dtype(octets).itemsize % 8 if octets else 0
+    gap: list[Any] = [("_gap", "u1", (rest,))] if rest else []
+    dtype: np.dtype[np.void] = np.dtype([*words, *octets, *gap], align=True)
     return dtype
 
 
