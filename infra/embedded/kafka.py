@@ -5,32 +5,22 @@ import base64
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
-import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from infra.embedded.jars import KAFKA_VERSION, class_path, ensure_jars, java
 from infra.embedded.kafka_properties import server_properties
-from infra.embedded.ports import LOOPBACK, accepts, free_port, require_free
-from infra.embedded.process import ChildProcess, ServerEndedError
+from infra.embedded.ports import LOOPBACK, accepts, free_port
+from infra.embedded.process import ChildProcess
+from infra.embedded.server import EmbeddedServer
 from schemas.errors import SetupError
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-_READY_TIMEOUT_S = 60.0
 _FORMAT_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 8.0
 _PROBE_TIMEOUT_MS = 2000
-_PORT_ATTEMPTS = 3
-_FORMATTED = "formatted"
-
-_log = structlog.get_logger(__name__)
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(EmbeddedServer):
     """One Kafka broker on the loopback address, with its log below `data_dir`.
 
     Args:
@@ -42,6 +32,9 @@ class EmbeddedKafka:
     """
 
     name = "kafka"
+    label = "Kafka"
+    port_remedy = "--kafka-port"
+    ready_timeout_s = 60.0
 
     def __init__(
         self,
@@ -52,14 +45,11 @@ class EmbeddedKafka:
         heap_mb: int = 256,
         overrides: dict[str, str] | None = None,
     ) -> None:
-        self.port = port
-        self.log_path = data_dir.absolute() / "logs" / "kafka.log"
-        self._folder = data_dir.absolute() / "kafka"
+        super().__init__(data_dir, port)
         self._version = version
         self._heap_mb = heap_mb
         self._overrides = dict(overrides or {})
-        self._any_port = port == 0
-        self._process: ChildProcess | None = None
+        self._java_command: list[str] = []
 
     @property
     def bootstrap_servers(self) -> str:
@@ -68,61 +58,19 @@ class EmbeddedKafka:
 
     @property
     def url(self) -> str:
-        """The same as `bootstrap_servers`; Kafka has no URLs."""
+        """The same as `bootstrap_servers`: Kafka has no URLs."""
         return self.bootstrap_servers
 
-    @property
-    def pid(self) -> int:
-        """Process id of the Java process."""
-        return self._entered().pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.alive
-
-    async def ended(self) -> int:
-        """Wait until the process has ended and return its exit code."""
-        return await self._entered().wait()
-
-    async def __aenter__(self) -> Self:
-        """Format the log directory the first time, start the broker, wait until it answers a metadata request.
-
-        Raises:
-            SetupError: Port taken, jars or Java not to be had, or the broker does not come up.
-        """
-        if not self._any_port:
-            require_free(self.port, owner="Kafka", remedy="--kafka-port")
+    async def _prepare(self) -> None:
+        program = java()
         jars = await asyncio.to_thread(ensure_jars, self._version)
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            if self._any_port:
-                self.port = free_port()
-            try:
-                await self._start(jars)
-            except ServerEndedError as error:
-                if not (self._any_port and attempt < _PORT_ATTEMPTS and "Address already in use" in error.tail):
-                    raise
-                _log.info("port taken meanwhile", server=self.name, port=self.port)
-            else:
-                break
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
-    ) -> None:
-        """Stop the broker cleanly; killed when that takes longer than 8 s."""
-        await self._entered().stop()
-
-    async def _start(self, jars: Path) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        # Native parts of the compression libraries are unpacked here, and left behind by a broker that was killed.
         scratch = self._folder / "tmp"
         scratch.mkdir(exist_ok=True)
-        properties = self._folder / "server.properties"
-        settings = server_properties(self.port, controller_port=free_port(), log_dir=self._folder / "log")
-        settings |= self._overrides
-        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), "utf-8")
-        command = [
-            str(java()),
+        for leftover in scratch.iterdir():
+            leftover.unlink()
+        self._java_command = [
+            str(program),
             f"-Xms{self._heap_mb // 2}m",
             f"-Xmx{self._heap_mb}m",
             "-XX:+UseSerialGC",
@@ -136,31 +84,26 @@ class EmbeddedKafka:
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
             *("-cp", class_path(jars, self._version)),
         ]
-        await self._format(command, properties)
-        process = ChildProcess(
-            "Kafka", [*command, "kafka.Kafka", str(properties)], log_path=self.log_path, stop_timeout_s=_STOP_TIMEOUT_S
-        )
-        await process.__aenter__()
-        try:
-            await process.until_ready(self._answers, _READY_TIMEOUT_S)
-        except BaseException:
-            await process.stop()
-            raise
-        self._process = process
 
-    async def _format(self, command: list[str], properties: Path) -> None:
+    async def _command(self) -> list[str]:
+        settings = server_properties(self.port, controller_port=free_port(), log_dir=self._folder / "log")
+        properties = self._folder / "server.properties"
+        lines = (f"{key}={value}\n" for key, value in {**settings, **self._overrides}.items())
+        properties.write_text("".join(lines), "utf-8")
+        await self._format(properties)
+        return [*self._java_command, "kafka.Kafka", str(properties)]
+
+    async def _format(self, properties: Path) -> None:
         """Give the log directory its cluster id, once; an interrupted format is done again with the same id."""
-        done = self._folder / _FORMATTED
+        done = self._folder / "formatted"
         if done.exists():
             return
         id_file = self._folder / "cluster.id"
         if not id_file.exists():
             _write_atomically(id_file, _new_cluster_id())
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", id_file.read_text("utf-8")]
-        formatter = ChildProcess(
-            "Kafka's storage tool", [*command, *tool, "-c", str(properties)], log_path=self.log_path
-        )
-        async with formatter:
+        command = [*self._java_command, *tool, "-c", str(properties)]
+        async with ChildProcess("Kafka's storage tool", command, log_path=self.log_path) as formatter:
             try:
                 code = await asyncio.wait_for(formatter.wait(), _FORMAT_TIMEOUT_S)
             except TimeoutError:
@@ -174,11 +117,7 @@ class EmbeddedKafka:
         """Whether a metadata request is answered by a broker that knows itself."""
         if not accepts(self.port):
             return False
-        client = AIOKafkaClient(
-            bootstrap_servers=self.bootstrap_servers,
-            request_timeout_ms=_PROBE_TIMEOUT_MS,
-            metadata_max_age_ms=_PROBE_TIMEOUT_MS,
-        )
+        client = AIOKafkaClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=_PROBE_TIMEOUT_MS)
         try:
             await client.bootstrap()
             return bool(client.cluster.brokers())
@@ -186,12 +125,6 @@ class EmbeddedKafka:
             return False
         finally:
             await client.close()
-
-    def _entered(self) -> ChildProcess:
-        if self._process is None:
-            message = "the embedded Kafka was not started"
-            raise RuntimeError(message)
-        return self._process
 
 
 def _new_cluster_id() -> str:

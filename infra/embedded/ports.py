@@ -24,6 +24,26 @@ def accepts(port: int, timeout_s: float = _PROBE_TIMEOUT_S) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
+def is_free(port: int) -> bool:
+    """Whether that loopback port can be bound.
+
+    Raises:
+        PermissionError: It may not be bound by this account.
+    """
+    # Binding alone does not notice a listener on the wildcard address on every system.
+    if accepts(port):
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
+
+
 def require_free(port: int, *, owner: str, remedy: str) -> None:
     """Refuse a port that can't be bound.
 
@@ -35,20 +55,14 @@ def require_free(port: int, *, owner: str, remedy: str) -> None:
     Raises:
         SetupError: It is taken or may not be bound.
     """
-    taken = SetupError(
-        f"port {port} for {owner} is taken: stop what listens there or choose another with {remedy} (0 = any free one)"
-    )
-    # Binding alone does not notice a listener on the wildcard address on every system.
-    if accepts(port):
-        raise taken
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except PermissionError as error:
-            message = f"port {port} for {owner} needs privileges: choose one above 1023 with {remedy}"
-            raise SetupError(message) from error
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise taken from error
-            raise
+    try:
+        free = is_free(port)
+    except PermissionError as error:
+        message = f"port {port} for {owner} needs privileges: choose one above 1023 with {remedy}"
+        raise SetupError(message) from error
+    if not free:
+        message = (
+            f"port {port} for {owner} is taken: stop what listens there or choose another with {remedy} "
+            "(0 = any free one)"
+        )
+        raise SetupError(message)
