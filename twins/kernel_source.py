@@ -136,7 +136,7 @@ def _results(definition: Definition) -> list[str]:
     lines = []
     if definition.outputs.metadata:
         changed = " or ".join(
-            f"float(x_{name}) != row.{_place(name, definition)}" for name in definition.outputs.metadata
+            f"{_number(name, definition)} != row.{_place(name, definition)}" for name in definition.outputs.metadata
         )
         lines.append(f"fired[r, {len(definition.outputs.events) + len(definition.outputs.commands)}] = {changed}")
     lines += [f"row.i_{name} = {_number(name, definition)}" for name in definition.inputs]
