@@ -13,6 +13,7 @@ import time
 
 _POLL_S = 1.0
 _GRACE_S = 10.0
+_NOT_FOUND = 127
 
 
 def _watch(owner: int, server: int) -> None:
@@ -47,7 +48,11 @@ def main() -> None:
     # Python ignores these two, and an ignored signal stays ignored across exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - a shell would be in the way
+    try:
+        os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - a shell would be in the way
+    except OSError as error:
+        sys.stderr.write(f"{error}: {sys.argv[1]}\n")
+        sys.exit(_NOT_FOUND)
 
 
 main()
