@@ -158,11 +158,7 @@ def _run(role: Role, body: Body) -> int:
 
 
 async def _until_stopped(role: Role, body: Body) -> None:
-    async def work() -> None:
-        await role.shared_topics()
-        await body(role)
-
-    task = asyncio.create_task(work(), name=role.name)
+    task = asyncio.ensure_future(body(role))
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 

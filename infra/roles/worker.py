@@ -58,12 +58,15 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
         only: Qualified names of the types to step; empty for all.
     """
     config = role.registry.folder / f"worker.{os.getpid()}.yaml"
-    write_private(role.settings, config)
+    # A fixed port for metrics can serve one process only, and that is this one.
+    metrics = role.settings.metrics.model_copy(update={"port": 0})
+    write_private(role.settings.model_copy(update={"metrics": metrics}), config)
 
     def changed(views: tuple[ChildView, ...]) -> None:
         role.presence.change(children=views)
 
     try:
+        await role.shared_topics()
         async with (
             Catalogue(role.kafka) as catalogue,
             Supervisor(tell=_tell, changed=changed, stop_timeout_s=_STOP_TIMEOUT_S) as supervisor,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from infra.supervisor.lifeline import PARENT_VARIABLE
 
 _LOG_ROTATE_BYTES = 5 * 1024 * 1024
 _LINE_LIMIT_BYTES = 64 * 1024
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+"""Terminal sequences: libraries write some even to a pipe."""
 
 
 def child_environment(config: Path) -> dict[str, str]:
@@ -123,4 +126,6 @@ class ProcessRunner:
                 continue
             if not line:
                 return
-            self._say(line.decode(errors="replace").rstrip())
+            text = _CONTROL.sub("", line.decode(errors="replace")).strip()
+            if text:
+                self._say(text)

@@ -1,0 +1,112 @@
+"""The API: live state, history and requests over HTTP."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Self
+
+from connectors.duckdb.remote import RemoteSeriesReader
+from connectors.influx.store import InfluxStore
+from connectors.mongo.store import MongoStore
+from connectors.reconnect import first_failure
+from connectors.stores import Series, SeriesReader, StoreUnavailableError
+from infra.http.app import create_app
+from infra.http.backend import open_services
+from infra.http.server import listen
+from infra.http.server import serve as serve_http
+from infra.registry import Registry
+from infra.roles.role import Role
+from infra.roles.stores import documents_settings
+from infra.settings import HttpSettings
+
+NAME = "api"
+SERIES_ROLE = "sink:timeseries"
+
+
+async def serve(role: Role) -> None:
+    """Serve until cancelled; it is there at once, also while Kafka or a store is away."""
+    settings = role.settings
+
+    async def missing() -> Mapping[str, str]:
+        found = await asyncio.to_thread(role.registry.unready)
+        # The one who answers is up; what it still reads it knows better itself.
+        return {name: what for name, what in found.items() if name != NAME}
+
+    async with AsyncExitStack() as stack:
+        listener = listen(settings.http.host, settings.http.port)
+        stack.callback(listener.close)
+        port: int = listener.getsockname()[1]
+        documents = await stack.enter_async_context(MongoStore(documents_settings(settings)))
+        series: SeriesReader
+        if settings.timeseries.embedded:
+            series = await stack.enter_async_context(NearbySeriesReader(role.registry))
+        else:
+            series = await stack.enter_async_context(InfluxStore(settings.timeseries))
+        services = await stack.enter_async_context(
+            open_services(
+                role.kafka, series=series, documents=documents, probe=missing, hosts=host_names(settings.http)
+            )
+        )
+        role.ready(url=settings.http.model_copy(update={"port": port}).url)
+        await first_failure(
+            serve_http(create_app(services), services.feed, listener, asyncio.Event()), _have_topics(role)
+        )
+
+
+async def _have_topics(role: Role) -> None:
+    """Make the shared topics beside serving: Kafka may be away now."""
+    await role.shared_topics()
+    await asyncio.Event().wait()
+
+
+def host_names(settings: HttpSettings) -> frozenset[str]:
+    """Names that a Host header may carry besides loopback."""
+    anywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return frozenset({*settings.allowed_hosts, settings.host} - anywhere)
+
+
+class NearbySeriesReader:
+    """History from the embedded store, asked of the role beside us that owns its file, wherever it listens now."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._url = ""
+        self._reader: RemoteSeriesReader | None = None
+        self._stale = True
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened yet."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self._stack.aclose()
+
+    async def series(
+        self, type_name: str, twin: str, field: str, start_ns: int | None, stop_ns: int | None, limit: int
+    ) -> Series:
+        """The oldest `limit` points between `start_ns` and `stop_ns`, both inclusive.
+
+        Raises:
+            StoreUnavailableError: the role is away or its store is.
+        """
+        reader = await self._current()
+        try:
+            return await reader.series(type_name, twin, field, start_ns, stop_ns, limit)
+        except StoreUnavailableError:
+            self._stale = True  # it may have been started again, on another port
+            raise
+
+    async def _current(self) -> RemoteSeriesReader:
+        if self._reader is not None and not self._stale:
+            return self._reader
+        found = await asyncio.to_thread(self._registry.find, SERIES_ROLE)
+        if found is None or not found.url:
+            message = f"{SERIES_ROLE}, which owns the embedded store, is not up"
+            raise StoreUnavailableError(message)
+        if self._reader is None or found.url != self._url:
+            self._url = found.url
+            self._reader = await self._stack.enter_async_context(RemoteSeriesReader(found.url))
+        self._stale = False
+        return self._reader

@@ -1,0 +1,144 @@
+"""The bridges: a broker into Kafka and back."""
+
+from collections.abc import Callable
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from connectors.amqp.connector import connector as amqp_connector
+from connectors.bridge_in import InboundBridge
+from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge, group_of
+from connectors.connector import Connector
+from connectors.mqtt.connector import connector as mqtt_connector
+from connectors.reconnect import first_failure
+from infra.masking import without_credentials
+from infra.roles.role import Body, Role
+from infra.settings import Settings
+from schemas.clock import SystemClock
+from schemas.errors import SetupError
+from streams.log.group import GroupReader
+from streams.log.writer import LogWriter
+from twins.catalogue import Catalogue
+
+_MQTT_DEFAULT = "mqtt://127.0.0.1:{port}"
+
+
+def mqtt(settings: Settings) -> Body:
+    """The MQTT bridge; without `mqtt.url`, to where the embedded broker listens by default."""
+    section = settings.mqtt
+    if section.url is None:
+        section = section.with_url(_MQTT_DEFAULT.format(port=settings.embedded.mqtt_port))
+    return partial(_bridge, mqtt_connector(section, SystemClock()), without_credentials(section.url or ""))
+
+
+def amqp(settings: Settings) -> Body:
+    """The AMQP bridge.
+
+    Raises:
+        SetupError: there is no `amqp.url`.
+    """
+    url = settings.amqp.url
+    if url is None:
+        message = "the AMQP bridge is off: set amqp.url in the configuration or TWINSTREAM_AMQP__URL"
+        raise SetupError(message)
+    return partial(_bridge, amqp_connector(settings.amqp, SystemClock()), without_credentials(url))
+
+
+async def _bridge(connector: Connector, url: str, role: Role) -> None:
+    role.presence.change(url=url, detail=f"waiting for Kafka at {role.kafka.bootstrap_servers}")
+    await role.shared_topics()
+    readers: list[GroupReader] = []
+
+    def reader() -> GroupReader:
+        readers[:] = [GroupReader(role.kafka, group=group_of(connector.name), pattern=OUTPUT_PATTERN)]
+        return readers[0]
+
+    role.watch_lag(lambda: sum(open_reader.lag() for open_reader in readers))
+    writer = partial(LogWriter, role.kafka)
+    observer = PrometheusBridgeObserver(role.metrics, connector.name, lambda: role.ready(detail=""))
+    async with Catalogue(role.kafka) as catalogue:
+        await catalogue.ready()
+        role.presence.change(detail=f"waiting for the broker at {url}")
+        inbound = InboundBridge(
+            connector=connector,
+            writer=writer,
+            known_type=lambda name: catalogue.get(name) is not None,
+            clock=SystemClock(),
+            observer=observer,
+        )
+        outbound = OutboundBridge(
+            connector=connector, reader=reader, writer=writer, clock=SystemClock(), observer=observer
+        )
+        await first_failure(inbound.run(), outbound.run())
+
+
+class PrometheusBridgeObserver:
+    """Counts what a bridge does.
+
+    Args:
+        registry: Where the figures go.
+        broker: Their label `broker`.
+        connected_both: Called when both directions are connected.
+    """
+
+    def __init__(self, registry: CollectorRegistry, broker: str, connected_both: Callable[[], None]) -> None:
+        self._broker = broker
+        self._connected_both = connected_both
+        self._up: set[str] = set()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"twinstream_bridge_{name}", text, ["broker", *labels], registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"twinstream_bridge_{name}", text, ["broker", *labels], registry=registry)
+
+        self._connection = gauge("connected", "Whether the connection is up.", "direction")
+        self._received = counter("received_messages", "Messages that the broker delivered.").labels(broker)
+        self._bytes = counter("received_bytes", "Their payloads.").labels(broker)
+        self._written = counter("written_records", "Records written to input topics.", "type", "kind")
+        self._letters = counter("deadletters", "Dead letters written by this bridge.", "type", "reason")
+        self._echoed = counter("echoed_messages", "Own commands and events that came back.").labels(broker)
+        self._in_flight = gauge("in_flight", "Deliveries that wait for Kafka.").labels(broker)
+        self._published = counter("published_messages", "Messages that the broker confirmed.", "kind")
+        self._expired = counter("expired_commands", "Commands that outlived their time to live.").labels(broker)
+        self._undelivered = counter("undelivered_messages", "Messages that reached nobody.", "receipt")
+
+    def connected(self, direction: str, *, up: bool) -> None:
+        """The connection of `direction`, `in` or `out`, came up or went away."""
+        self._connection.labels(self._broker, direction).set(int(up))
+        (self._up.add if up else self._up.discard)(direction)
+        if self._up == {"in", "out"}:
+            self._connected_both()
+
+    def received(self, messages: int, payload_bytes: int) -> None:
+        """The broker delivered this much."""
+        self._received.inc(messages)
+        self._bytes.inc(payload_bytes)
+
+    def written(self, type_name: str, kind: str) -> None:
+        """A record is durable in the input topic of the type."""
+        self._written.labels(self._broker, type_name, kind).inc()
+
+    def dead_lettered(self, type_name: str, reason: str) -> None:
+        """A dead letter is durable."""
+        self._letters.labels(self._broker, type_name, reason).inc()
+
+    def echoed(self, messages: int) -> None:
+        """So many messages were our own."""
+        self._echoed.inc(messages)
+
+    def in_flight(self, messages: int) -> None:
+        """So many deliveries wait for Kafka now."""
+        self._in_flight.set(messages)
+
+    def published(self, kind: str, messages: int) -> None:
+        """The broker confirmed so many messages."""
+        self._published.labels(self._broker, kind).inc(messages)
+
+    def expired(self, commands: int) -> None:
+        """So many commands were not sent."""
+        self._expired.inc(commands)
+
+    def undelivered(self, receipt: str, messages: int) -> None:
+        """So many messages reached nobody."""
+        self._undelivered.labels(self._broker, receipt).inc(messages)
