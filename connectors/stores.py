@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from schemas.errors import TwinstreamError
 
@@ -111,6 +111,7 @@ class SeriesSink(Protocol):
         """
 
 
+@runtime_checkable
 class PositionedSeriesSink(SeriesSink, Protocol):
     """A time-series store that keeps the log's positions in the same transaction as the points."""
 

@@ -1,6 +1,5 @@
 """History asked from the process that owns the DuckDB file."""
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,17 +15,14 @@ _TIMEOUT_S = 30.0
 class RemoteSeriesReader:
     """A `SeriesReader` over HTTP; the process behind it may come and go."""
 
-    def __init__(
-        self, url: str | Callable[[], str | None], *, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Store where to ask.
 
         Args:
-            url: Of the application of `connectors.duckdb.server`, without a path; or a function that finds it out for
-                each call, because the process may come back on another port, and gives None while it is away.
+            url: Of the application of `connectors.duckdb.server`, without a path.
             transport: Replaces the network, for tests.
         """
-        self._find: Callable[[], str | None] = (lambda: url) if isinstance(url, str) else url
+        self._url = url.rstrip("/") + PATH
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
@@ -63,12 +59,8 @@ class RemoteSeriesReader:
             query["start"] = start_ns
         if stop_ns is not None:
             query["stop"] = stop_ns
-        url = self._find()
-        if url is None:
-            message = "the time-series role is away"
-            raise StoreUnavailableError(message)
         try:
-            response = await self._client.get(url.rstrip("/") + PATH, params=query)
+            response = await self._client.get(self._url, params=query)
             response.raise_for_status()
             return msgspec.json.decode(response.content, type=Series)
         except (httpx.HTTPError, msgspec.DecodeError) as error:

@@ -214,6 +214,3 @@ async def test_an_owner_that_is_away_is_unavailable() -> None:
     async with RemoteSeriesReader("http://127.0.0.1:1") as reader:
         with pytest.raises(StoreUnavailableError):
             await reader.series("m", "a", "f", None, None, 10)
-    async with RemoteSeriesReader(lambda: None) as reader:
-        with pytest.raises(StoreUnavailableError):
-            await reader.series("m", "a", "f", None, None, 10)

@@ -1,0 +1,145 @@
+"""Records of the log as changes of documents. Pure.
+
+What is issued, sent, expired, refused and acknowledged comes from two topics, in no order that could be relied on. So a
+command's status has a rank, which is its document's revision: the highest wins, whatever comes last.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from connectors.stores import Collection, Document, LogPosition, Refusal
+from schemas.bundle import Deployment
+from schemas.messages import Command, Event, TwinDocument
+from schemas.topics import DEFINITIONS, type_of_topic
+from streams.log.record import LogRecord
+
+PATTERN = r"^twinstream\.(definitions|[a-z0-9_-]+\.(metadata|commands|events))$"
+"""Topics that documents come from."""
+
+STATUS_RANK = {"issued": 0, "sent": 1, "expired": 2, "refused": 3, "acked": 4}
+"""An acknowledgement is stronger than what a bridge believes: the device has seen the command."""
+_STATUS_OF_EVENT = {
+    "command_sent": "sent",
+    "command_expired": "expired",
+    "command_refused": "refused",
+    "command_acknowledged": "acked",
+}
+_DEPLOYMENT_KEY = "type/"
+
+
+@dataclass(slots=True)
+class Step:
+    """Changes of one collection that may be applied at once: deletions first, then upserts of other documents."""
+
+    collection: Collection
+    deleted: list[str] = field(default_factory=list)
+    upserted: list[Document] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Deletion:
+    id: str
+
+
+class _CommandReference(msgspec.Struct):
+    """What the events about a command say in `data`."""
+
+    id: str
+
+
+def project(records: Iterable[LogRecord]) -> tuple[list[Step], list[Refusal]]:
+    """Steps to apply one after another, and records that can't be read."""
+    steps: dict[Collection, list[Step]] = {}
+    refusals = []
+    for record in records:
+        try:
+            changed = _change(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            refusals.append(Refusal(position_of(record), b"", f"not what this topic holds: {error}"))
+            continue
+        if changed is not None:
+            collection, change = changed
+            _append(steps.setdefault(collection, [Step(collection)]), change)
+    return [step for of_collection in steps.values() for step in of_collection], refusals
+
+
+def _append(steps: list[Step], change: Document | _Deletion) -> None:
+    """Add to the last step what can be done in it, keeping the order of changes of one document."""
+    last = steps[-1]
+    if isinstance(change, Document):
+        last.upserted.append(change)
+        return
+    if any(document.id == change.id for document in last.upserted):
+        last = Step(last.collection)
+        steps.append(last)
+    last.deleted.append(change.id)
+
+
+def _change(record: LogRecord) -> tuple[Collection, Document | _Deletion] | None:
+    key = (record.key or b"").decode()
+    if record.topic == DEFINITIONS:
+        return _of_type(record, key)
+    kind = record.topic.rpartition(".")[2]
+    if kind == "metadata":
+        return Collection.TWINS, _of_twin(record, f"{type_of_topic(record.topic)}/{key}")
+    if record.value is None:
+        return None
+    change = _of_command(record) if kind == "commands" else _of_event(record, record.value)
+    return None if change is None else (Collection.COMMANDS, change)
+
+
+def _of_type(record: LogRecord, key: str) -> tuple[Collection, Document | _Deletion] | None:
+    if not key.startswith(_DEPLOYMENT_KEY):
+        return None  # a part of a bundle
+    name = key.removeprefix(_DEPLOYMENT_KEY)
+    if record.value is None:
+        return Collection.TYPES, _Deletion(name)
+    deployment = msgspec.json.decode(record.value, type=Deployment)
+    newest = {"id": name, **_plain(deployment)}
+    return Collection.TYPES, Document(id=name, revision=deployment.time_ns, newest=newest, position=position_of(record))
+
+
+def _of_twin(record: LogRecord, document_id: str) -> Document | _Deletion:
+    if record.value is None:
+        return _Deletion(document_id)
+    document = msgspec.json.decode(record.value, type=TwinDocument)
+    return Document(id=document_id, revision=document.revision, newest=_plain(document), position=position_of(record))
+
+
+def _of_command(record: LogRecord) -> Document:
+    command = msgspec.json.decode(record.value or b"", type=Command)
+    return Document(
+        id=command.id,
+        revision=STATUS_RANK["issued"],
+        newest={"status": "issued"},
+        fixed=_plain(command),
+        position=position_of(record),
+    )
+
+
+def _of_event(record: LogRecord, value: bytes) -> Document | None:
+    event = msgspec.json.decode(value, type=Event)
+    status = _STATUS_OF_EVENT.get(event.name)
+    if status is None:
+        return None
+    command = msgspec.convert(event.data, type=_CommandReference)
+    fixed = {"id": command.id, "type": event.type, "twin": event.twin, f"{status}_ns": event.event_time_ns}
+    return Document(
+        id=command.id,
+        revision=STATUS_RANK[status],
+        newest={"status": status},
+        fixed=fixed,
+        position=position_of(record),
+    )
+
+
+def _plain(message: msgspec.Struct) -> dict[str, Any]:
+    return dict(msgspec.to_builtins(message))
+
+
+def position_of(record: LogRecord) -> LogPosition:
+    """Where a record stands in the log."""
+    return LogPosition(record.topic, record.partition, record.offset)

@@ -1,0 +1,267 @@
+"""From the log into a store: read, write, commit only what the store has. Knows no technology.
+
+A store that is away is waited for, with one log line when it goes and one when it is back. What a store will never take
+becomes a dead letter `sink_refused`, and the sink goes on.
+"""
+
+import asyncio
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from connectors.ports import Reader, Writer
+from connectors.projection import Step, position_of, project
+from connectors.stores import (
+    Block,
+    DocumentSink,
+    PositionedSeriesSink,
+    Refusal,
+    SeriesSink,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from schemas.messages import dead_letter, encode
+from schemas.reasons import Reason
+from schemas.topics import DEADLETTER, type_of_topic
+from streams.log.record import LogRecord
+from streams.log.retry import retrying
+
+log = structlog.get_logger(__name__)
+
+TIMESERIES_PATTERN = r"^twinstream\.[a-z0-9_-]+\.timeseries$"
+ROUND_RECORDS = 500
+ROUND_BYTES = 4 * 1024 * 1024
+"""A round, which is one transaction or a few posts, takes in no more once it holds this much."""
+LINGER_S = 0.2
+"""A round waits this long for company: many small writes cost more than one."""
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 10.0
+
+_TWIN_TAG = re.compile(rb",twin=([A-Za-z0-9][A-Za-z0-9_-]{0,63})[, ]")
+_NS_PER_MS = 1_000_000
+
+
+class SeekableReader(Reader, Protocol):
+    """A reader whose place can be set; `streams.log.group.GroupReader`."""
+
+    async def seek(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Read on from these next offsets, and forget what was read and not committed."""
+
+    def assignment(self) -> set[tuple[str, int]]:
+        """Partitions that are read now."""
+
+
+class SinkObserver(Protocol):
+    """What a sink tells about itself."""
+
+    def stored(self, records: int, size_bytes: int) -> None:
+        """So many records are in the store."""
+
+    def refused(self, type_name: str, refusals: int) -> None:
+        """So many lines or records of a type became dead letters."""
+
+    def available(self, *, up: bool) -> None:
+        """The store answers, or went away."""
+
+
+class SilentSink:
+    """An observer that keeps nothing."""
+
+    def stored(self, records: int, size_bytes: int) -> None:
+        """Ignore it."""
+
+    def refused(self, type_name: str, refusals: int) -> None:
+        """Ignore it."""
+
+    def available(self, *, up: bool) -> None:
+        """Ignore it."""
+
+
+class Sink(ABC):
+    """The loop that both sinks share; `run` goes on until it is cancelled."""
+
+    what: str
+    """Name of the store in log lines."""
+
+    def __init__(self, reader: Reader, writer: Writer, observer: SinkObserver) -> None:
+        """Store what to work with; all of it is entered and left by the caller.
+
+        Args:
+            reader: Of the topics of this sink, in a group of its own.
+            writer: For dead letters.
+            observer: Is told what happens.
+        """
+        self._reader = reader
+        self._writer = writer
+        self._observer = observer
+
+    async def run(self) -> None:
+        """Carry records into the store until cancelled.
+
+        Raises:
+            SetupError: the store can't be used as configured.
+        """
+        while True:
+            await self.round()
+
+    async def round(self) -> None:
+        """Read, store, commit once; returns without having done anything when there is nothing to do."""
+        records = await self._gather()
+        if not records:
+            return
+        await self._store(records)
+        await self._reader.commit()
+        self._observer.stored(len(records), sum(len(record.value or b"") for record in records))
+
+    @abstractmethod
+    async def _store(self, records: Sequence[LogRecord]) -> None:
+        """Bring records into the store; returns once they are durable there, or dead letters."""
+
+    async def _gather(self) -> list[LogRecord]:
+        """What has arrived, and what arrives within `LINGER_S` of it, up to a round's size."""
+        records = await self._reader.read(ROUND_RECORDS)
+        if not records:
+            return records
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + LINGER_S
+        while (left_s := until_s - loop.time()) > 0:
+            if len(records) >= ROUND_RECORDS or sum(len(record.value or b"") for record in records) >= ROUND_BYTES:
+                break
+            records += await self._reader.read(ROUND_RECORDS - len(records), left_s)
+        return records
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Call `attempt` until the store is there for it, with back-off and jitter."""
+        delay_s = FIRST_DELAY_S
+        away = False
+        while True:
+            try:
+                await attempt()
+            except StoreUnavailableError as error:
+                if not away:
+                    away = True
+                    log.warning("store is away, waiting", store=self.what, error=str(error))
+                    self._observer.available(up=False)
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+                delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+            else:
+                if away:
+                    log.info("store is back", store=self.what)
+                self._observer.available(up=True)
+                return
+
+    async def _dead_letter(self, records: Iterable[LogRecord], refusals: Sequence[Refusal]) -> None:
+        """Write dead letters; returns once they are durable. The same refusal always has the same id."""
+        of_position = {position_of(record): record for record in records}
+        written = []
+        for refusal in refusals:
+            record = of_position[refusal.position]
+            raw = refusal.raw or record.value or b""
+            twin = _twin_of(record, refusal.raw)
+            type_name = type_of_topic(record.topic)
+            letter = dead_letter(
+                reason=Reason.SINK_REFUSED,
+                detail=refusal.detail,
+                source=f"kafka:{record.topic}/{record.partition}/{record.offset}",
+                type_name=type_name,
+                twin=twin,
+                received_ns=record.timestamp_ms * _NS_PER_MS,
+                raw=raw,
+            )
+            written.append((type_name, twin.encode() or None, encode(letter)))
+        await retrying(lambda: self._send(written), "dead letters")
+        for type_name in {type_name for type_name, _, _ in written}:
+            count = sum(of == type_name for of, _, _ in written)
+            log.warning("store refuses records", store=self.what, type=type_name, records=count)
+            self._observer.refused(type_name, count)
+
+    async def _send(self, letters: Iterable[tuple[str, bytes | None, bytes]]) -> None:
+        sent = [await self._writer.send(DEADLETTER, key, value) for _, key, value in letters]
+        await asyncio.gather(*sent)
+
+
+class TimeseriesSink(Sink):
+    """Blocks of line protocol into a time-series store.
+
+    A store that keeps the log's positions is the truth about where to go on: after every change of the assignment the
+    reader is set to them.
+    """
+
+    what = "time series"
+
+    def __init__(self, reader: SeekableReader, store: SeriesSink, writer: Writer, observer: SinkObserver) -> None:
+        """Store what to work with, as `Sink` says."""
+        super().__init__(reader, writer, observer)
+        self._seekable = reader
+        self._series = store
+        self._placed: set[tuple[str, int]] = set()
+
+    async def _gather(self) -> list[LogRecord]:
+        records = await super()._gather()
+        if not isinstance(self._series, PositionedSeriesSink):
+            return records
+        assigned = self._seekable.assignment()
+        if assigned == self._placed:
+            return records
+        # What was just read may be the wrong place: leave it, and read again from the right one.
+        stored = await self._series.positions()
+        await self._seekable.seek({partition: stored.get(partition, 0) for partition in assigned})
+        self._placed = assigned
+        return []
+
+    async def _store(self, records: Sequence[LogRecord]) -> None:
+        blocks: Sequence[Block] = [Block(position_of(record), record.value or b"") for record in records]
+        while blocks:
+            blocks = await self._write(records, blocks)
+
+    async def _write(self, records: Sequence[LogRecord], blocks: Sequence[Block]) -> Sequence[Block]:
+        """Write blocks; gives back what is left of them once their bad lines are dead letters."""
+        try:
+            await self._patiently(lambda: self._series.write(blocks))
+        except StoreRefusedError as error:
+            await self._dead_letter(records, error.refusals)
+            return error.remaining
+        return ()
+
+
+class MetadataSink(Sink):
+    """Types, twins and commands into a document store."""
+
+    what = "metadata"
+
+    def __init__(self, reader: Reader, store: DocumentSink, writer: Writer, observer: SinkObserver) -> None:
+        """Store what to work with, as `Sink` says."""
+        super().__init__(reader, writer, observer)
+        self._documents = store
+
+    async def _store(self, records: Sequence[LogRecord]) -> None:
+        steps, refusals = project(records)
+        for step in steps:
+            refusals += await self._apply(step)
+        if refusals:
+            await self._dead_letter(records, refusals)
+
+    async def _apply(self, step: Step) -> list[Refusal]:
+        if step.deleted:
+            await self._patiently(lambda: self._documents.delete(step.collection, step.deleted))
+        if step.upserted:
+            try:
+                await self._patiently(lambda: self._documents.upsert(step.collection, step.upserted))
+            except StoreRefusedError as error:
+                return list(error.refusals)
+        return []
+
+
+def _twin_of(record: LogRecord, line: bytes) -> str:
+    """The twin that a refused record is about: its key, or the tag in the line; `""` when it can't be told."""
+    if not type_of_topic(record.topic):
+        return ""
+    if record.key is not None:
+        return record.key.decode(errors="replace")
+    tag = _TWIN_TAG.search(line)
+    return tag[1].decode() if tag else ""

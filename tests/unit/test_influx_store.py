@@ -1,0 +1,110 @@
+"""InfluxDB at its edges: access, absence, compression."""
+
+import gzip
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from connectors.influx.store import InfluxStore, batches
+from connectors.settings import TimeseriesSettings
+from connectors.stores import NOWHERE, Block, StoreUnavailableError
+from schemas.errors import SetupError
+
+BLOCK = Block(NOWHERE, b"m,twin=a f=1 1\n")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def server_of(handler: Handler) -> TestServer:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", handler)
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    return server
+
+
+async def test_a_server_that_is_away_is_unavailable_and_no_error_at_the_start() -> None:
+    async with InfluxStore(TimeseriesSettings(url="http://127.0.0.1:1")) as store:
+        with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1"):
+            await store.write([BLOCK])
+        with pytest.raises(StoreUnavailableError):
+            await store.series("m", "a", "f", None, None, 1)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_server_in_trouble_is_unavailable(status: int) -> None:
+    async def trouble(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"code": "x", "message": "later"}, status=status)
+
+    server = await server_of(trouble)
+    async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")))) as store:
+        with pytest.raises(StoreUnavailableError, match="later"):
+            await store.write([BLOCK])
+    await server.close()
+
+
+async def test_large_posts_are_compressed_and_small_ones_are_not() -> None:
+    bodies: list[bytes] = []
+    encodings: list[str | None] = []
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        encodings.append(request.headers.get("content-encoding"))
+        bodies.append(body)
+        return web.Response(status=204)
+
+    server = await server_of(take)
+    large = Block(NOWHERE, BLOCK.lines * 10_000)
+    async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")))) as store:
+        await store.write([BLOCK])
+        await store.write([large])
+    await server.close()
+    assert encodings == [None, None, "gzip"]
+    # aiohttp's server has already decompressed what it hands out.
+    assert bodies[1] == BLOCK.lines.strip()
+    assert (gzip.decompress(bodies[2]) if bodies[2][:2] == b"\x1f\x8b" else bodies[2]) == large.lines.strip()
+
+
+def test_batches_hold_neighbours_up_to_a_size() -> None:
+    blocks = [Block(NOWHERE, b"x" * size) for size in (5, 5, 1, 20, 3)]
+    assert [[len(block.lines) for block in batch] for batch in batches(blocks, 10)] == [[5, 5], [1], [20], [3]]
+    assert list(batches([], 10)) == []
+
+
+@pytest.mark.system
+async def test_the_bucket_is_made_when_it_is_absent_and_again_when_it_was_deleted(influxdb: Any) -> None:  # noqa: ANN401
+    name = f"test-{uuid.uuid4().hex}"
+    own = TimeseriesSettings(url=influxdb.url, token=influxdb.token, org=influxdb.org, bucket=name)
+    async with InfluxStore(own) as store:
+        with pytest.raises(StoreUnavailableError):
+            await store.series("m", "a", "f", None, None, 1)
+        await store.write([BLOCK])
+        assert (await store.series("m", "a", "f", None, None, 1)).value == [1.0]
+        await delete_bucket(own)
+        with pytest.raises(StoreUnavailableError, match="not found"):
+            await store.write([BLOCK])
+        await store.write([BLOCK])
+        assert (await store.series("m", "a", "f", None, None, 1)).value == [1.0]
+
+
+@pytest.mark.system
+async def test_wrong_access_is_a_setup_error_that_says_what_to_do(influxdb: Any) -> None:  # noqa: ANN401
+    for wrong, remedy in (({"token": "wrong-token"}, "timeseries.token"), ({"org": "nobody"}, "timeseries.org")):
+        fine = {"url": influxdb.url, "token": influxdb.token, "org": influxdb.org, "bucket": f"test-{uuid.uuid4().hex}"}
+        async with InfluxStore(TimeseriesSettings.model_validate(fine | wrong)) as store:
+            with pytest.raises(SetupError, match=remedy) as caught:
+                await store.write([BLOCK])
+            assert "wrong-token" not in str(caught.value)
+
+
+async def delete_bucket(own: TimeseriesSettings) -> None:
+    from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync  # noqa: PLC0415
+    from influxdb_client.service.buckets_service import BucketsService  # noqa: PLC0415
+
+    async with InfluxDBClientAsync(own.shown_url, token=own.token.get_secret_value(), org=own.org) as client:
+        service = BucketsService(client.api_client)
+        found = await service.get_buckets_async(name=own.bucket)
+        await service.delete_buckets_id_async(found.buckets[0].id)

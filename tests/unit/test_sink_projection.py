@@ -1,0 +1,119 @@
+"""Records as changes of documents."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors.memory.stores import MemoryDocumentStore
+from connectors.projection import project
+from connectors.stores import Collection
+from schemas.bundle import Deployment
+from schemas.messages import Cause, Command, Event, TwinDocument, encode
+from streams.log.record import LogRecord
+
+CAUSE = Cause(partition=0, offset=1, definition="d", parameters=0)
+_offset = iter(range(10_000))
+
+
+def record(kind: str, key: str, value: bytes | None, topic: str = "") -> LogRecord:
+    return LogRecord(topic or f"twinstream.p-m.{kind}", 0, next(_offset), 5, key.encode(), value, ())
+
+
+def twin(revision: int, **tags: str) -> LogRecord:
+    document = TwinDocument(
+        id="a", type="p-m", project="p", version="1", revision=revision, parameters={"x": 1.5, "on": True}, tags=tags,
+        definition="d", created_ns=1, updated_ns=2, status="ok",
+    )  # fmt: skip
+    return record("metadata", "a", encode(document))
+
+
+def command(name: str = "heater") -> LogRecord:
+    order = Command(id="c1", type="p-m", twin="a", name=name, value=True, issued_ns=7, expires_ns=9, cause=CAUSE)
+    return record("commands", "a", encode(order))
+
+
+def event(name: str, time_ns: int, /, **data: Any) -> LogRecord:  # noqa: ANN401
+    happened = Event(
+        id="e", type="p-m", twin="a", name=name, severity="info", event_time_ns=time_ns, cause=CAUSE, data=data
+    )
+    return record("events", "a", encode(happened))
+
+
+async def applied(records: list[LogRecord]) -> MemoryDocumentStore:
+    store = MemoryDocumentStore()
+    steps, refusals = project(records)
+    assert not refusals
+    for step in steps:
+        await store.delete(step.collection, step.deleted)
+        await store.upsert(step.collection, step.upserted)
+    return store
+
+
+async def test_a_twin_document_is_stored_whole_under_type_and_id() -> None:
+    store = await applied([twin(3, room="x")])
+    assert await store.get(Collection.TWINS, "p-m/a") == {
+        "id": "a", "type": "p-m", "project": "p", "version": "1", "revision": 3, "parameters": {"x": 1.5, "on": True},
+        "tags": {"room": "x"}, "definition": "d", "created_ns": 1, "updated_ns": 2, "status": "ok", "metadata": {},
+    }  # fmt: skip
+
+
+async def test_a_tombstone_deletes_and_what_follows_begins_anew() -> None:
+    gone = record("metadata", "a", None)
+    assert await (await applied([twin(3), gone])).get(Collection.TWINS, "p-m/a") is None
+    assert await (await applied([gone, twin(3), gone])).get(Collection.TWINS, "p-m/a") is None
+    again = await (await applied([twin(9), gone, twin(1, room="y"), gone, twin(2)])).get(Collection.TWINS, "p-m/a")
+    assert again is not None
+    assert (again["revision"], again["tags"]) == (2, {})
+
+
+_told = [event("command_sent", 10, id="c1", name="heater"), event("command_acknowledged", 12, id="c1", name="heater")]
+
+
+@pytest.mark.parametrize(
+    "records", [[command(), *_told], [*_told, command()], [_told[1], command(), *_told, command()]]
+)
+async def test_a_command_ends_at_its_furthest_status_in_any_order(records: list[LogRecord]) -> None:
+    store = await applied(records)
+    assert await store.get(Collection.COMMANDS, "c1") == {
+        "id": "c1", "type": "p-m", "twin": "a", "name": "heater", "value": True, "issued_ns": 7, "expires_ns": 9,
+        "cause": msgspec.to_builtins(CAUSE), "status": "acked", "sent_ns": 10, "acked_ns": 12, "revision": 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("command_sent", "sent"), ("command_expired", "expired"), ("command_refused", "refused")]
+)
+async def test_each_event_about_a_command_has_its_status(name: str, status: str) -> None:
+    store = await applied([command(), event(name, 10, id="c1", name="heater")])
+    found = await store.get(Collection.COMMANDS, "c1") or {}
+    assert (found["status"], found[f"{status}_ns"]) == (status, 10)
+
+
+async def test_other_events_and_parts_of_bundles_change_nothing() -> None:
+    part = record("", "bundle/abc/0", b"\x00\xff", topic="twinstream.definitions")
+    assert project([event("lid_opened", 1), part]) == ([], [])
+
+
+async def test_types_are_stored_with_their_deployment_and_an_undeployed_one_stays() -> None:
+    deployments = [
+        Deployment(type="p-m", project="p", version=version, hash="h", chunks=1, time_ns=at, deployed=deployed)
+        for at, version, deployed in ((2, "2", False), (1, "1", True))
+    ]
+    store = await applied([record("", "type/p-m", encode(one), topic="twinstream.definitions") for one in deployments])
+    found = await store.get(Collection.TYPES, "p-m") or {}
+    assert (found["id"], found["type"], found["version"], found["deployed"]) == ("p-m", "p-m", "2", False)
+
+
+def test_what_can_not_be_read_is_refused_alone() -> None:
+    bad = [
+        record("metadata", "a", b"{"),
+        record("metadata", "a", b'{"id": "a"}'),
+        record("commands", "a", b"\xff"),
+        record("events", "a", b"[" * 100_000),
+        event("command_sent", 1),
+        record("metadata", "a", b"{}")._replace(key=b"\xff"),
+    ]
+    steps, refusals = project([*bad, command()])
+    assert [refusal.position.offset for refusal in refusals] == [one.offset for one in bad]
+    assert [step.upserted[0].id for step in steps] == ["c1"]
