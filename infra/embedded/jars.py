@@ -1,7 +1,4 @@
-"""Apache Kafka's jars and the Java that runs them.
-
-`python -m infra.embedded.jars` fetches the jars ahead of the first start.
-"""
+"""Apache Kafka's jars and the Java that runs them."""
 
 import os
 import shutil
@@ -144,21 +141,3 @@ def _size(folder: Path) -> int:
 
 def _shortened(reason: str, limit: int = 160) -> str:
     return reason if len(reason) <= limit else reason[: limit - 1] + "…"
-
-
-def main() -> int:
-    """Run from the command line."""
-    try:
-        java()
-        if not (cache_dir() / f"kafka-{KAFKA_VERSION}").is_dir():
-            sys.stdout.write("setup: fetching Apache Kafka …\n")
-            sys.stdout.flush()
-        ensure_jars()
-    except SetupError as error:
-        sys.stderr.write(f"setup: {error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
