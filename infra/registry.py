@@ -143,6 +143,10 @@ class Registry:
                 path.unlink(missing_ok=True)
         for path in self.folder.glob("*.new"):
             path.unlink(missing_ok=True)
+        for path in self.folder.glob("worker.*.yaml"):
+            pid = path.name.split(".")[1]
+            if not pid.isdigit() or process_started_s(int(pid)) is None:
+                path.unlink(missing_ok=True)
 
 
 class Presence:

@@ -39,7 +39,7 @@ def deploy(
     """Check a twin type's folder and put it into force; workers take it up at once."""
     from infra.cli.deploying import deploy_folder
 
-    problems = check_apart(path)
+    problems = [_below(path, problem) for problem in check_apart(path)]
     if problems:
         fail("\n".join(str(problem) for problem in problems), [asdict(problem) for problem in problems])
     deployment = asyncio.run(deploy_folder(path, read_settings_near(config, data_dir), url))

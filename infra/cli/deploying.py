@@ -10,11 +10,12 @@ import msgspec
 from infra.instance.deploying import deploy
 from infra.registry import Registry
 from infra.settings import Settings
-from schemas.bundle import read_folder
+from schemas.bundle import Deployment, read_folder
 from schemas.errors import SetupError
 
 _KAFKA_TIMEOUT_S = 30.0
 _API_TIMEOUT_S = 10.0
+_WORKER_TIMEOUT_S = 60.0
 _LOOK_S = 0.1
 
 
@@ -44,8 +45,27 @@ async def deploy_folder(path: Path, settings: Settings, url: str | None) -> dict
         raise SetupError(message) from None
     api = Registry(settings.data_dir).find("api")
     await _until_known(url or (api.url if api else ""), deployment.type, deployment.hash)
+    await _until_stepped(Registry(settings.data_dir), deployment)
     found: dict[str, Any] = msgspec.to_builtins(deployment)
     return found
+
+
+async def _until_stepped(registry: Registry, deployment: Deployment) -> None:
+    """Wait until this instance's worker, if it has one, has compiled the type and joined."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + _WORKER_TIMEOUT_S
+    while registry.find("worker") is not None and loop.time() < deadline_s:
+        stepping = registry.find(f"worker:{deployment.type}")
+        # A worker that started before belongs to the version before.
+        if stepping is not None and stepping.ready and stepping.started_ns >= deployment.time_ns:
+            return
+        await asyncio.sleep(_LOOK_S)
+    if registry.find("worker") is not None:
+        message = (
+            f"{deployment.type} is deployed, but no worker steps it after {_WORKER_TIMEOUT_S:.0f} s:"
+            " see twinstream status and the worker's log"
+        )
+        raise SetupError(message)
 
 
 async def _until_known(url: str, type_name: str, content: str) -> None:

@@ -24,7 +24,7 @@ def show_json_line(value: object) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table, or `empty` when there are no rows; cells that are too wide for a terminal wrap."""
-    found = [[plain(cell) for cell in row] for row in rows]
+    found = [[plain(cell.strip() if isinstance(cell, str) else cell) for cell in row] for row in rows]
     if not found:
         typer.echo(empty)
         return

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PLANT = "plant"
-_STOP_TIMEOUT_S = 4.0
+_STOP_TIMEOUT_S = 4.5
 _LOOK_S = 0.2
 _PATIENCE_S = 5.0
 _PROBE_TIMEOUT_S = 2.0
@@ -146,6 +146,7 @@ class Instance:
         finally:
             presence.withdraw()
             self._registry.config.unlink(missing_ok=True)
+            self._registry.clear()
 
     async def _start_servers(self, supervisor: Supervisor, names: list[str]) -> Settings:
         """Start the embedded servers; returns the settings with every address known."""
@@ -189,14 +190,14 @@ class Instance:
     async def _work(self, supervisor: Supervisor, resolved: Settings, presence: Presence) -> None:
         if not self._settings.kafka.embedded:
             self._console.step(f"using Kafka at {resolved.kafka.bootstrap_servers}")
-        if self._demo is not None:
-            await self._deploy_example(resolved, self._demo)
         roles = roles_of(resolved)
         if "bridge:amqp" not in roles:
             self._console.step("the AMQP bridge is off: amqp.url is not set")
         self._console.step(f"starting {', '.join(roles)}")
         for name, arguments in roles.items():
             supervisor.add(Child(name, partial(self._process, name, role_argv(*arguments))))
+        if self._demo is not None:
+            await self._deploy_example(resolved, self._demo)
         await self._until_ready(supervisor, resolved)
         if self._demo is not None and self._demo.plant:
             supervisor.add(Child(PLANT, partial(self._plant, resolved, self._demo)))

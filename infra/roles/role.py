@@ -93,6 +93,10 @@ class Role:
         self._figures.set_ready(ready=True)
         self.presence.change(ready=True, detail=detail, url=url)
 
+    def presence_detail(self, text: str) -> None:
+        """What `status` shows: what the role waits for, `""` for nothing."""
+        self.presence.change(detail=text)
+
     def watch_lag(self, lag: Callable[[], int]) -> None:
         """What `status` shows as lag."""
         self._figures.watch_lag(lag)

@@ -3,34 +3,39 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import structlog
 import uvicorn
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from connectors import projection
 from connectors.duckdb.server import series_app
 from connectors.duckdb.store import DuckDBStore
 from connectors.influx.store import InfluxStore
 from connectors.mongo.store import MongoStore
 from connectors.reconnect import first_failure
-from connectors.stores import SeriesReader
+from connectors.sink import TIMESERIES_PATTERN, MetadataSink, Sink, TimeseriesSink
+from connectors.stores import SeriesReader, SeriesSink
 from infra.http.server import listen
 from infra.instance.plan import series_file
 from infra.masking import without_credentials
-from infra.roles.document_sink import DOCUMENTS_PATTERN, DocumentRecords
-from infra.roles.patience import Patience
-from infra.roles.pump import Pump, RecordSink, SinkFigures, W
 from infra.roles.role import Body, Role
-from infra.roles.series_sink import SERIES_PATTERN, SeriesRecords
 from infra.roles.stores import documents_settings
 from infra.settings import Settings
-from schemas.clock import SystemClock
 from streams.log.admin import LogAdmin
 from streams.log.group import GroupReader
+from streams.log.retry import LONGEST_DELAY_S, is_retriable
 from streams.log.writer import LogWriter
 
-SERIES_GROUP = "twinstream-sink-timeseries"
-DOCUMENTS_GROUP = "twinstream-sink-metadata"
+log = structlog.get_logger(__name__)
+
+TIMESERIES_GROUP = "twinstream-sink-timeseries"
+METADATA_GROUP = "twinstream-sink-metadata"
 _LOOPBACK = "127.0.0.1"
+_SESSION_TIMEOUT_S = 6.0
+"""A sink that was killed keeps its partitions this long: the shortest that brokers permit by default."""
 
 
 def timeseries(settings: Settings) -> Body:
@@ -49,47 +54,59 @@ def metadata(settings: Settings) -> Body:
 
 
 async def _embedded_series(role: Role) -> None:
-    await role.shared_topics()
+    await _kafka(role)
     async with LogAdmin(role.kafka) as admin:
         cluster = await admin.cluster_id()
     listener = listen(_LOOPBACK, 0)
     url = f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
     async with DuckDBStore(series_file(role.settings), log_id=cluster) as store:
-        await first_failure(
-            _answer(store, listener),
-            _pump(role, "duckdb", SERIES_GROUP, SERIES_PATTERN, SeriesRecords(store), url),
-        )
+        await first_failure(_answer(store, listener), _series(role, store, "duckdb", url))
 
 
 async def _influx(role: Role) -> None:
-    await role.shared_topics()
-    url = without_credentials(role.settings.timeseries.url or "")
+    await _kafka(role)
     async with InfluxStore(role.settings.timeseries) as store:
-        await _pump(role, "influxdb", SERIES_GROUP, SERIES_PATTERN, SeriesRecords(store), url)
+        await _series(role, store, "influxdb", without_credentials(role.settings.timeseries.url or ""))
 
 
 async def _documents(role: Role) -> None:
-    await role.shared_topics()
-    url = without_credentials(role.settings.metadata.url or "")
-    async with MongoStore(role.settings.metadata) as store:
-        await _pump(role, "mongodb", DOCUMENTS_GROUP, DOCUMENTS_PATTERN, DocumentRecords(store), url)
-
-
-async def _pump(role: Role, store: str, group: str, pattern: str, sink: RecordSink[W], url: str) -> None:
-    clock = SystemClock()
-    patience = Patience(store, clock, lambda text: role.presence.change(detail=text))
-    pump = Pump(
-        sink=sink,
-        patience=patience,
-        figures=SinkFigures(role.metrics, store),
-        clock=clock,
-        stored=lambda: role.ready(url=url),
+    await _kafka(role)
+    reader = GroupReader(
+        role.kafka, group=METADATA_GROUP, pattern=projection.PATTERN, session_timeout_s=_SESSION_TIMEOUT_S
     )
-    role.presence.change(detail=f"waiting for Kafka at {role.kafka.bootstrap_servers}")
-    async with LogWriter(role.kafka) as writer, GroupReader(role.kafka, group=group, pattern=pattern) as reader:
-        role.watch_lag(reader.lag)
-        role.presence.change(detail="")
-        await pump.run(reader, writer)
+    async with MongoStore(role.settings.metadata) as store, LogWriter(role.kafka) as writer, reader:
+        observer = PrometheusSinkObserver(role.metrics, "mongodb", role.presence_detail)
+        sink = MetadataSink(reader, store, writer, observer)
+        await _carry(role, sink, reader, without_credentials(role.settings.metadata.url or ""))
+
+
+async def _series(role: Role, store: SeriesSink, technology: str, url: str) -> None:
+    reader = GroupReader(
+        role.kafka, group=TIMESERIES_GROUP, pattern=TIMESERIES_PATTERN, session_timeout_s=_SESSION_TIMEOUT_S
+    )
+    async with LogWriter(role.kafka) as writer, reader:
+        observer = PrometheusSinkObserver(role.metrics, technology, role.presence_detail)
+        await _carry(role, TimeseriesSink(reader, store, writer, observer), reader, url)
+
+
+async def _kafka(role: Role) -> None:
+    role.presence_detail(f"waiting for Kafka at {role.kafka.bootstrap_servers}")
+    await role.shared_topics()
+
+
+async def _carry(role: Role, sink: Sink, reader: GroupReader, url: str) -> None:
+    role.watch_lag(reader.lag)
+    while True:
+        # The group lets a new member in only when those before it have left or were given up.
+        role.ready(url=url)
+        try:
+            await sink.run()
+        except KafkaError as error:
+            if not is_retriable(error):
+                raise
+            # What was stored and not committed is read again and changes nothing.
+            log.warning("kafka failed, going on", error=repr(error))
+            await asyncio.sleep(LONGEST_DELAY_S)
 
 
 async def _answer(reader: SeriesReader, listener: socket.socket) -> None:
@@ -118,3 +135,43 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the role."""
         yield
+
+
+class PrometheusSinkObserver:
+    """Counts what a sink does.
+
+    Args:
+        registry: Where the figures go.
+        store: Their label `store`.
+        waiting: Told what the sink waits for, `""` when for nothing.
+    """
+
+    def __init__(self, registry: CollectorRegistry, store: str, waiting: Callable[[str], None]) -> None:
+        self._store = store
+        self._waiting = waiting
+        self._up = True
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"twinstream_sink_{name}", text, ["store", *labels], registry=registry)
+
+        self._records = counter("stored_records", "Records of the log that are in the store.").labels(store)
+        self._bytes = counter("stored_bytes", "Their values.").labels(store)
+        self._refused = counter("refused", "Lines or records that became dead letters.", "type")
+        available = Gauge("twinstream_sink_available", "Whether the store answers.", ["store"], registry=registry)
+        self._available = available.labels(store)
+
+    def stored(self, records: int, size_bytes: int) -> None:
+        """So many records are in the store."""
+        self._records.inc(records)
+        self._bytes.inc(size_bytes)
+
+    def refused(self, type_name: str, refusals: int) -> None:
+        """So many lines or records of a type became dead letters."""
+        self._refused.labels(self._store, type_name).inc(refusals)
+
+    def available(self, *, up: bool) -> None:
+        """The store answers, or went away."""
+        self._available.set(int(up))
+        if up != self._up:
+            self._up = up
+            self._waiting("" if up else "the store is away")
