@@ -53,7 +53,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             yield Store(mongo, mongo)
 
 
-def twin(name: str, revision: int, *, type_name: str = "m", **more: Any) -> Document:  # noqa: ANN401
+def twin(name: str, revision: int, *, type_name: str = "m", **more: Any) -> Document:
     body = {"id": name, "type": type_name, "parameters": {}, "tags": {}, **more}
     return Document(id=f"{type_name}/{name}", revision=revision, newest=body)
 

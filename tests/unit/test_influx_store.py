@@ -75,7 +75,7 @@ def test_batches_hold_neighbours_up_to_a_size() -> None:
 
 
 @pytest.mark.system
-async def test_the_bucket_is_made_when_it_is_absent_and_again_when_it_was_deleted(influxdb: Any) -> None:  # noqa: ANN401
+async def test_the_bucket_is_made_when_it_is_absent_and_again_when_it_was_deleted(influxdb: Any) -> None:
     name = f"test-{uuid.uuid4().hex}"
     own = TimeseriesSettings(url=influxdb.url, token=influxdb.token, org=influxdb.org, bucket=name)
     async with InfluxStore(own) as store:
@@ -91,7 +91,7 @@ async def test_the_bucket_is_made_when_it_is_absent_and_again_when_it_was_delete
 
 
 @pytest.mark.system
-async def test_wrong_access_is_a_setup_error_that_says_what_to_do(influxdb: Any) -> None:  # noqa: ANN401
+async def test_wrong_access_is_a_setup_error_that_says_what_to_do(influxdb: Any) -> None:
     for wrong, remedy in (({"token": "wrong-token"}, "timeseries.token"), ({"org": "nobody"}, "timeseries.org")):
         fine = {"url": influxdb.url, "token": influxdb.token, "org": influxdb.org, "bucket": f"test-{uuid.uuid4().hex}"}
         async with InfluxStore(TimeseriesSettings.model_validate(fine | wrong)) as store:

@@ -33,7 +33,7 @@ def command(name: str = "heater") -> LogRecord:
     return record("commands", "a", encode(order))
 
 
-def event(name: str, time_ns: int, /, **data: Any) -> LogRecord:  # noqa: ANN401
+def event(name: str, time_ns: int, /, **data: Any) -> LogRecord:
     happened = Event(
         id="e", type="p-m", twin="a", name=name, severity="info", event_time_ns=time_ns, cause=CAUSE, data=data
     )
