@@ -1,0 +1,69 @@
+"""This engine: the worker of the type incubator as `up` runs it, with default settings."""
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from infra.bench.job import Job, Stopwatch
+from infra.metrics import RoleMetrics
+from infra.registry import Presence
+from infra.roles import type_worker
+from infra.roles.type_process import run_type
+from infra.settings_file import load
+from infra.supervisor.step_mark import StepMark
+from schemas.topics import type_of_topic
+
+
+def main() -> int:
+    """Step the whole input, report when the last transaction was committed, and go on until told to stop."""
+    job = Job.from_argv()
+    watch = Stopwatch(job)
+
+    class TimedObserver(type_worker.WorkerObserver):
+        """The worker's own observer, with an eye on the first block and the last commit."""
+
+        def __init__(
+            self, registry: CollectorRegistry, type_name: str, presence: Presence, role: RoleMetrics, mark: StepMark
+        ) -> None:
+            super().__init__(registry, type_name, presence, role, mark)
+            self._committed = [0] * len(job.ends)
+            self._totals: dict[str, int] = {}
+
+        def stepping(self, partition: int, offset: int) -> None:
+            """Start at the first block."""
+            watch.start()
+            super().stepping(partition, offset)
+
+        def count(self, what: str, reason: str, times: int) -> None:
+            """Keep totals for the report."""
+            self._totals[what] = self._totals.get(what, 0) + times
+            super().count(what, reason, times)
+
+        def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:
+            """Keep totals for the report."""
+            for name, amount in (("transactions", 1), ("rows", rows), ("outputs", outputs)):
+                self._totals[name] = self._totals.get(name, 0) + amount
+            super().flushed(partition, rows, outputs, seconds)
+
+        def position(self, partition: int, next_offset: int, lag: int) -> None:
+            """End when every partition is committed up to its end."""
+            super().position(partition, next_offset, lag)
+            self._committed[partition] = next_offset
+            watch.progress(sum(self._committed))
+            if self._committed == job.ends:
+                watch.finish(sum(self._committed), **self._totals)
+
+    # The worker makes its observer itself; this is the one place where it can be another.
+    type_worker.WorkerObserver = TimedObserver  # type: ignore[misc]
+    settings = load(
+        None,
+        {
+            "data_dir": Path(job.data_dir),
+            "kafka": {"bootstrap_servers": job.bootstrap_servers, "partitions": len(job.ends)},
+        },
+    )
+    return run_type(type_of_topic(job.topic), settings)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
