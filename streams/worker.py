@@ -23,6 +23,8 @@ def run_worker(engine: Engine) -> int:
         console_port=None,
         debug=False,
     )
+    # Faust's spinner writes terminal codes into whatever stdout is.
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as stop:
