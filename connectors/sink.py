@@ -99,6 +99,7 @@ class Sink(ABC):
         self._reader = reader
         self._writer = writer
         self._observer = observer
+        self._read: list[LogRecord] = []
 
     async def run(self) -> None:
         """Carry records into the store until cancelled.
@@ -110,30 +111,32 @@ class Sink(ABC):
             await self.round()
 
     async def round(self) -> None:
-        """Read, store, commit once; returns without having done anything when there is nothing to do."""
-        records = await self._gather()
-        if not records:
+        """Read, store, commit once; returns without having done anything when there is nothing to do.
+
+        After an error of Kafka call it again: what was read before and not committed is still here.
+        """
+        await self._gather()
+        if not self._read:
             return
-        await self._store(records)
+        await self._store(self._read)
         await self._reader.commit()
-        self._observer.stored(len(records), sum(len(record.value or b"") for record in records))
+        self._observer.stored(len(self._read), _size_bytes(self._read))
+        self._read = []
 
     @abstractmethod
     async def _store(self, records: Sequence[LogRecord]) -> None:
         """Bring records into the store; returns once they are durable there, or dead letters."""
 
-    async def _gather(self) -> list[LogRecord]:
-        """What has arrived, and what arrives within `LINGER_S` of it, up to a round's size."""
-        records = await self._reader.read(ROUND_RECORDS)
-        if not records:
-            return records
+    async def _gather(self) -> None:
+        """Add what has arrived, and what arrives within `LINGER_S` of it, up to a round's size."""
+        if not self._read:
+            self._read += await self._reader.read(ROUND_RECORDS)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + LINGER_S
-        while (left_s := until_s - loop.time()) > 0:
-            if len(records) >= ROUND_RECORDS or sum(len(record.value or b"") for record in records) >= ROUND_BYTES:
+        while self._read and (left_s := until_s - loop.time()) > 0:
+            if len(self._read) >= ROUND_RECORDS or _size_bytes(self._read) >= ROUND_BYTES:
                 break
-            records += await self._reader.read(ROUND_RECORDS - len(records), left_s)
-        return records
+            self._read += await self._reader.read(ROUND_RECORDS - len(self._read), left_s)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Call `attempt` until the store is there for it, with back-off and jitter."""
@@ -201,18 +204,17 @@ class TimeseriesSink(Sink):
         self._series = store
         self._placed: set[tuple[str, int]] = set()
 
-    async def _gather(self) -> list[LogRecord]:
-        records = await super()._gather()
+    async def _gather(self) -> None:
+        await super()._gather()
         if not isinstance(self._series, PositionedSeriesSink):
-            return records
+            return
         assigned = self._seekable.assignment()
-        if assigned == self._placed:
-            return records
-        # What was just read may be the wrong place: leave it, and read again from the right one.
-        stored = await self._series.positions()
-        await self._seekable.seek({partition: stored.get(partition, 0) for partition in assigned})
-        self._placed = assigned
-        return []
+        if assigned != self._placed:
+            # What was just read may be the wrong place: leave it, and read again from the right one.
+            stored = await self._series.positions()
+            await self._seekable.seek({partition: stored.get(partition, 0) for partition in assigned})
+            self._placed = assigned
+            self._read = []
 
     async def _store(self, records: Sequence[LogRecord]) -> None:
         blocks: Sequence[Block] = [Block(position_of(record), record.value or b"") for record in records]
@@ -255,6 +257,10 @@ class MetadataSink(Sink):
             except StoreRefusedError as error:
                 return list(error.refusals)
         return []
+
+
+def _size_bytes(records: Sequence[LogRecord]) -> int:
+    return sum(len(record.value or b"") for record in records)
 
 
 def _twin_of(record: LogRecord, line: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from connectors.duckdb.store import DuckDBStore
 from connectors.memory.log import MemoryLog
@@ -254,6 +255,27 @@ async def test_rebalances_at_any_time_lose_and_double_nothing(tmp_path: Path) ->
         task.cancel()
         for twin in ("t0", "t1", "t2"):
             assert (await store.series("m", twin, "f", None, None, 1000)).time_ns == list(range(300))
+
+
+@pytest.mark.parametrize("failing", ["read", "commit"])
+async def test_what_was_read_before_an_error_of_kafka_is_stored_in_the_next_round(failing: str) -> None:
+    reader, store = Reader(history(0, 3)), Plain()
+    works, calls = getattr(reader, failing), 0
+
+    async def fails_once(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == (2 if failing == "read" else 1):
+            raise KafkaConnectionError
+        return await works(*arguments)
+
+    setattr(reader, failing, fails_once)
+    sink = TimeseriesSink(reader, store, MemoryLog().writer(), SilentSink())
+    with pytest.raises(KafkaConnectionError):
+        await sink.round()
+    await sink.round()
+    assert (await store.series("m", "t0", "f", None, None, 10)).value == [0.0, 1.0, 2.0]
+    assert reader.committed == {0: 7}
 
 
 async def test_metadata_that_is_refused_or_unreadable_is_a_dead_letter_and_the_rest_is_stored() -> None:
