@@ -24,7 +24,8 @@ def status(*, config: Config = None, data_dir: DataDir = None, url: Url = None, 
     if not found.running:
         fail(f"nothing runs in {settings.data_dir}: start with `twinstream up`, or name another --data-dir")
     if as_json:
-        show_json(msgspec.to_builtins(found))
+        shown = msgspec.to_builtins(found)
+        show_json({"items": shown.pop("roles"), "next": None} | shown)
         return
     rows = [
         [
