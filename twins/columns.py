@@ -137,6 +137,9 @@ class TelemetryDecoder:
             return None
         if not timed and any(value is not None for value in times):
             return None
+        # NumPy would take the digits of a string for a number, which the careful decoder refuses.
+        if str in map(type, times):
+            return None
         if any(value is not None and value < 0 for value in seqs) or (timed and bool((time_ns < 0).any())):
             return None
         boot = np.array([self._boot(record.boot) for record in records], np.int64)
@@ -232,11 +235,12 @@ def _number(name: str, value: object, declared: Input) -> float:
         if isinstance(value, bool) and declared.type == "bool":
             return float(value)
     elif isinstance(value, int | float):
-        if not math.isfinite(value):
-            raise PayloadError(Reason.NOT_FINITE, f"{name} is {value}")
-        if declared.type == "float" or float(value).is_integer():
-            try:
-                return float(value)
-            except OverflowError:
-                raise PayloadError(Reason.NOT_FINITE, f"{name} does not fit a float") from None
+        try:
+            number = float(value)
+        except OverflowError:
+            raise PayloadError(Reason.NOT_FINITE, f"{name} does not fit a float") from None
+        if not math.isfinite(number):
+            raise PayloadError(Reason.NOT_FINITE, f"{name} is {number}")
+        if declared.type == "float" or number.is_integer():
+            return number
     raise PayloadError(Reason.WRONG_TYPE, f"{name}: expected {declared.type}, got {ascii(value)[:60]}")

@@ -15,6 +15,10 @@ from twins.rows import RowTable
 from twins.wiring import handler_arguments
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON that was asked for."""
+
+
 class Refusal(Exception):  # noqa: N818 - the answer to a request, no error of ours
     """A request that is not carried out; the text is the reason that its sender gets."""
 
@@ -57,7 +61,7 @@ class RequestRunner:
         """
         try:
             change = msgspec.json.decode(payload, type=ParameterChange)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Refusal(f"not a parameter change: {error}") from None
         self._set_parameters(table, slot, change.parameters)
         table.tags[slot] = {**table.tags[slot], **change.tags}
@@ -135,7 +139,7 @@ class RequestRunner:
 def _arguments(declared: Request, payload: bytes) -> dict[str, Scalar]:
     try:
         given = msgspec.json.decode(payload or b"{}")
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Refusal(f"not JSON: {error}") from None
     if not isinstance(given, dict):
         raise Refusal("expected a JSON object of arguments")
