@@ -1,36 +1,122 @@
 """Real servers for tests: one of each kind per session, on free loopback ports, started when the first test asks.
 
 Every fixture is a plain sync one, so that it does not matter on which event loop a test runs. A server that can't be
-had skips its tests with the reason; with `CI=true` they fail.
+had skips its tests with the reason; with `CI=true` they fail. A test that stops or kills a server starts its own.
 """
 
-from typing import TYPE_CHECKING
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
+from servers.influxdb import InfluxDb, find_influxd
+from servers.mosquitto import SecuredMosquitto
+from servers.prometheus import Prometheus
+from servers.rabbitmq import RabbitMq, find_rabbitmq
+from servers.secantus import Secantus, find_secantus
 
-from infra.embedded.kafka import EmbeddedKafka
+from infra.embedded import EmbeddedDocuments, EmbeddedKafka, EmbeddedMqtt, EmbeddedServer
+from infra.embedded.mqtt import find_mosquitto
 from schemas.errors import SetupError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Server = TypeVar("Server", bound=EmbeddedServer)
+
+_ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def servers_loop() -> "Iterator[BackgroundLoop]":
-    """The event loop that the embedded servers of the session live on."""
+def servers_loop() -> Iterator[BackgroundLoop]:
+    """The event loop that the servers of the session live on."""
     with BackgroundLoop() as loop:
         yield loop
 
 
-@pytest.fixture(scope="session")
-def kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[EmbeddedKafka]":
-    """An embedded Kafka that all tests of the session share: `.bootstrap_servers`, `.pid`; give topics unique names."""
-    server = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0)
+def _running(loop: BackgroundLoop, server: Server) -> Iterator[Server]:
     try:
-        servers_loop.enter(server)
+        loop.enter(server)
     except SetupError as error:
-        unavailable("Kafka", str(error))
+        unavailable(server.label, str(error))
     yield server
-    servers_loop.leave(server)
+    loop.leave(server)
+
+
+@pytest.fixture(scope="session")
+def kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """An embedded Kafka: `.bootstrap_servers`, `.pid`; all tests share it, so give topics unique names."""
+    yield from _running(servers_loop, EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0))
+
+
+@pytest.fixture(scope="session")
+def iotcore(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMqtt]:
+    """The embedded MQTT broker of machines without Mosquitto: `.url`, `.protocols`."""
+    yield from _running(servers_loop, EmbeddedMqtt(tmp_path_factory.mktemp("iotcore"), 0, prefer="iotcore"))
+
+
+@pytest.fixture(scope="session")
+def mosquitto(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMqtt]:
+    """Mosquitto without accounts: `.url`, `.protocols`."""
+    if find_mosquitto() is None:
+        unavailable("Mosquitto", "the system package mosquitto is not installed")
+    yield from _running(servers_loop, EmbeddedMqtt(tmp_path_factory.mktemp("mosquitto"), 0, prefer="mosquitto"))
+
+
+@pytest.fixture(scope="session")
+def secured_mosquitto(
+    servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecuredMosquitto]:
+    """Mosquitto with an account and TLS: `.url`, `.tls_url`, `.ca_file`, `.username`, `.password`."""
+    if find_mosquitto() is None:
+        unavailable("Mosquitto", "the system package mosquitto is not installed")
+    yield from _running(servers_loop, SecuredMosquitto(tmp_path_factory.mktemp("mosquitto")))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """RabbitMQ: `.url`, `.tls_url`, `.ca_file`, `await .control("stop_app")`."""
+    if find_rabbitmq() is None:
+        unavailable("RabbitMQ", "the system package rabbitmq-server is not installed")
+    yield from _running(servers_loop, RabbitMq(tmp_path_factory.mktemp("rabbitmq")))
+
+
+@pytest.fixture(scope="session")
+def influxdb(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDb]:
+    """InfluxDB 2: `.url`, `.token`, `.org`, `.bucket`."""
+    if find_influxd() is None:
+        unavailable("InfluxDB", "not built: run scripts/build-influxd (needs Go and cargo)")
+    yield from _running(servers_loop, InfluxDb(tmp_path_factory.mktemp("influxdb"), 0))
+
+
+@pytest.fixture(scope="session")
+def nx27017(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedDocuments]:
+    """The embedded document server: `.url`."""
+    yield from _running(servers_loop, EmbeddedDocuments(tmp_path_factory.mktemp("nx27017")))
+
+
+@pytest.fixture(scope="session")
+def secantus(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secantus]:
+    """SecantusDB, which stands in for MongoDB: `.url`."""
+    if find_secantus() is None:
+        unavailable("SecantusDB", "not installed: run scripts/servers")
+    yield from _running(servers_loop, Secantus(tmp_path_factory.mktemp("secantus")))
+
+
+@pytest.fixture(scope="session")
+def prometheus(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus: `.url`, `.scrape(job="127.0.0.1:PORT")`, `await .query("up")`."""
+    if shutil.which("prometheus") is None:
+        unavailable("Prometheus", "the system package prometheus is not installed")
+    yield from _running(servers_loop, Prometheus(tmp_path_factory.mktemp("prometheus"), 0))
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Folder of the recorded incubator data; the one thing whose absence is no failure anywhere."""
+    named = os.environ.get("TWINSTREAM_RECORDINGS")
+    folder = Path(named) if named else _ROOT.parent / "shared" / "data" / "incubator"
+    if not folder.is_dir():
+        pytest.skip(f"no recordings in {folder}: name their folder in TWINSTREAM_RECORDINGS")
+    return folder

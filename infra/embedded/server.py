@@ -102,6 +102,10 @@ class EmbeddedServer(ABC):
     async def _command(self) -> list[str]:
         """Write the configuration for `self.port` and return program and arguments."""
 
+    def _environment(self) -> dict[str, str]:
+        """Variables for the server on top of our own."""
+        return {}
+
     @abstractmethod
     async def _answers(self) -> bool:
         """Whether a client can use it now."""
@@ -123,7 +127,8 @@ class EmbeddedServer(ABC):
         return free_port()
 
     async def _start(self) -> None:
-        process = ChildProcess(self.label, await self._command(), log_path=self.log_path, cwd=self._folder)
+        command = await self._command()
+        process = ChildProcess(self.label, command, log_path=self.log_path, env=self._environment(), cwd=self._folder)
         await process.__aenter__()
         try:
             await process.until_ready(self._answers, self.ready_timeout_s)

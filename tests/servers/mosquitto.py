@@ -1,0 +1,56 @@
+"""Mosquitto with a password and a TLS listener, beside the anonymous embedded one."""
+
+import asyncio
+import shutil
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+from servers.certificates import make_certificates
+
+from infra.embedded.mqtt import EmbeddedMqtt
+from infra.embedded.ports import LOOPBACK, free_port
+
+
+class SecuredMosquitto(EmbeddedMqtt):
+    """Mosquitto that takes nobody without the password, in the clear on `url` and with TLS on `tls_url`.
+
+    Attributes:
+        username: Who may do everything.
+        password: Their password, with characters that a URL must encode.
+        ca_file: What TLS clients trust.
+    """
+
+    username: ClassVar[str] = "plant operator"
+    password: ClassVar[str] = "p@ss/word:1"  # noqa: S105 - of a test server
+
+    def __init__(self, data_dir: Path, port: int = 0) -> None:
+        super().__init__(data_dir, port, prefer="mosquitto")
+        self._tls_port = 0
+        self.ca_file = self._folder / "certificates" / "ca.crt"
+
+    @property
+    def tls_url(self) -> str:
+        """Where TLS clients find it."""
+        return f"mqtts://{LOOPBACK}:{self._tls_port}"
+
+    async def _command(self) -> list[str]:
+        command = await super()._command()
+        certificates = make_certificates(self.ca_file.parent)
+        passwords = self._folder / "passwords"
+        passwords.unlink(missing_ok=True)
+        tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
+        make = [tool, "-b", "-c", str(passwords), self.username, self.password]
+        await asyncio.to_thread(subprocess.run, make, check=True)
+        self._tls_port = free_port()
+        configuration = self._folder / "mosquitto.conf"
+        plain = configuration.read_text("utf-8").replace("allow_anonymous true", "allow_anonymous false")
+        secured = (
+            f"password_file {passwords}",
+            f"listener {self._tls_port} {LOOPBACK}",
+            f"cafile {certificates.ca_file}",
+            f"certfile {certificates.certificate}",
+            f"keyfile {certificates.key}",
+        )
+        configuration.write_text(plain + "\n".join(secured) + "\n", "utf-8")
+        return command
