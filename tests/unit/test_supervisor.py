@@ -176,7 +176,7 @@ print(child.pid, flush=True)
 time.sleep(60)
 """
     root = Path(__file__).parents[2]
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=root, text=True
     ) as process:
         assert process.stdout is not None

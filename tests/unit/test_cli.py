@@ -1,0 +1,229 @@
+"""The command line: exit codes, JSON, and errors that say what to do."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from infra.cli.app import app
+
+RAW = b'{"t1": \x1b[31m}'
+LETTERS: list[dict[str, Any]] = [
+    {
+        "id": f"{n:032x}",
+        "reason": "undecodable",
+        "detail": "no JSON",
+        "source": "mqtt:twins/tank/a/telemetry",
+        "type": "tank",
+        "twin": "a",
+        "received_ns": n,
+        "size": len(RAW),
+        "raw_base64": base64.b64encode(RAW).decode(),
+    }
+    for n in (2, 1)
+]
+TWIN = {"type": "tank", "id": "a", "version": "1.0.0", "revision": 3, "event_time_ns": 1, "status": "ok"} | {
+    "inputs": {"level": 1.5},
+    "state": {},
+    "outputs": {"full": False},
+    "parameters": {"limit": 2.0},
+    "tags": {},
+}
+MISSING = {"type": "urn:twinstream:problem:unknown-twin", "title": "No such twin", "status": 404, "detail": "no b"}
+INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "two faults"} | {
+    "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
+}
+
+
+class FakeApi(BaseHTTPRequestHandler):
+    """Answers as the API does, and keeps what it was sent."""
+
+    sent: list[tuple[str, str, Any]]
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        answers: dict[str, tuple[int, Any]] = {
+            "/api/types": (
+                200,
+                {
+                    "items": [
+                        {"type": "tank", "version": "1.0.0", "twins": 1, "hash": "ab" * 32, "description": "A tank\n"}
+                    ],
+                    "next": None,
+                },
+            ),
+            "/api/twins/tank/a": (200, TWIN),
+            "/api/twins/tank/b": (404, MISSING),
+            "/readyz": (503, {"missing": [{"name": "kafka", "detail": "away"}]}),
+        }
+        if path == "/api/twins":
+            first = "after=" not in query
+            answers[path] = (
+                200,
+                {"items": [TWIN | {"id": "a" if first else "z"}], "next": "tank/a" if first else None},
+            )
+        if path == "/api/deadletters":
+            answers[path] = (200, {"items": LETTERS, "next": None})
+        self._answer(*answers.get(path, (404, {"title": "No such resource", "detail": path})))
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        self._answer(*((422, INVALID) if "x" in body["parameters"] else (200, TWIN)))
+
+    def do_POST(self) -> None:
+        self._body()
+        self._answer(202, {"id": "1" * 32, "partition": 0, "offset": 7})
+
+    def _body(self) -> Any:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.sent.append((self.command, self.path, body))
+        return body
+
+    def _answer(self, status: int, body: object) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+class Shell:
+    """Runs `twinstream` against the fake API."""
+
+    def __init__(self, url: str, sent: list[tuple[str, str, Any]]) -> None:
+        self.url = url
+        self.sent = sent
+
+    def __call__(self, *words: str, code: int = 0, url: bool = True) -> Result:
+        result = CliRunner().invoke(app, [*words, *(["--url", self.url] if url else [])])
+        assert result.exit_code == code, result.output
+        return result
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    sent: list[tuple[str, str, Any]] = []
+    handler = type("Handler", (FakeApi,), {"sent": sent})
+    monkeypatch.setattr("sys.argv", ["twinstream"])
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield Shell(f"http://127.0.0.1:{server.server_port}", sent)
+        server.shutdown()
+
+
+def test_wrong_use_is_exit_code_2(shell: Shell) -> None:
+    shell("bogus", code=2, url=False)
+    shell("up", "--http-port", "70000", code=2, url=False)
+    shell("demo", "--speed", "0", code=2, url=False)
+    shell("bridge", "carrier-pigeon", code=2, url=False)
+    shell("twins", "set", "tank", "a", code=2)
+    shell("twins", "set", "tank", "a", "limit", code=2)
+
+
+def test_no_instance_is_exit_code_1_and_says_what_to_do(shell: Shell, tmp_path: Path) -> None:
+    for command in (["types"], ["status"], ["twins", "list"], ["deadletters", "list"]):
+        result = shell(*command, "--data-dir", str(tmp_path), code=1, url=False)
+        assert "twinstream up" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_api_that_does_not_answer_is_one_line() -> None:
+    result = CliRunner().invoke(app, ["types", "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "no answer from http://127.0.0.1:1" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_faults_of_the_configuration_are_listed_all_at_once(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("kafka: {partitions: none}\nhttp: {prot: 1}\n")
+    result = shell("up", "-c", str(path), code=1, url=False)
+    assert len(result.stderr.splitlines()) == 2
+    assert "did you mean port?" in result.stderr
+    result = shell("check", "-c", str(path), "--json", code=1, url=False)
+    assert [problem["line"] for problem in json.loads(result.stdout)["problems"]] == [1, 2]
+
+
+def test_errors_are_objects_with_json(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["twinstream", "status", "--json"])
+    result = shell("status", "--json", "--data-dir", str(tmp_path), code=1, url=False)
+    assert "nothing runs" in json.loads(result.stdout)["error"]
+
+
+def test_types_are_a_table_or_the_apis_answer(shell: Shell) -> None:
+    lines = shell("types").stdout.splitlines()
+    assert lines[0].split() == ["TYPE", "VERSION", "TWINS", "HASH", "DESCRIPTION"]
+    assert lines[1].split() == ["tank", "1.0.0", "1", "ab" * 6, "A", "tank"]
+    assert json.loads(shell("types", "--json").stdout)["items"][0]["type"] == "tank"
+
+
+def test_a_list_goes_through_every_page(shell: Shell) -> None:
+    found = json.loads(shell("twins", "list", "--json").stdout)
+    assert [item["id"] for item in found["items"]] == ["a", "z"]
+    assert "full=no" in shell("twins", "list").stdout
+
+
+def test_create_refuses_a_twin_that_is_there_and_set_one_that_is_not(shell: Shell) -> None:
+    assert "is there already" in shell("twins", "create", "tank", "a", code=1).stderr
+    assert "no twin b" in shell("twins", "set", "tank", "b", "limit=1", code=1).stderr
+    shell("twins", "create", "tank", "b", "limit=3", 'name="5"', "mode=fast", "on=true", "--tag", "room=lab")
+    shell("twins", "set", "tank", "a", "limit=2.5")
+    assert shell.sent == [
+        (
+            "PUT",
+            "/api/twins/tank/b",
+            {"parameters": {"limit": 3, "name": "5", "mode": "fast", "on": True}, "tags": {"room": "lab"}},
+        ),
+        ("PUT", "/api/twins/tank/a", {"parameters": {"limit": 2.5}, "tags": {}}),
+    ]
+
+
+def test_every_refused_value_is_a_line(shell: Shell) -> None:
+    result = shell("twins", "set", "tank", "a", "x=1", code=1)
+    assert "#/parameters/x: unknown" in result.stderr
+    assert "#/parameters/y: too large" in result.stderr
+
+
+def test_a_request_is_sent_with_its_arguments(shell: Shell) -> None:
+    result = shell("request", "tank", "a", "fill", "level=1.5", "--wait", "0", "--json")
+    assert json.loads(result.stdout) == {"id": "1" * 32, "partition": 0, "offset": 7, "outcome": None, "reason": None}
+    assert shell.sent == [("POST", "/api/twins/tank/a/requests/fill", {"level": 1.5})]
+
+
+def test_a_dead_letter_is_shown_with_its_payload_and_obeys_no_terminal(shell: Shell) -> None:
+    found = json.loads(shell("deadletters", "list", "--json").stdout)["items"]
+    assert [letter["received_ns"] for letter in found] == [2, 1]
+    text = shell("deadletters", "show", LETTERS[1]["id"]).stdout
+    assert "\x1b" not in text
+    assert r'{"t1": \x1b[31m}' in text
+    assert "no dead letter zzz" in shell("deadletters", "show", "zzz", code=1).stderr
+
+
+def test_status_of_an_instance_elsewhere_names_what_is_missing(shell: Shell) -> None:
+    assert "kafka: away" in shell("status", code=1).stdout
+
+
+def test_check_lists_every_problem_of_every_folder(shell: Shell, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "twin.yaml").write_text("name: Bad\nversion: 1\ninputs: {}\n")
+    result = shell("check", str(tmp_path), "--json", code=1, url=False)
+    problems = json.loads(result.stdout)["problems"]
+    assert len(problems) == 6
+    assert {Path(problem["file"]).parent.name for problem in problems} == {"one", "two"}
+
+
+def test_deploy_refuses_what_does_not_check(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "twin.yaml").write_text("name: bad\nversion: 1.0.0\ninputs: {t: {type: complex}}\n")
+    result = shell("deploy", str(tmp_path), code=1)
+    assert "twin.yaml:3" in result.stderr

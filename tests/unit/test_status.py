@@ -1,0 +1,52 @@
+"""What `status` says, from run files and the process table."""
+
+import os
+from pathlib import Path
+
+from infra.registry import SUPERVISOR, ChildView, Presence, Registry
+from infra.status import lag_at, status_of
+
+
+def _view(
+    name: str, *, pid: int | None = None, phase: str = "running", restarts: int = 0, detail: str = ""
+) -> ChildView:
+    return ChildView(name=name, pid=pid, phase=phase, restarts=restarts, detail=detail)
+
+
+def test_every_role_is_listed_up_or_not_with_pid_and_lag(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    supervisor = Presence(registry, SUPERVISOR)
+    supervisor.change(
+        children=(
+            _view("api", pid=os.getpid()),
+            _view("bridge:mqtt", phase="waiting", restarts=7, detail="died (signal SIGKILL)"),
+        )
+    )
+    api = Presence(registry, "api")
+    api.change(ready=True, port=1, url="http://127.0.0.1:8080")
+    worker = Presence(registry, "worker")
+    worker.change(ready=True, children=(_view("worker:tank", phase="alarmed", detail="stopped"),))
+    found = status_of(registry, ask={1: 42}.get)
+    assert found.running
+    assert not found.ready
+    assert found.url == "http://127.0.0.1:8080"
+    roles = {role.name: role for role in found.roles}
+    assert set(roles) == {"api", "bridge:mqtt", "worker", "worker:tank"}
+    assert (roles["api"].pid, roles["api"].up, roles["api"].ready, roles["api"].lag) == (os.getpid(), True, True, 42)
+    assert (roles["bridge:mqtt"].pid, roles["bridge:mqtt"].up, roles["bridge:mqtt"].restarts) == (None, False, 7)
+    assert roles["worker:tank"].detail == "stopped"
+
+
+def test_a_role_that_does_not_answer_has_no_lag_and_holds_nobody_up(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    presence = Presence(registry, "sink:metadata")
+    presence.change(ready=True, port=1)
+    (role,) = status_of(registry, ask=lag_at).roles
+    assert role.up
+    assert role.lag is None
+
+
+def test_an_empty_data_directory_runs_nothing(tmp_path: Path) -> None:
+    found = status_of(Registry(tmp_path))
+    assert not found.running
+    assert found.roles == []
