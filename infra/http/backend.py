@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from connectors.stores import DocumentReader, SeriesReader
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import FEED_PATTERN, Feed
-from infra.http.following import DurableWriter, Following, KafkaCheck
+from infra.http.following import DurableWriter, Following, KafkaCheck, unending
 from infra.http.live import STATE_PATTERN, StateTable
 from infra.http.rows import RowReader
 from infra.http.services import Missing, Probe, Services, nothing_missing
@@ -80,7 +80,7 @@ async def open_services(
     )
     try:
         async with catalogue, asyncio.TaskGroup() as group:
-            running = [group.create_task(work.run()) for work in (writer, check, *followings)]
+            running = [group.create_task(unending(work)) for work in (writer, check, *followings)]
             running.append(group.create_task(know_types()))
             try:
                 yield services

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
+import structlog
 from aiokafka.errors import KafkaError
 
 from infra.http.services import LogUnavailableError
@@ -15,8 +17,37 @@ from streams.log.retry import is_retriable
 from streams.log.writer import LogWriter
 
 WRITE_TIMEOUT_S = 5.0
+_RETRY_S = 0.5
+_ENDED = "{} ended by itself"
 _CHECK_INTERVAL_S = 2.0
 _CHECK_TIMEOUT_S = 3.0
+
+log = structlog.get_logger(__name__)
+
+
+class Work(Protocol):
+    """Something that runs for as long as the process lives."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+
+async def unending(work: Work) -> None:
+    """Run `work`; an end that nobody asked for is a failure.
+
+    Closing a Kafka client may raise a cancellation of its own, which a task group would take for an orderly end.
+
+    Raises:
+        RuntimeError: it ended.
+    """
+    try:
+        await work.run()
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(_ENDED.format(type(work).__name__)) from cancelled.__context__
+    raise RuntimeError(_ENDED.format(type(work).__name__))
 
 
 class Following:
@@ -32,13 +63,26 @@ class Following:
         self.caught_up = False
         self._follower = follower
         self._apply = apply
+        self._failing = False
 
     async def run(self) -> None:
         """Follow until cancelled; a broker that is away is waited for."""
         async with self._follower as follower:
             while True:
-                self._apply(await follower.read())
-                self.caught_up = self.caught_up or await follower.caught_up()
+                try:
+                    self._apply(await follower.read())
+                    self.caught_up = self.caught_up or await follower.caught_up()
+                    self._tell(failing=False)
+                except KafkaError as error:
+                    self._tell(failing=True, error=str(error) or type(error).__name__)
+                    await asyncio.sleep(_RETRY_S)
+
+    def _tell(self, *, failing: bool, error: str = "") -> None:
+        if failing and not self._failing:
+            log.warning("reading from kafka fails, trying again", what=self.what, error=error)
+        elif self._failing and not failing:
+            log.info("reading from kafka works again", what=self.what)
+        self._failing = failing
 
 
 class DurableWriter:

@@ -5,8 +5,9 @@ import json
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -18,8 +19,9 @@ from infra.embedded.kafka import EmbeddedKafka
 from infra.http import stream
 from infra.http.app import create_app
 from infra.http.backend import open_services
+from infra.http.following import unending
 from infra.http.server import listen, serve
-from infra.http.services import Services
+from infra.http.services import LogUnavailableError, Services
 from schemas.bundle import bundle_of
 from schemas.definition import Definition
 from schemas.messages import Cause, Event, dead_letter, encode
@@ -34,6 +36,12 @@ from twins.catalogue import publish
 from twins.layout import RowLayout
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+
+
+async def until_found(services: Services, missing: list[str]) -> None:
+    async with asyncio.timeout(15):
+        while list(await services.probe()) != missing:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.05)
 
 
 @dataclass
@@ -284,6 +292,42 @@ async def test_while_kafka_is_away_the_api_answers_and_says_so() -> None:
         alive, not_ready, unknown = [await client.get(path) for path in ("/healthz", "/readyz", "/api/types/box")]
     assert (alive.status_code, not_ready.status_code, unknown.status_code) == (200, 503, 503)
     assert [part["name"] for part in not_ready.json()["missing"]] == ["api", "kafka"]
+
+
+async def test_after_kafka_was_away_the_api_goes_on_where_it_was(tmp_path: Path) -> None:
+    topic = TypeTopics("box").state
+    stores = {"series": MemorySeriesStore(), "documents": MemoryDocumentStore()}
+
+    async with AsyncExitStack() as stack:
+        async with EmbeddedKafka(tmp_path, port=0) as kafka:
+            options = KafkaOptions(kafka.bootstrap_servers)
+            async with LogAdmin(options) as admin:
+                await admin.ensure_topics((*SHARED_TOPICS, topic), partitions=2)
+            services = await stack.enter_async_context(open_services(options, **stores))  # type: ignore[arg-type]
+            await until(lambda: not services.loading())
+            await services.writer.write(topic, b"before", b"row", [])
+            await until(lambda: services.states.raw("box", "before"))
+
+        await until_found(services, ["kafka"])
+        with pytest.raises(LogUnavailableError):
+            await services.writer.write(topic, b"meanwhile", b"row", [])
+        port = int(options.bootstrap_servers.rpartition(":")[2])
+        async with EmbeddedKafka(tmp_path, port=port):
+            await until(lambda: services.states.raw("box", "meanwhile"))
+            await until_found(services, [])
+            await services.writer.write(topic, b"after", b"row", [])
+            await until(lambda: services.states.raw("box", "after"))
+            assert services.states.page("box", "", 9) == ["after", "before", "meanwhile"]
+            await stack.aclose()
+
+
+async def test_work_that_ends_by_itself_is_a_failure() -> None:
+    class Silent:
+        async def run(self) -> None:
+            raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="Silent ended by itself"):
+        await unending(Silent())
 
 
 async def test_a_taken_port_is_one_clear_line() -> None:
