@@ -24,6 +24,11 @@ class MemoryLog:
         self._committed: dict[tuple[str, str], int] = {}
         self.records: dict[str, list[LogRecord]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many records are not durable yet."""
+        return len(self._waiting)
+
     def hold(self) -> None:
         """Go away: what is sent from now on waits."""
         self._held = True

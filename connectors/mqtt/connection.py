@@ -49,6 +49,8 @@ class MqttConnection:
         self._version5 = settings.protocol == "5"
         self._waiting: dict[int, asyncio.Future[Sequence[ReasonCode]]] = {}
         self.session_present = False
+        self.most_unconfirmed = _MOST_UNCONFIRMED
+        """Most published messages that the broker lets us leave unconfirmed."""
 
     async def __aenter__(self) -> Self:
         """Connect, and wait until the broker has accepted us."""
@@ -84,7 +86,12 @@ class MqttConnection:
         return await asyncio.shield(self._gone)
 
     async def subscribe(self, filters: Sequence[str]) -> None:
-        """Subscribe with QoS 1, and wait until the broker has accepted each filter."""
+        """Subscribe with QoS 1, and wait until the broker has accepted each filter.
+
+        A broker that kept our session has the filters already: it is told them again, because the configuration may
+        have changed, and its answer is looked at when it comes. iotcore, for one, holds it back while 100 messages of
+        the session are not acknowledged.
+        """
         if self._version5:
             # A retained message comes when a filter is new, not at every reconnect.
             handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
@@ -94,10 +101,12 @@ class MqttConnection:
         else:
             result, mid = self._client.subscribe([(text, 1) for text in filters])
         self._check(result)
-        codes = await self._answer(self._expect(mid), ANSWER_TIMEOUT_S, "confirm the subscriptions")
-        for text, code in zip(filters, codes, strict=False):
-            if code.value >= _FAILURE:
-                raise BrokerAwayError(f"{self._endpoint}: the broker refuses the subscription {text!r}: {code}")
+        answer = self._expect(mid)
+        if self.session_present:
+            answer.add_done_callback(lambda codes: self._lost(_refusals(filters, codes.result())))
+            return
+        if refused := _refusals(filters, await self._answer(answer, ANSWER_TIMEOUT_S, "confirm the subscriptions")):
+            raise BrokerAwayError(f"{self._endpoint}: {refused}")
 
     def publish(self, topic: str, payload: bytes, expires_in_s: int | None) -> asyncio.Future[Sequence[ReasonCode]]:
         """Publish with QoS 1; the future is done when the broker has confirmed."""
@@ -128,7 +137,9 @@ class MqttConnection:
             reconnect_on_failure=False,
             manual_ack=True,
         )
+        client.disable_logger()  # what matters is said by us, once
         client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages = 0  # the outlet counts, by what the broker allows
         if self._endpoint.username:
             client.username_pw_set(self._endpoint.username, self._endpoint.password or None)
         if self._endpoint.tls:
@@ -179,7 +190,7 @@ class MqttConnection:
         return expected
 
     def _check(self, result: MQTTErrorCode) -> None:
-        if result not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerAwayError(f"{self._endpoint}: {paho.error_string(result)}")
 
     # In the event loop.
@@ -189,7 +200,8 @@ class MqttConnection:
         if expected is not None and not expected.done():
             expected.set_result(codes)
 
-    def _settle_connect(self, code: ReasonCode, *, session_present: bool) -> None:
+    def _settle_connect(self, code: ReasonCode, receive_maximum: int, *, session_present: bool) -> None:
+        self.most_unconfirmed = min(receive_maximum, _MOST_UNCONFIRMED)
         self.session_present = session_present
         if code.is_failure:
             self._lost(f"the broker refuses the connection: {code}")
@@ -197,7 +209,7 @@ class MqttConnection:
             self._accepted.set_result(None)
 
     def _lost(self, why: str) -> None:
-        if not self._gone.done():
+        if why and not self._gone.done():
             self._gone.set_result(why)
 
     # In paho's thread: nothing may be raised here, or the thread would end without a word.
@@ -207,11 +219,9 @@ class MqttConnection:
             self._loop.call_soon_threadsafe(lambda: function(*arguments, **named))
 
     def _connected(self, _c: object, _u: object, flags: Any, code: ReasonCode, properties: Any) -> None:  # noqa: ANN401
-        if self._version5:
-            # Without the property the broker takes as many as there are packet ids.
-            allowed = getattr(properties, "ReceiveMaximum", _MOST_UNCONFIRMED)
-            self._client.max_inflight_messages = min(allowed, _MOST_UNCONFIRMED)
-        self._call(self._settle_connect, code, session_present=flags.session_present)
+        # Without the property a broker takes as many as there are packet ids.
+        allowed = getattr(properties, "ReceiveMaximum", _MOST_UNCONFIRMED)
+        self._call(self._settle_connect, code, allowed, session_present=flags.session_present)
 
     def _disconnected(self, _c: object, _u: object, flags: Any, code: ReasonCode, _p: object) -> None:  # noqa: ANN401
         by_broker = flags.is_disconnect_packet_from_server
@@ -226,3 +236,9 @@ class MqttConnection:
     def _arrived(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:
             self._on_message(message)
+
+
+def _refusals(filters: Sequence[str], codes: Sequence[ReasonCode]) -> str:
+    """Which subscriptions the broker refuses and why, `""` for none."""
+    refused = [f"{text!r}: {code}" for text, code in zip(filters, codes, strict=False) if code.value >= _FAILURE]
+    return f"the broker refuses the subscriptions {', '.join(refused)}" if refused else ""

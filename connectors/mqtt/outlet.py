@@ -34,13 +34,17 @@ class MqttOutlet:
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[Receipt]:
         """Publish in order and wait for every PUBACK."""
-        expected = []
-        for message in messages:
-            # The broker too drops a command whose time is over, for a device that is offline (MQTT 5).
-            expires_in_s = None if message.expires_in_s is None else max(1, math.ceil(message.expires_in_s))
-            expected.append(self._connection.publish(message.address, message.payload, expires_in_s))
-        answers = await self._connection.answers(expected, "confirm a message")
-        return [_receipt(codes[0].value) for codes in answers]
+        receipts: list[Receipt] = []
+        most = self._connection.most_unconfirmed
+        for start in range(0, len(messages), most):
+            expected = []
+            for message in messages[start : start + most]:
+                # The broker too drops a command whose time is over, for a device that is offline (MQTT 5).
+                expires_in_s = None if message.expires_in_s is None else max(1, math.ceil(message.expires_in_s))
+                expected.append(self._connection.publish(message.address, message.payload, expires_in_s))
+            answers = await self._connection.answers(expected, "confirm a message")
+            receipts += [_receipt(codes[0].value) for codes in answers]
+        return receipts
 
     async def watch(self) -> None:
         """Wait until the connection is gone."""
