@@ -106,17 +106,20 @@ class Quantity(Strict):
             return "" if value in self.choices else f"expected one of {list(self.choices)}, got {ascii(value)[:60]}"
         if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else int | float):
             return f"expected {self.type}, got {ascii(value)[:60]}"
+        return self._number_refusal(value)
+
+    def _number_refusal(self, value: float) -> str:
         try:
             number = float(value)
         except OverflowError:
             return f"{ascii(value)[:60]} does not fit a float"
-        low, high = self.bounds()
         if not math.isfinite(number):
             return f"{number} is not finite"
-        if not low <= number <= high:
-            limit = f"below {self.below}" if self.below is not None and number >= self.below else f"in [{low}, {high}]"
-            return f"{value} {self.unit} is not {limit}".replace("  ", " ")
-        return ""
+        low, high = self.bounds()
+        if low <= number <= high:
+            return ""
+        limit = f"below {self.below}" if self.below is not None and number >= self.below else f"in [{low}, {high}]"
+        return f"{value} {self.unit} is not {limit}".replace("  ", " ")
 
     def encode(self, value: Scalar) -> float:
         """The number a step sees: booleans 0 or 1, strings their index among the choices."""
@@ -340,8 +343,20 @@ def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
     Returns:
         Key path, message and remedy of each fault.
     """
-    faults: list[tuple[str, str, str]] = []
     known: dict[str, str] = dict.fromkeys(AMBIENT, "a built-in name")
+    faults = _declaration_faults(definition, known)
+    steps: set[str] = set()
+    for index, step in enumerate(definition.pipeline):
+        if step.name in steps:
+            faults.append((f"pipeline.{index}.name", f"a second step {step.name}", "step names are unique"))
+        steps.add(step.name)
+        faults += _step_faults(definition, index, step, known)
+    return faults + _output_faults(definition) + _request_faults(definition)
+
+
+def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Faults of inputs and parameters; adds their names to `known`."""
+    faults = []
     for place, names in (("inputs", definition.inputs), ("parameters", definition.parameters)):
         for name in names:
             if name in RESERVED_FIELDS:
@@ -349,25 +364,29 @@ def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
             if name in known:
                 faults.append((f"{place}.{name}", f"{name} is {known[name]} already", "choose another name"))
             known[name] = f"one of {place}"
-    steps: set[str] = set()
-    for index, step in enumerate(definition.pipeline):
-        path = f"pipeline.{index}"
-        if step.name in steps:
-            faults.append((f"{path}.name", f"a second step {step.name}", "step names are unique"))
-        steps.add(step.name)
-        for argument, field in step.inputs.items():
-            if field not in known:
-                remedy = f"fields known here: {', '.join(sorted(known))}"
-                faults.append((f"{path}.inputs.{argument}", f"no field {field} before this step", remedy))
-        for request in step.requests:
-            if definition.request(request) is None:
-                faults.append((f"{path}.requests.{request}", f"no request {request}", "declare it under requests"))
-        for output in step.outputs:
-            if output in known or output in RESERVED_FIELDS:
-                taken = known.get(output, "a reserved name")
-                faults.append((f"{path}.outputs.{output}", f"{output} is {taken} already", "choose another name"))
-            known[output] = f"an output of step {step.name}"
-    return faults + _output_faults(definition) + _request_faults(definition)
+    return faults
+
+
+def _step_faults(definition: Definition, index: int, step: Step, known: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Faults of one step's names; adds its outputs to `known`."""
+    path = f"pipeline.{index}"
+    remedy = f"fields known here: {', '.join(sorted(known))}"
+    faults = [
+        (f"{path}.inputs.{argument}", f"no field {field} before this step", remedy)
+        for argument, field in step.inputs.items()
+        if field not in known
+    ]
+    faults += [
+        (f"{path}.requests.{request}", f"no request {request}", "declare it under requests")
+        for request in step.requests
+        if definition.request(request) is None
+    ]
+    for output in step.outputs:
+        if output in known or output in RESERVED_FIELDS:
+            taken = known.get(output, "a reserved name")
+            faults.append((f"{path}.outputs.{output}", f"{output} is {taken} already", "choose another name"))
+        known[output] = f"an output of step {step.name}"
+    return faults
 
 
 def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:

@@ -76,7 +76,9 @@ class PartitionTransactions:
         await self._producer.send_offsets_to_transaction({source: offset}, group)
         await self._producer.commit_transaction()
         # A batch's future tells the offset of its first record.
-        ends = [int(future.result().offset) + count - 1 for topic, count, future in sent if topic == last_topic]
+        ends: list[int] = [
+            int(future.result().offset) + count - 1 for topic, count, future in sent if topic == last_topic
+        ]
         return max(ends)
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """One step of the statistics type."""
 
 
-def above(value, limit):
+def above(value: float, limit: float) -> bool:
     """Whether the value is above its limit."""
     return value > limit
