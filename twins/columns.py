@@ -109,8 +109,8 @@ class TelemetryDecoder:
             return None
         records = decoded[::2]
         if (
-            decoded[1::2].count(nonce) != len(payloads) - 1
-            or len(records) != len(payloads)
+            len(decoded) != 2 * len(payloads) - 1
+            or decoded[1::2].count(nonce) != len(payloads) - 1
             or int in map(type, records)
         ):
             return None

@@ -14,7 +14,6 @@ from twins.layout import QUARANTINED
 from twins.rows import RowTable
 from twins.wiring import handler_arguments
 
-
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON that was asked for."""
 
