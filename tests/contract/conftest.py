@@ -4,14 +4,17 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from servers.availability import unavailable
-from servers.rabbitmq import RabbitMq
 from support.brokers import AmqpUnderTest, BrokerUnderTest, MemoryUnderTest, MqttUnderTest
 
 from infra.embedded.mqtt import find_mosquitto
 from schemas.clock import SystemClock
+
+if TYPE_CHECKING:
+    from servers.rabbitmq import RabbitMq
 
 BROKERS = [
     "memory",
