@@ -1,0 +1,44 @@
+"""The pinned packages against pyproject.toml: nothing forgotten, nothing without a hash, no address of anybody's."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+_ROOT = Path(__file__).parents[2]
+_FILES = ("requirements.txt", "requirements-dev.txt", "tests/servers/secantus-requirements.txt")
+_PIN = re.compile(
+    r"^([A-Za-z0-9._-]+)==(\S+)(?: ; [^\\]+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
+)
+
+
+def _pins(file: str) -> dict[str, Version]:
+    return {name: Version(version) for name, version, _ in _PIN.findall((_ROOT / file).read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("file", _FILES)
+def test_every_line_is_a_pin_with_hashes(file: str) -> None:
+    assert _PIN.sub("", (_ROOT / file).read_text("utf-8")) == ""
+
+
+@pytest.mark.parametrize(("file", "extras"), [("requirements.txt", ()), ("requirements-dev.txt", ("dev",))])
+def test_every_declared_package_is_pinned_within_its_range(file: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))
+    declared = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    for extra in extras:
+        declared += project["project"]["optional-dependencies"][extra]
+    pins = _pins(file)
+    wrong = [
+        requirement
+        for requirement in map(Requirement, declared)
+        if (pin := pins.get(canonicalize_name(requirement.name))) is None or pin not in requirement.specifier
+    ]
+    assert not wrong, "run scripts/lock python"
+
+
+def test_tests_run_on_the_versions_that_users_get() -> None:
+    assert _pins("requirements.txt").items() <= _pins("requirements-dev.txt").items()
