@@ -1,0 +1,240 @@
+"""A whole instance on embedded servers, as a user starts, uses, hurts and stops it."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from paho.mqtt import publish
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+ANY_PORTS = ("--http-port", "0", "--mqtt-port", "0", "--kafka-port", "0")
+ROLES = {"kafka", "mqtt", "documents", "bridge:mqtt", "sink:timeseries", "sink:metadata", "api", "worker"}
+
+
+class Running:
+    """A `twinstream up` in a process of its own."""
+
+    def __init__(self, data_dir: Path, *words: str) -> None:
+        self.data_dir = data_dir
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TWINSTREAM_K")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "infra", "up", "--json", "--data-dir", str(data_dir), *ANY_PORTS, *words],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.events: list[dict[str, Any]] = []
+        self.urls: dict[str, str] = {}
+
+    def until_ready(self) -> None:
+        """Wait for the line with `ready`."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+            if self.events[-1]["event"] == "ready":
+                self.urls = self.events[-1]["urls"]
+                return
+        pytest.fail(f"ended with {self.process.wait()} before it was ready: {self.events}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Ask it to end; returns how long that took."""
+        began_s = time.monotonic()
+        self.process.send_signal(number)
+        output, _ = self.process.communicate(timeout=30)
+        self.events += [json.loads(line) for line in output.splitlines()]
+        return time.monotonic() - began_s
+
+    def cli(self, *words: str, code: int = 0) -> Any:
+        """A client command against this instance, with `--json`."""
+        done = subprocess.run(
+            [sys.executable, "-m", "infra", *words, "--data-dir", str(self.data_dir), "--json"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def roles(self) -> dict[str, dict[str, Any]]:
+        """What `status` lists, by name."""
+        return {role["name"]: role for role in self.cli("status")["items"]}
+
+
+def _until(found: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    deadline_s = time.monotonic() + timeout_s
+    while not (value := found()):
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.1)
+    return value
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own address
+        return json.loads(answer.read())
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    instance = Running(tmp_path_factory.mktemp("up"))
+    try:
+        instance.until_ready()
+        yield instance
+    finally:
+        if instance.process.poll() is None:
+            instance.stop()
+
+
+def _publish(running: Running, twin: str, payload: dict[str, Any]) -> None:
+    host, port = running.urls["MQTT"].removeprefix("mqtt://").split(":")
+    publish.single(f"twins/tank/{twin}/telemetry", json.dumps(payload), qos=1, hostname=host, port=int(port))
+
+
+def test_everything_is_up_and_every_port_is_told(running: Running) -> None:
+    urls = [event for event in running.events if event["event"] == "url"]
+    assert {event["name"] for event in urls} >= {"API", "MQTT", "Kafka", "documents"}
+    roles = running.roles()
+    assert set(roles) == ROLES
+    assert all(role["up"] and role["ready"] for role in roles.values())
+    assert any("AMQP bridge is off" in event.get("text", "") for event in running.events)
+
+
+def test_files_of_a_running_instance_are_its_owners_alone(running: Running) -> None:
+    files = [path for path in (running.data_dir / "run").iterdir() if path.is_file()]
+    assert any(path.name == "config.yaml" for path in files)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_second_instance_on_the_same_data_directory_is_refused_in_one_line(running: Running) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra", "up", "--data-dir", str(running.data_dir), *ANY_PORTS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "is used by another instance" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_refused_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "infra", "up", "--data-dir", str(tmp_path), *ANY_PORTS, "--kafka-port", port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port} for Kafka is taken" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "kafka").exists()
+
+
+def test_a_type_is_deployed_and_stepped_and_its_outputs_reach_both_stores(running: Running) -> None:
+    deployed = running.cli("deploy", "examples/tank")
+    assert (deployed["type"], deployed["deployed"]) == ("tank", True)
+    _until(lambda: running.roles().get("worker:tank", {}).get("ready"), 60)
+    definition = _get(f"{running.urls['API']}/api/types/tank")["definition"]
+    payload = {name: _middle(declared) for name, declared in definition["inputs"].items()}
+    _publish(running, "tank-1", payload)
+    twin = _until(lambda: next(iter(running.cli("twins", "list", "tank")["items"]), None))
+    assert twin["id"] == "tank-1"
+    field = definition["outputs"]["timeseries"]["fields"][0]
+    address = f"{running.urls['API']}/api/twins/tank/tank-1/series?field={field}"
+    assert len(_until(lambda: _get(address)["value"])) == 1
+    changed = running.cli("twins", "create", "tank", "tank-2", "--tag", "room=lab")
+    assert changed["tags"] == {"room": "lab"}
+    _publish(running, "tank-1", {"nonsense": 1})
+    letter = _until(lambda: next(iter(running.cli("deadletters", "list", "--type", "tank")["items"]), None))
+    assert letter["reason"] == "missing_field"
+    assert running.cli("deadletters", "show", letter["id"])["id"] == letter["id"]
+
+
+def _middle(declared: dict[str, Any]) -> float | bool | int:
+    low, high = declared["range"] or (0.0, 1.0)
+    return {"bool": False, "int": int((low + high) / 2)}.get(declared["type"], (low + high) / 2)
+
+
+@pytest.mark.parametrize("name", ["bridge:mqtt", "sink:metadata", "sink:timeseries", "api", "worker:tank", "worker"])
+def test_a_killed_role_is_up_within_four_seconds_and_the_others_go_on(running: Running, name: str) -> None:
+    before = running.roles()
+    os.kill(before[name]["pid"], signal.SIGKILL)
+    killed_s = time.monotonic()
+
+    def again() -> bool:
+        role = running.roles().get(name)
+        return bool(role and role["up"] and role["pid"] != before[name]["pid"])
+
+    _until(again, 10)
+    assert time.monotonic() - killed_s < 4.0
+    after = running.roles()
+    related = {name, "worker:tank"} if name == "worker" else {name}
+    others = set(before) - related
+    assert {role: after[role]["pid"] for role in others} == {role: before[role]["pid"] for role in others}
+    assert after[name]["restarts"] == before[name]["restarts"] + 1
+    _until(lambda: running.cli("status")["ready"], 60)
+
+
+def test_a_broker_that_is_away_ends_no_role_and_status_answers(running: Running) -> None:
+    before = running.roles()
+    os.kill(before["kafka"]["pid"], signal.SIGSTOP)
+    try:
+        began_s = time.monotonic()
+        during = running.roles()
+        assert time.monotonic() - began_s < 5.0
+        time.sleep(3.0)
+    finally:
+        os.kill(before["kafka"]["pid"], signal.SIGCONT)
+    after = running.roles()
+    for found in (during, after):
+        assert {name: role["pid"] for name, role in found.items()} == {
+            name: role["pid"] for name, role in before.items()
+        }
+
+
+def test_tail_shows_the_records_of_a_topic(running: Running) -> None:
+    record = running.cli("tail", "twinstream.deadletter", "--from-start", "--limit", "1")
+    assert record["value"]["reason"] == "missing_field"
+
+
+def test_stop_is_clean_and_a_second_start_finds_everything_again(running: Running) -> None:
+    processes = [psutil.Process(role["pid"]) for role in running.roles().values()]
+    assert running.stop() < 10.0
+    assert running.process.returncode == 0
+    assert not any(process.is_running() for process in processes)
+    assert not list((running.data_dir / "run").glob("*.json"))
+    assert not (running.data_dir / "run" / "config.yaml").exists()
+    again = Running(running.data_dir)
+    try:
+        again.until_ready()
+        assert [item["type"] for item in again.cli("types")["items"]] == ["tank"]
+        assert {item["id"] for item in again.cli("twins", "list")["items"]} == {"tank-1", "tank-2"}
+        definition = _get(f"{again.urls['API']}/api/types/tank")["definition"]
+        field = definition["outputs"]["timeseries"]["fields"][0]
+        assert len(_get(f"{again.urls['API']}/api/twins/tank/tank-1/series?field={field}")["value"]) == 1
+        running.cli("undeploy", "tank")
+        _until(lambda: "worker:tank" not in again.roles())
+    finally:
+        assert again.stop(signal.SIGINT) < 10.0
+    assert again.process.returncode == 0
