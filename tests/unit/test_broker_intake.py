@@ -1,0 +1,87 @@
+"""What becomes of a delivery."""
+
+import base64
+
+import msgspec
+import pytest
+
+from connectors.intake import Intake
+from connectors.patterns import MQTT
+from connectors.ports import Delivery
+from connectors.routes import MqttInbound, Routes
+from schemas.messages import DeadLetter
+from schemas.reasons import Reason
+
+ROUTES = Routes(
+    [
+        MqttInbound(topic="plant/{id}/{field}", type="tank", format="value"),
+        MqttInbound(topic="saver/{id}", type="tank", kind="request", name="saver", format="value", field="enabled"),
+    ],
+    MQTT,
+    default_routes=True,
+)
+
+
+def delivery(topic: str, payload: bytes) -> Delivery:
+    return Delivery(topic, "", f"mqtt:{topic}", payload, 123, 1)
+
+
+def intake() -> Intake:
+    return Intake(ROUTES, lambda name: name == "tank", lambda: "new-id")
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "value"),
+    [
+        ("plant/t-1/level", b" 21.50 ", b'{"level":21.50}'),
+        ("plant/t-1/level", b'{"any": 12345678901234567890}', b'{"level":12345678901234567890}'),
+        ("plant/t-1/open", b"true", b'{"open":true}'),
+        ("saver/t-1", b'{"energysaver": false}', b'{"enabled":false}'),
+        ("twins/tank/t-1/requests/reset", b"", b"{}"),
+        ("twins/tank/t-1/requests/reset", b" ", b"{}"),
+        ("twins/tank/t-1/telemetry", b"", b""),
+        ("twins/tank/t-1/telemetry", b"\xff", b"\xff"),
+    ],
+)
+def test_value_of_the_record(topic: str, payload: bytes, value: bytes) -> None:
+    entry = intake().entry(delivery(topic, payload))
+    assert entry is not None
+    assert (entry.topic, entry.key, entry.value, entry.reason) == ("twinstream.tank.telemetry", b"t-1", value, "")
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        ("plant/t-1/level", b"warm", Reason.UNDECODABLE),
+        ("plant/t-1/level", b'1, "x": 2', Reason.UNDECODABLE),
+        ("plant/t-1/level", b"\xff", Reason.UNDECODABLE),
+        ("plant/t-1/level", b"", Reason.UNDECODABLE),
+        ("plant/t-1/level", b"[" * 100_000, Reason.UNDECODABLE),
+        ("plant/t-1/level", b"[1]", Reason.NOT_FLAT),
+        ("plant/t-1/level", b'{"a": 1, "b": 2}', Reason.NOT_FLAT),
+        ("plant/t-1/le-vel", b"1", Reason.INVALID_NAME),
+        ("plant/t-1/", b"1", Reason.INVALID_NAME),
+        ("twins/tank/t-1/telemetry", b"x" * (2**20 + 1), Reason.TOO_LARGE),
+        ("twins/pump/p-1/telemetry", b"1", Reason.UNKNOWN_TYPE),
+        ("elsewhere", b"1", Reason.INVALID_NAME),
+    ],
+)
+def test_reason_of_the_dead_letter(topic: str, payload: bytes, reason: Reason) -> None:
+    entry = intake().entry(delivery(topic, payload))
+    assert entry is not None
+    letter = msgspec.json.decode(entry.value, type=DeadLetter)
+    assert (entry.topic, letter.reason, letter.source) == ("twinstream.deadletter", reason, f"mqtt:{topic}")
+    assert letter.received_ns == 123
+    assert payload.startswith(base64.b64decode(letter.raw_base64))
+    assert letter.size == len(payload)
+
+
+def test_label_of_a_type_that_is_not_deployed_is_empty() -> None:
+    entry = intake().entry(delivery("twins/pump/p-1/telemetry", b""))
+    assert entry is not None
+    assert entry.type == ""
+    assert entry.key == b"p-1"
+
+
+def test_own_output_becomes_nothing() -> None:
+    assert intake().entry(delivery("twins/tank/t-1/commands/heater", b"")) is None
