@@ -93,7 +93,7 @@ class TelemetryDecoder:
         # smuggle in a further record, would put one twin's values into another's row.
         nonce = secrets.randbits(52)
         joined = b"[" + (b",%d," % nonce).join(payloads) + b"]"
-        extra = 0
+        keys: list[Any] = []
         try:
             try:
                 decoded: list[Any] = self._strict.decode(joined)
@@ -101,10 +101,7 @@ class TelemetryDecoder:
                 if self._definition.extra == "deadletter":
                     return None
                 decoded = self._lenient.decode(joined)
-                keys: list[Any] = self._keys.decode(joined)[::2]
-                if "fields" not in self._known and any("fields" in record for record in keys):
-                    return None
-                extra = sum(len(record.keys() - self._known) for record in keys)
+                keys = self._keys.decode(joined)[::2]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         records = decoded[::2]
@@ -114,6 +111,9 @@ class TelemetryDecoder:
             or int in map(type, records)
         ):
             return None
+        if "fields" not in self._known and any("fields" in record for record in keys):
+            return None
+        extra = sum(len(record.keys() - self._known) for record in keys)
         return self._columns(records, payloads, received_ns, extra)
 
     def _columns(
