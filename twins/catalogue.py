@@ -20,6 +20,8 @@ from streams.log.writer import LogWriter
 
 log = structlog.get_logger(__name__)
 
+_RESTART_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class DeployedType:
@@ -91,6 +93,15 @@ class Catalogue:
         return known[1] if known else None
 
     async def _follow(self) -> None:
+        """Follow for ever: an outage that the follower does not survive is logged, and it begins again."""
+        while True:
+            try:
+                await self._follow_once()
+            except Exception as error:  # noqa: BLE001 - types that grow stale in silence would be worse
+                log.warning("following the definitions failed, beginning again", error=repr(error))
+                await asyncio.sleep(_RESTART_S)
+
+    async def _follow_once(self) -> None:
         async with Follower(self._options, topics=(DEFINITIONS,)) as follower:
             while True:
                 records = await follower.read(timeout_s=0.2)

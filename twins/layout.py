@@ -5,6 +5,7 @@ A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -85,12 +86,12 @@ class RowLayout:
             fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8")]
         return cls(definition, states, _packed(fields))
 
-    @property
+    @cached_property
     def description(self) -> bytes:
         """The record's fields as JSON, from which rows can be read without the definition."""
         return describe_dtype(self.dtype)
 
-    @property
+    @cached_property
     def fingerprint(self) -> bytes:
         """Hash of the description."""
         return hashlib.blake2b(self.description, digest_size=FINGERPRINT_BYTES).digest()

@@ -56,7 +56,7 @@ class Follower:
             return consumer
 
         self._consumer = await retrying(connect, "following")
-        await retrying(self._assign, "following", give_up_after_s=None)
+        await retrying(lambda: self._assign(first=True), "following")
         self._ends = dict(await self._reader.end_offsets(list(self._reader.assignment())))
         return self
 
@@ -64,8 +64,15 @@ class Follower:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect."""
-        if self._consumer is not None:
+        if self._consumer is None:
+            return
+        try:
             await self._consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka lets the cancellation of its own tasks out; only one of ours may end ours.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
 
     @property
     def _reader(self) -> AIOKafkaConsumer:
@@ -74,8 +81,8 @@ class Follower:
             raise RuntimeError(message)
         return self._consumer
 
-    async def _assign(self) -> None:
-        """Take up partitions of topics that came into being."""
+    async def _assign(self, *, first: bool = False) -> None:
+        """Take up partitions of topics that came into being; those of a later topic from its beginning."""
         wanted: set[TopicPartition] = set()
         # The consumer's own metadata knows only topics that it reads already.
         cluster = await self._reader._client.fetch_all_metadata()  # noqa: SLF001 - no public way
@@ -87,13 +94,12 @@ class Follower:
         if not wanted or wanted <= assigned:
             return
         added = [tp for tp in wanted - assigned if (tp.topic, tp.partition) not in self.positions]
-        ends = await self._reader.end_offsets(added) if self._start == "latest" and not assigned else {}
+        ends = await self._reader.end_offsets(added) if self._start == "latest" and first else {}
         self._reader.assign(list(wanted | assigned))
         for tp in wanted | assigned:
             known = self.positions.get((tp.topic, tp.partition), ends.get(tp))
-            if known is None:
-                await self._reader.seek_to_beginning(tp)
-            else:
+            # Without a position it begins at the earliest record, which is the consumer's reset policy.
+            if known is not None:
                 self._reader.seek(tp, known)
                 self.positions[tp.topic, tp.partition] = known
 

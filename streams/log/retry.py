@@ -19,6 +19,9 @@ def is_retriable(error: BaseException) -> bool:
     """Whether trying again may help; a port that only just opened answers "coordinator not available"."""
     if isinstance(error, KafkaConnectionError | OSError | asyncio.TimeoutError):
         return True
+    # aiokafka raises the bare base class when no broker answers a request for metadata.
+    if type(error) is KafkaError:
+        return True
     return isinstance(error, KafkaError) and bool(error.retriable)
 
 
