@@ -5,8 +5,9 @@ The generated function, with n records, k inputs and m values:
     kernel(rows, backup, cursor, slot, time_ns, offset, boot, seq, payload, inputs, values, fired, status, flag_late)
 
 rows (t,) records; backup (1,); cursor (1,) int64: the record in work, where to begin; slot, time_ns, offset, boot, seq
-and payload (n,) int64; inputs (n, k) float64, NaN where a field is missing; values (n, m) float64 out: `value_fields`;
-fired (n, events + commands + 1) uint8 out; status (n,) uint8 out, of `twins.admission`.
+and payload (n,) int64; inputs (n, k) float64, NaN where a field is missing; values (n, m + 1) float64 out:
+`value_fields`, then the twin's revision; fired (n, events + commands + 2) uint8 out: after events and commands a mark
+for changed metadata and one that the kernel leaves alone; status (n,) uint8 out, of `twins.admission`.
 """
 
 from schemas.definition import Definition
@@ -76,6 +77,7 @@ def kernel_source(layout: RowLayout, steps: list[WiredStep]) -> str:
         lines += _step(index, step, layout)
     lines += _failure() + _results(definition) + _marks(definition)
     lines += ["note(row, time_ns[r], offset[r], boot[r], seq[r], payload[r])"]
+    lines += [f"values[r, {len(value_fields(definition))}] = row.revision"]
     return _HEAD + "".join(f"        {line}\n" for line in lines) + "    cursor[0] = slot.shape[0]\n"
 
 

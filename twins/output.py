@@ -1,5 +1,6 @@
 """Builds what leaves a twin: commands, events, dead letters and documents, each with its cause."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ from schemas.definition import Definition, Input, StepOutput
 from schemas.headers import RECEIVED, SOURCE
 from schemas.messages import Cause, Command, Event, Severity, TwinDocument, Value
 from schemas.reasons import Reason
+from schemas.telemetry import INT64_MAX
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
+
+_TIME_DIGITS = 19
+"""Of the latest nanosecond that fits an int64."""
 
 
 class OutputWriter:
@@ -31,13 +36,13 @@ class OutputWriter:
     def command(
         self,
         outcome: Outcome,
-        row: Any,  # noqa: ANN401
+        revision: int,
         twin: bytes,
         name: str,
         value: float,
         place: tuple[int, int, int],
     ) -> None:
-        """Add a command; `place` is offset, event time and arrival of its cause."""
+        """Add a command; `revision` is that of the parameters, `place` offset, event time and arrival of its cause."""
         offset, event_ns, received_ns = place
         declared = self._definition.outputs.commands[name]
         typed: Value = bool(value) if declared.type == "bool" else int(value) if declared.type == "int" else value
@@ -49,7 +54,7 @@ class OutputWriter:
             value=typed,
             issued_ns=event_ns,
             expires_ns=received_ns + round(declared.expires_s * 1e9),
-            cause=self._cause(offset, row),
+            cause=self._cause(offset, revision),
         )
         outcome.add(self._topics.commands, twin, messages.encode(command))
         outcome.urgent = True
@@ -57,7 +62,7 @@ class OutputWriter:
     def event(
         self,
         outcome: Outcome,
-        row: Any,  # noqa: ANN401
+        revision: int,
         twin: bytes,
         name: str,
         *,
@@ -67,7 +72,7 @@ class OutputWriter:
         data: dict[str, Any],
         event_id: str = "",
     ) -> None:
-        """Add an event."""
+        """Add an event; `revision` is that of the parameters."""
         event = Event(
             id=event_id or self._id("event", offset, twin, name),
             type=self._type,
@@ -75,7 +80,7 @@ class OutputWriter:
             name=name,
             severity=severity,
             event_time_ns=event_ns,
-            cause=self._cause(offset, row),
+            cause=self._cause(offset, revision),
             data=data,
         )
         outcome.add(self._topics.events, twin, messages.encode(event))
@@ -96,23 +101,34 @@ class OutputWriter:
         )
         outcome.add(DEADLETTER, key or None, messages.encode(letter))
 
-    def document(self, outcome: Outcome, table: RowTable, slot: int, updated_ns: int) -> None:
-        """Add the twin's metadata document as it is now."""
+    def document(
+        self,
+        outcome: Outcome,
+        table: RowTable,
+        slot: int,
+        updated_ns: int,
+        then: tuple[int, Mapping[str, Value | None]] | None = None,
+    ) -> None:
+        """Add the twin's metadata document as it is now, or as a good record left it: `then`, revision and metadata."""
         row = table.row(slot)
-        metadata = {name: self.value(row, name) for name in self._definition.outputs.metadata}
+        quarantined = bool(int(row["status"]) & QUARANTINED) and then is None
+        revision, metadata = then or (
+            int(row["revision"]),
+            {name: self.value(row, name) for name in self._definition.outputs.metadata},
+        )
         twin = table.ids[slot]
         document = TwinDocument(
             id=twin.decode(),
             type=self._definition.name,
             project=self._definition.project,
             version=self._definition.version,
-            revision=int(row["revision"]),
+            revision=revision,
             parameters=self._layout.parameters(row),
             tags=table.tags[slot],
             definition=self._content,
             created_ns=int(row["created_ns"]),
             updated_ns=updated_ns,
-            status="quarantined" if int(row["status"]) & QUARANTINED else "ok",
+            status="quarantined" if quarantined else "ok",
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
         outcome.add(self._topics.metadata, twin, messages.encode(document))
@@ -127,12 +143,12 @@ class OutputWriter:
         kind = self._results[field].type
         return bool(number) if kind == "bool" else int(number) if kind == "int" else number
 
-    def _cause(self, offset: int, row: Any) -> Cause:  # noqa: ANN401
+    def _cause(self, offset: int, revision: int) -> Cause:
         return Cause(
             partition=self._lineage.partition,
             offset=offset,
             definition=self._content,
-            parameters=int(row["parameter_revision"]),
+            parameters=revision,
         )
 
     def _id(self, kind: str, offset: int, twin: bytes, name: str) -> str:
@@ -154,4 +170,6 @@ def header(block: Block, index: int, name: str) -> bytes:
 def received_ns(block: Block, index: int) -> int:
     """Arrival of a record: fixed by the bridge, else the record's time of writing."""
     stamped = header(block, index, RECEIVED)
-    return int(stamped) if stamped.isdigit() else block.timestamps_ms[index] * 1_000_000
+    if stamped.isdigit() and len(stamped) <= _TIME_DIGITS and int(stamped) <= INT64_MAX:
+        return int(stamped)
+    return max(0, block.timestamps_ms[index]) * 1_000_000

@@ -23,11 +23,11 @@ from twins import admission
 from twins.authored import AuthoredCode
 from twins.columns import Columns, TelemetryDecoder
 from twins.compiler import Kernel, compile_kernel, compile_problem
-from twins.kernel_source import REFUSED, value_fields
+from twins.kernel_source import REFUSED, SENT, value_fields
 from twins.layout import LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
 from twins.lines import LineWriter
 from twins.output import OutputWriter, header, received_ns
-from twins.requests import Refusal, RequestRunner
+from twins.requests import UNREADABLE, Refusal, RequestRunner
 from twins.rows import RowTable
 from twins.wiring import wire
 
@@ -235,13 +235,13 @@ class TwinProcessor:
         """Step n records.
 
         Returns:
-            status (n,), values (n, values), fired (n, events + commands + 1).
+            status (n,), values (n, values + 1), fired (n, events + commands + 2).
         """
         count = len(slot)
         outputs = self._definition.outputs
         status = np.empty(count, np.uint8)
-        values = np.empty((count, len(self._values)))
-        fired = np.zeros((count, len(outputs.events) + len(outputs.commands) + 1), np.uint8)
+        values = np.empty((count, len(self._values) + 1))
+        fired = np.zeros((count, len(outputs.events) + len(outputs.commands) + 2), np.uint8)
         cursor = np.zeros(1, np.int64)
         backup = np.zeros(1, self._type.layout.dtype)
         flag_late = self._definition.late == "flag"
@@ -309,13 +309,12 @@ class TwinProcessor:
             outcome.add(self._topics.timeseries, None, text)
         self._count("accepted", "", int(accepted.sum()))
         if not everything or bool((status == admission.ACCEPTED_LATE).any()):
-            self._account(block, slot, status, columns, outcome)
-        self._fire(slot, offsets, received, columns, values, fired, outcome)
+            self._account(block, status, outcome)
+        fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
+        self._fire(slot, offsets, received, columns, status, values, fired, outcome)
 
-    def _account(
-        self, block: Block, slot: NDArray[np.int64], status: NDArray[np.uint8], columns: Columns, outcome: Outcome
-    ) -> None:
-        """Count and report the records that were not simply accepted."""
+    def _account(self, block: Block, status: NDArray[np.uint8], outcome: Outcome) -> None:
+        """Count the records that were not simply accepted; those that nobody could use become dead letters."""
         self._count("duplicate", "", int((status == admission.DUPLICATE).sum()))
         late = (status == admission.LATE) | (status == admission.ACCEPTED_LATE)
         self._count("late", "", int(late.sum()))
@@ -325,22 +324,20 @@ class TwinProcessor:
         for index in np.flatnonzero(status >= admission.IN_QUARANTINE).tolist():
             reason, detail = _REASONS[int(status[index])]
             self._refuse(outcome, block, index, reason, detail)
-            if status[index] in {admission.FAILED, admission.NOT_FINITE}:
-                self._quarantined(block, index, int(slot[index]), int(columns.time_ns[index]), detail, outcome)
 
-    def _quarantined(self, block: Block, index: int, slot: int, event_ns: int, detail: str, outcome: Outcome) -> None:
+    def _quarantined(self, slot: int, offset: int, event_ns: int, received: int, detail: str, outcome: Outcome) -> None:
         table = self._table
         self._output.event(
             outcome,
-            table.row(slot),
+            int(table.row(slot)["parameter_revision"]),
             table.ids[slot],
             "quarantined",
             severity="critical",
-            offset=block.offsets[index],
+            offset=offset,
             event_ns=event_ns,
             data={"reason": detail, "remedy": "mend the type or the parameters, then send the request release"},
         )
-        self._output.document(outcome, table, slot, received_ns(block, index))
+        self._output.document(outcome, table, slot, received)
 
     def _fire(
         self,
@@ -348,32 +345,47 @@ class TwinProcessor:
         offsets: NDArray[np.int64],
         received: NDArray[np.int64],
         columns: Columns,
+        status: NDArray[np.uint8],
         values: NDArray[np.float64],
         fired: NDArray[np.uint8],
         outcome: Outcome,
     ) -> None:
-        """Turn marks into events and commands, in record order."""
-        outputs = self._definition.outputs
+        """Turn marks into events, commands and documents, in record order."""
+        records, marks = np.nonzero(fired)
+        if not len(records):
+            return
+        outputs, table = self._definition.outputs, self._table
         events, commands = list(outputs.events.items()), list(outputs.commands.items())
         place = {name: index for index, name in enumerate(self._values)}
-        table = self._table
-        for index, mark in np.argwhere(fired).tolist():
-            row, twin = table.row(int(slot[index])), table.ids[slot[index]]
-            offset, event_ns = int(offsets[index]), int(columns.time_ns[index])
+        # All at once: touching arrays record by record costs more than what is made of them.
+        field_of_mark = [0 for _ in events] + [place[command.field] for _, command in commands] + [0, 0]
+        slots = slot[records]
+        for index, mark, row, offset, event_ns, arrival_ns, revision, value, kind in zip(
+            records.tolist(),
+            marks.tolist(),
+            slots.tolist(),
+            offsets[records].tolist(),
+            columns.time_ns[records].tolist(),
+            received[records].tolist(),
+            table.rows["parameter_revision"][slots].tolist(),
+            values[records, np.array(field_of_mark)[marks]].tolist(),
+            fired[records, marks].tolist(),
+            strict=True,
+        ):
+            twin = table.ids[row]
             if mark < len(events):
                 name, event = events[mark]
                 data = {field: self._output.typed(field, float(values[index, place[field]])) for field in event.data}
                 self._output.event(
-                    outcome, row, twin, name, severity=event.severity, offset=offset, event_ns=event_ns, data=data
+                    outcome, revision, twin, name, severity=event.severity, offset=offset, event_ns=event_ns, data=data
                 )
             elif mark < len(events) + len(commands):
                 name, command = commands[mark - len(events)]
-                value = float(values[index, place[command.field]])
-                if fired[index, mark] == REFUSED:
+                if kind == REFUSED:
                     data = {"name": name, "value": value, "reason": f"outside the declared range {command.range}"}
                     self._output.event(
                         outcome,
-                        row,
+                        revision,
                         twin,
                         "command_refused",
                         severity="warning",
@@ -382,9 +394,15 @@ class TwinProcessor:
                         data=data,
                     )
                 else:
-                    self._output.command(outcome, row, twin, name, value, (offset, event_ns, int(received[index])))
+                    self._output.command(outcome, revision, twin, name, value, (offset, event_ns, arrival_ns))
+            elif mark == len(events) + len(commands):
+                # As it was with this record: what later records of this block made of the twin depends on the cut.
+                metadata = {
+                    field: self._output.typed(field, float(values[index, place[field]])) for field in outputs.metadata
+                }
+                self._output.document(outcome, table, row, arrival_ns, (int(values[index, -1]), metadata))
             else:
-                self._output.document(outcome, table, int(slot[index]), int(received[index]))
+                self._quarantined(row, offset, event_ns, arrival_ns, _REASONS[int(status[index])][1], outcome)
 
     # -- everything else -----------------------------------------------------------------------------------------
 
@@ -443,7 +461,7 @@ class TwinProcessor:
             data = {"id": request_id, "request": name}
             self._output.event(
                 outcome,
-                row,
+                int(row["parameter_revision"]),
                 table.ids[slot],
                 "request_rejected" if reason else "request_accepted",
                 severity="warning" if reason else "info",
@@ -464,7 +482,7 @@ class TwinProcessor:
         try:
             answer: Any = msgspec.json.decode(block.values[index] or b"")
             command_id = answer["id"]
-        except (msgspec.DecodeError, KeyError, TypeError):
+        except (*UNREADABLE, KeyError, TypeError):
             detail = 'an acknowledgement is a JSON object with the "id" of its command'
             self._refuse(outcome, block, index, Reason.INVALID_REQUEST, detail)
             return
@@ -472,7 +490,7 @@ class TwinProcessor:
         data = {"id": str(command_id)[:64], "name": header(block, index, NAME).decode(errors="replace")}
         self._output.event(
             outcome,
-            row,
+            int(row["parameter_revision"]),
             self._table.ids[slot],
             "command_acknowledged",
             severity="info",
