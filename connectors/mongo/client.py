@@ -56,7 +56,7 @@ class MongoConnection:
         where = f"document store at {self._settings.shown_url}"
         try:
             if self._client is None:
-                self._client = self._connect()
+                self._client = self._made()
             yield self._client[self._settings.database]
         except (ConfigurationError, InvalidURI) as error:
             message = f"{where}: {error}: check metadata.url"
@@ -81,7 +81,14 @@ class MongoConnection:
                 self._has_indexes = True
             yield database
 
-    def _connect(self) -> AsyncMongoClient[Raw]:
+    def _made(self) -> AsyncMongoClient[Raw]:
+        try:
+            return self._configured()
+        except (ValueError, OSError) as error:
+            message = f"document store at {self._settings.shown_url}: {error}: check metadata.url and metadata.ca_file"
+            raise SetupError(message) from error
+
+    def _configured(self) -> AsyncMongoClient[Raw]:
         settings = self._settings
         username, password = settings.credentials()
         options: dict[str, Any] = {}
