@@ -4,6 +4,7 @@ This is the careful decoder of one payload; the worker's columnar decoder falls 
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,13 +96,19 @@ def _from_json(payload: bytes) -> Reading:
 def _json_error(payload: bytes, error: Exception) -> PayloadError:
     """Tell not-a-number, which JSON lacks but devices send, from what is no JSON at all."""
     seen: list[str] = []
+
+    def number(text: str) -> float:
+        if math.isinf(float(text)):
+            seen.append(text[:40])
+        return 0.0
+
     try:
-        json.loads(payload, parse_constant=seen.append)
+        json.loads(payload, parse_constant=seen.append, parse_float=number)
     except (ValueError, RecursionError):
         return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
     if seen:
-        return PayloadError(Reason.NOT_FINITE, f"{seen[0]} is no JSON number")
-    return PayloadError(Reason.NOT_FINITE, f"a number does not fit: {error}")
+        return PayloadError(Reason.NOT_FINITE, f"{seen[0]} is no finite JSON number")
+    return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
 
 
 def _reading(fields: dict[str, Any], time: object) -> Reading:
