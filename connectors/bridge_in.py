@@ -117,16 +117,20 @@ class InboundBridge:
         while not done or flight.head_is_done():
             delivery, entry, written = await flight.head()
             if written is not None:
-                try:
-                    await written
-                except Exception as error:
-                    if isinstance(error, MessageSizeTooLargeError):
-                        # Kafka takes less than we allow: when it is delivered again it is a dead letter.
-                        self._intake.limit_bytes = min(self._intake.limit_bytes, len(delivery.payload) - 1)
-                    raise _WriteFailedError(f"{entry and entry.topic}: {type(error).__name__}: {error}") from error
+                if not written.done():
+                    await asyncio.wait((written,))
+                error = asyncio.CancelledError() if written.cancelled() else written.exception()
+                if error is not None:
+                    raise self._refused(delivery, error)
             done.append((delivery, entry))
             flight.land()
         return done
+
+    def _refused(self, delivery: Delivery, error: BaseException) -> _WriteFailedError:
+        if isinstance(error, MessageSizeTooLargeError):
+            # Kafka takes less than we allow: when it is delivered again it is a dead letter.
+            self._intake.limit_bytes = min(self._intake.limit_bytes, len(delivery.payload) - 1)
+        return _WriteFailedError(f"{delivery.source}: {type(error).__name__}: {error}")
 
 
 class _Flight:

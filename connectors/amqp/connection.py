@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from aiormq.abc import DeliveredMessage
 
 from connectors.amqp.settings import DEFAULT_EXCHANGE, AmqpSettings
+from connectors.amqp.tolerance import tolerate_foreign_fields
 from connectors.ports import BrokerAwayError, Outgoing, Receipt
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class AmqpConnection:
     """A connection with one channel that confirms; `async with` connects and declares every exchange."""
 
     def __init__(self, settings: AmqpSettings, direction: str) -> None:
+        tolerate_foreign_fields()
         self._settings = settings
         self._endpoint = settings.endpoint()
         self._direction = direction

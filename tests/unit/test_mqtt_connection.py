@@ -1,0 +1,269 @@
+"""MQTT against a broker of a few lines, which shows what is on the wire and misbehaves on demand."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, Self
+
+import pytest
+from support.brokers import until
+
+from connectors.bridge_in import InboundBridge
+from connectors.memory.log import MemoryLog
+from connectors.mqtt import connection as connection_module
+from connectors.mqtt.connector import connector
+from connectors.mqtt.settings import MqttSettings
+from connectors.ports import BrokerAwayError, Outgoing
+from schemas.clock import SystemClock
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 14
+TOPIC = b"twins/incubator/inc-1/telemetry"
+
+
+class Broker:
+    """MQTT 3.1.1, one client at a time; notes every packet."""
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[int, bytes]] = []
+        self.connack = b"\x00\x00"
+        self.suback = 1
+        self.answers = {CONNECT, SUBSCRIBE, PUBLISH}
+        self.writer: asyncio.StreamWriter | None = None
+        self.connections = 0
+
+    def of(self, kind: int) -> list[bytes]:
+        return [body for seen, body in self.packets if seen == kind]
+
+    def pubacks(self) -> list[int]:
+        return [int.from_bytes(body, "big") for body in self.of(PUBACK)]
+
+    def deliver(self, packet_ids: Iterable[int], *, qos: int = 1) -> None:
+        assert self.writer is not None
+        for packet_id in packet_ids:
+            variable = len(TOPIC).to_bytes(2, "big") + TOPIC + (packet_id.to_bytes(2, "big") if qos else b"")
+            self.write(PUBLISH, variable + b"%d" % packet_id, flags=qos << 1)
+
+    def write(self, kind: int, body: bytes, flags: int = 0) -> None:
+        assert self.writer is not None
+        assert len(body) < 128
+        self.writer.write(bytes([kind << 4 | flags, len(body)]) + body)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                kind = (await reader.readexactly(1))[0] >> 4
+                size = (await reader.readexactly(1))[0]
+                if size & 0x80:
+                    size = (size & 0x7F) + ((await reader.readexactly(1))[0] << 7)
+                body = await reader.readexactly(size)
+                self.packets.append((kind, body))
+                if kind not in self.answers:
+                    continue
+                if kind == CONNECT:
+                    self.write(CONNACK, self.connack)
+                elif kind == SUBSCRIBE:
+                    self.write(SUBACK, body[:2] + bytes([self.suback]))
+                elif kind == PUBLISH:
+                    start = 2 + int.from_bytes(body[:2], "big")
+                    self.write(PUBACK, body[start : start + 2])
+        writer.close()
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[tuple[Broker, MqttSettings]]:
+    broker = Broker()
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield broker, MqttSettings(url=f"mqtt://127.0.0.1:{port}", protocol="3.1.1", receive_maximum=10)
+    if broker.writer:
+        broker.writer.close()
+    server.close()
+
+
+Fake = tuple[Broker, MqttSettings]
+
+
+class ScriptedWriter:
+    """A writer whose records become durable one by one, by number."""
+
+    def __init__(self) -> None:
+        self.futures: list[asyncio.Future[tuple[int, int]]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def send(self, *_: object, **__: object) -> asyncio.Future[tuple[int, int]]:
+        self.futures.append(asyncio.get_running_loop().create_future())
+        return self.futures[-1]
+
+    def durable(self, *numbers: int) -> None:
+        for number in numbers:
+            self.futures[number].set_result((0, number))
+
+
+@contextlib.asynccontextmanager
+async def bridged(settings: MqttSettings, writer: Callable[[], Any]) -> AsyncIterator[None]:
+    bridge = InboundBridge(
+        connector=connector(settings, SystemClock()), writer=writer, known_type=lambda _: True, clock=SystemClock()
+    )
+    task = asyncio.ensure_future(bridge.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_pubacks_leave_in_order_of_arrival_and_only_when_durable(fake: Fake) -> None:
+    broker, settings = fake
+    writer = ScriptedWriter()
+    async with bridged(settings, lambda: writer):
+        await until(lambda: broker.of(SUBSCRIBE))
+        broker.deliver([7, 3, 9, 1])
+        await until(lambda: len(writer.futures) == 4)
+        writer.durable(1, 3)
+        await asyncio.sleep(0.2)
+        assert broker.pubacks() == []
+        writer.durable(0)
+        await until(lambda: len(broker.pubacks()) == 2)
+        assert broker.pubacks() == [7, 3]
+        writer.durable(2)
+        await until(lambda: len(broker.pubacks()) == 4)
+        assert broker.pubacks() == [7, 3, 9, 1]
+
+
+async def test_no_puback_of_an_old_connection_leaves_on_a_new_one(fake: Fake) -> None:
+    broker, settings = fake
+    writer = ScriptedWriter()
+    async with bridged(settings, lambda: writer):
+        await until(lambda: broker.of(SUBSCRIBE))
+        broker.deliver([1, 2])
+        await until(lambda: len(writer.futures) == 2)
+        assert broker.writer is not None
+        broker.writer.close()
+        await until(lambda: len(broker.of(SUBSCRIBE)) == 2)
+        writer.durable(0, 1)
+        await asyncio.sleep(0.2)
+        assert broker.pubacks() == []
+        broker.deliver([1])
+        await until(lambda: len(writer.futures) == 3)
+        writer.durable(2)
+        await until(lambda: broker.pubacks() == [1])
+
+
+async def test_qos_0_is_taken_and_never_acknowledged(fake: Fake) -> None:
+    broker, settings = fake
+    log = MemoryLog()
+    async with bridged(settings, log.writer):
+        await until(lambda: broker.of(SUBSCRIBE))
+        broker.deliver([1], qos=0)
+        broker.deliver([2])
+        await until(lambda: broker.pubacks() == [2])
+    assert [record.value for record in log.records["twinstream.incubator.telemetry"]] == [b"1", b"2"]
+
+
+async def test_flood_beyond_the_limit_stops_reading_and_loses_nothing(fake: Fake) -> None:
+    broker, settings = fake
+    log = MemoryLog()
+    log.hold()
+    async with bridged(settings, log.writer):
+        await until(lambda: broker.of(SUBSCRIBE))
+        broker.deliver(range(1, 1001))
+        await asyncio.sleep(0.5)
+        # Ten in flight, what one look at the full queue may add, and no more.
+        assert log.waiting <= 30
+        log.release()
+        await until(lambda: len(broker.pubacks()) == 1000)
+    assert broker.pubacks() == list(range(1, 1001))
+
+
+async def test_session_is_asked_to_be_kept_and_the_client_id_is_stable(fake: Fake) -> None:
+    broker, settings = fake
+    made = connector(settings, SystemClock())
+    for _ in range(2):
+        async with made.inlet():
+            pass
+    async with made.outlet():
+        pass
+    into, again, out = broker.of(CONNECT)
+    assert into == again
+    assert into.endswith(b"twinstream-in")
+    assert out.endswith(b"twinstream-out")
+    clean_session = 2
+    assert not into[7] & clean_session
+    assert out[7] & clean_session
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"connack": b"\x00\x05"}, "refuses the connection: Not authorized"),
+        ({"connack": b"\x00\x04"}, "refuses the connection: Bad user name or password"),
+        ({"suback": 0x80}, "refuses the subscriptions 'twins/#'"),
+        ({"answers": set()}, "did not accept the connection within"),
+        ({"answers": {CONNECT}}, "did not confirm the subscriptions within"),
+    ],
+)
+async def test_why_the_broker_is_away_is_told(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], reason: str
+) -> None:
+    broker, settings = fake
+    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connection_module, "ANSWER_TIMEOUT_S", 0.5)
+    vars(broker).update(change)
+    with pytest.raises(BrokerAwayError, match=reason):
+        await connector(settings, SystemClock()).inlet().__aenter__()
+
+
+async def test_message_without_confirmation_is_an_outage(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, settings = fake
+    monkeypatch.setattr(connection_module, "ANSWER_TIMEOUT_S", 0.5)
+    broker.answers = {CONNECT}
+    async with connector(settings, SystemClock()).outlet() as outlet:
+        with pytest.raises(BrokerAwayError, match="did not confirm a message within"):
+            await outlet.publish([Outgoing("", "a", b"1")])
+
+
+async def test_connection_that_breaks_while_publishing_is_an_outage(fake: Fake) -> None:
+    broker, settings = fake
+    broker.answers = {CONNECT}
+    async with connector(settings, SystemClock()).outlet() as outlet:
+        publishing = asyncio.ensure_future(outlet.publish([Outgoing("", "a", b"1")]))
+        await until(lambda: broker.of(PUBLISH))
+        assert broker.writer is not None
+        broker.writer.close()
+        with pytest.raises(BrokerAwayError, match="lost"):
+            await publishing
+        with pytest.raises(BrokerAwayError):
+            await outlet.watch()
+
+
+async def test_messages_leave_in_order_across_windows(fake: Fake) -> None:
+    broker, settings = fake
+    async with connector(settings, SystemClock()).outlet() as outlet:
+        receipts = await outlet.publish([Outgoing("", "a", b"%d" % number) for number in range(250)])
+    assert len(receipts) == 250
+    assert [body[5:] for body in broker.of(PUBLISH)] == [b"%d" % number for number in range(250)]
+
+
+async def test_nothing_listens_there(unused_tcp_port: int) -> None:
+    settings = MqttSettings(url=f"mqtt://user:s3cret@127.0.0.1:{unused_tcp_port}")
+    with pytest.raises(BrokerAwayError, match="refused") as caught:
+        await connector(settings, SystemClock()).inlet().__aenter__()
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_leaving_a_broker_that_is_silent_is_quick(fake: Fake) -> None:
+    broker, settings = fake
+    outlet = connector(settings, SystemClock()).outlet()
+    await outlet.__aenter__()
+    assert broker.writer is not None
+    broker.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    async with asyncio.timeout(4):
+        await outlet.__aexit__(None, None, None)
