@@ -9,7 +9,7 @@ from connectors.stores import NOWHERE
 
 
 class Server:
-    """Takes all lines but those with `bad` (syntax, nothing is taken) and `odd` (types, the others are taken)."""
+    """Refuses lines with `bad` (syntax: nothing is taken), `odd` (types: the others are) and `mute` (says nothing)."""
 
     def __init__(self) -> None:
         self.stored: set[bytes] = set()
@@ -22,13 +22,16 @@ class Server:
         if bad:
             raise RejectedError("\n".join(f"unable to parse '{line}': missing fields" for line in bad))
         odd = [line for line in lines if b"odd" in line]
-        self.stored.update(line for line in lines if b"odd" not in line)
+        self.stored.update(line for line in lines if b"odd" not in line and b"mute" not in line)
+        if any(b"mute" in line for line in lines):
+            message = "no"
+            raise RejectedError(message)
         if odd:
             message = f'partial write: field type conflict: input field "f" is type integer dropped={len(odd)}'
             raise RejectedError(message)
 
 
-@given(st.lists(st.sampled_from(["good", "good", "good", "bad: it's", "odd"]), max_size=40))
+@given(st.lists(st.sampled_from(["good", "good", "good", "bad: it's", "odd", "mute"]), max_size=40))
 async def test_exactly_the_refused_lines_come_back_and_all_others_are_written(kinds: list[str]) -> None:
     lines = [PlacedLine(NOWHERE, f"{kind} {number}".encode()) for number, kind in enumerate(kinds)]
     server = Server()
