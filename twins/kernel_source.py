@@ -89,8 +89,8 @@ def _step(index: int, step: WiredStep, layout: RowLayout) -> list[str]:
     declared = definition.fields()
     for result, field in zip(results, step.outputs, strict=True):
         lines.append(f"x_{field} = {_typed(result, declared[field].type, checked=True)}")
-        if declared[field].type == "float":
-            lines.append(f"finite &= isfinite(x_{field})")
+        # Of the result itself: NaN made a whole number or a boolean looks like any other. Adding makes a float of all.
+        lines.append(f"finite &= isfinite({result} + 0.0)")
     for name, item in layout.states.get(step.name, {}).items():
         if item.type == "float":
             place = f"row.s_{step.name}.{name}"
