@@ -12,6 +12,9 @@ Severity = Literal["info", "warning", "critical"]
 RAW_LIMIT_BYTES = 64 * 1024
 """Of a larger refused payload a dead letter keeps this much, its length and its SHA-256."""
 
+TEXT_LIMIT = 1000
+"""Characters that are kept of a text that others wrote: an output must always fit into a record."""
+
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """The record in the input topic that an output follows from.
@@ -125,10 +128,10 @@ def dead_letter(
     return DeadLetter(
         id=stable_id("deadletter", source, received_ns, reason, whole),
         reason=reason,
-        detail=detail[:1000],
-        source=source,
+        detail=detail[:TEXT_LIMIT],
+        source=source[:TEXT_LIMIT],
         type=type_name,
-        twin=twin,
+        twin=twin[:TEXT_LIMIT],
         received_ns=received_ns,
         size=len(raw),
         raw_base64=base64.b64encode(cut).decode(),

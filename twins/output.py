@@ -99,7 +99,7 @@ class OutputWriter:
             received_ns=received_ns(block, index),
             raw=value,
         )
-        outcome.add(DEADLETTER, key or None, messages.encode(letter))
+        outcome.add(DEADLETTER, key[: messages.TEXT_LIMIT] or None, messages.encode(letter))
 
     def document(
         self,
@@ -165,6 +165,11 @@ def header(block: Block, index: int, name: str) -> bytes:
         if key == name:
             found = value
     return found
+
+
+def header_text(block: Block, index: int, name: str) -> str:
+    """A header as text, cut to what fits into every output."""
+    return header(block, index, name)[: messages.TEXT_LIMIT].decode(errors="replace")
 
 
 def received_ns(block: Block, index: int) -> int:

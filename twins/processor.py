@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas.definition import Definition
 from schemas.errors import DefinitionError, InvalidNameError
 from schemas.headers import ID, KIND, NAME, Kind
+from schemas.messages import TEXT_LIMIT
 from schemas.names import check_twin_id
 from schemas.partitioning import partition_of
 from schemas.reasons import Reason
@@ -26,7 +27,7 @@ from twins.compiler import Kernel, compile_kernel, compile_problem
 from twins.kernel_source import REFUSED, SENT, value_fields
 from twins.layout import LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
 from twins.lines import LineWriter
-from twins.output import OutputWriter, header, received_ns
+from twins.output import OutputWriter, header, header_text, received_ns
 from twins.requests import UNREADABLE, Refusal, RequestRunner
 from twins.rows import RowTable
 from twins.wiring import wire
@@ -438,9 +439,9 @@ class TwinProcessor:
         table = self._table
         payload = block.values[index] or b""
         offset = block.offsets[index]
-        request_id = header(block, index, ID).decode(errors="replace")
+        request_id = header_text(block, index, ID)
         is_request = kind == Kind.REQUEST.value.encode()
-        name = header(block, index, NAME).decode(errors="replace") if is_request else "parameters"
+        name = header_text(block, index, NAME) if is_request else "parameters"
         before, tags = table.rows[slot : slot + 1].copy(), table.tags[slot]
         reason = ""
         try:
@@ -449,7 +450,7 @@ class TwinProcessor:
             else:
                 self._requests.change(table, slot, payload)
         except Refusal as refusal:
-            reason = str(refusal)
+            reason = str(refusal)[:TEXT_LIMIT]
             table.rows[slot] = before[0]
             table.tags[slot] = tags
         row = table.row(slot)
@@ -487,7 +488,7 @@ class TwinProcessor:
             self._refuse(outcome, block, index, Reason.INVALID_REQUEST, detail)
             return
         row = self._table.row(slot)
-        data = {"id": str(command_id)[:64], "name": header(block, index, NAME).decode(errors="replace")}
+        data = {"id": str(command_id)[:64], "name": header_text(block, index, NAME)}
         self._output.event(
             outcome,
             int(row["parameter_revision"]),

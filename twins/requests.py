@@ -17,6 +17,9 @@ from twins.wiring import handler_arguments
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON that was asked for."""
 
+TAGS_LIMIT_BYTES = 16 * 1024
+"""They go into every row, document and, where declared, line."""
+
 
 class Refusal(Exception):  # noqa: N818 - the answer to a request, no error of ours
     """A request that is not carried out; the text is the reason that its sender gets."""
@@ -62,8 +65,11 @@ class RequestRunner:
             change = msgspec.json.decode(payload, type=ParameterChange)
         except UNREADABLE as error:
             raise Refusal(f"not a parameter change: {error}") from None
+        tags = {**table.tags[slot], **change.tags}
+        if len(msgspec.json.encode(tags)) > TAGS_LIMIT_BYTES:
+            raise Refusal(f"the tags of a twin take at most {TAGS_LIMIT_BYTES // 1024} KiB as JSON")
         self._set_parameters(table, slot, change.parameters)
-        table.tags[slot] = {**table.tags[slot], **change.tags}
+        table.tags[slot] = tags
 
     def request(self, table: RowTable, slot: int, name: str, payload: bytes) -> None:
         """Carry out a request.
