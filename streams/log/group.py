@@ -1,5 +1,6 @@
 """Reading in a consumer group, committing by hand."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
@@ -92,13 +93,11 @@ class GroupReader:
         """Commit everything that was read; what another member took over meanwhile is left out."""
         assigned = self._member.assignment()
         positions = {partition: offset for partition, offset in self._read.items() if partition in assigned}
-        self._read.clear()
         if positions:
-            try:
+            # The group may move on in this moment: whoever owns the partition then reads these records again.
+            with contextlib.suppress(CommitFailedError, IllegalStateError):
                 await self._member.commit(positions)
-            except (CommitFailedError, IllegalStateError):
-                # The group moved on in this moment: whoever owns the partition now reads these records again.
-                return
+        self._read.clear()
 
     async def seek(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Go on from these next offsets, for partitions that are assigned; forget what was read and not committed."""
