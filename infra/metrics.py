@@ -1,7 +1,7 @@
 """`/metrics` and `/healthz` of a role, on a port of its own."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -10,6 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -23,9 +24,21 @@ LAG = "twinstream_lag_records"
 READY = "twinstream_ready"
 
 
+class MergingRegistry(CollectorRegistry):
+    """Puts samples of one name together, wherever they come from: the text format permits each name once."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Families by name."""
+        families: dict[str, Metric] = {}
+        for family in super().collect():
+            known = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            known.samples += family.samples
+        yield from families.values()
+
+
 def new_registry() -> CollectorRegistry:
     """A registry with the process's own figures: memory, CPU, open files."""
-    registry = CollectorRegistry()
+    registry = MergingRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -58,13 +71,14 @@ class RoleMetrics:
         self._ready.set(int(ready))
 
 
-def lag_in(exposition: str) -> int | None:
-    """Sum of the lag in what `/metrics` answered, None when it tells none."""
-    found: int | None = None
+def lag_in(exposition: str, role: str) -> int | None:
+    """The lag of a role in what a `/metrics` answered, None when it tells none."""
     for family in text_string_to_metric_families(exposition):
-        if family.name == LAG and family.samples:
-            found = sum((int(sample.value) for sample in family.samples), found or 0)
-    return found
+        if family.name == LAG:
+            for sample in family.samples:
+                if sample.labels.get("role") == role:
+                    return int(sample.value)
+    return None
 
 
 class MetricsServer:

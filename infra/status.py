@@ -1,16 +1,14 @@
 """What every role of an instance is doing, from run files, the process table and each role's `/metrics`."""
 
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from infra.metrics import lag_in
 from infra.registry import SUPERVISOR, ChildView, Registry, RunFile
+from infra.scraping import expositions_at
 
-_ASK_TIMEOUT_S = 1.5
+Ask = Callable[[Iterable[int]], Mapping[int, str | None]]
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,18 +52,20 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
     roles: list[RoleStatus]
 
 
-def status_of(registry: Registry, *, ask: Callable[[int], int | None] | None = None) -> InstanceStatus:
+def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatus:
     """Look at an instance. Never waits for a role or a broker that is away.
 
     Args:
         registry: Of the data directory.
-        ask: Replaces asking the role at a port for its lag.
+        ask: Gives what the `/metrics` at each port says, None for one that does not answer.
     """
     entries = [entry for entry in registry.read() if entry.alive()]
     living = [entry for entry in entries if entry.name != SUPERVISOR]
     views = {view.name: view for entry in entries for view in entry.children}
-    lags = _lags([entry for entry in living if entry.port], ask or lag_at)
-    roles = [_of_process(entry, views.get(entry.name), lags.get(entry.pid)) for entry in living]
+    name_of = {entry.port: entry.name for entry in living}
+    said = ask([entry.port for entry in living if entry.port is not None])
+    lags = {port: lag_in(text, name_of[port]) for port, text in said.items() if text}
+    roles = [_of_process(entry, views.get(entry.name), lags.get(entry.port or 0)) for entry in living]
     roles += [_of_view(view) for name, view in views.items() if name not in {entry.name for entry in living}]
     api = next((entry.url for entry in living if entry.name == "api"), "")
     return InstanceStatus(
@@ -75,25 +75,6 @@ def status_of(registry: Registry, *, ask: Callable[[int], int | None] | None = N
         url=api,
         roles=sorted(roles, key=lambda role: (role.name, role.pid or 0)),
     )
-
-
-def lag_at(port: int) -> int | None:
-    """Ask the role whose `/metrics` listens on a loopback port; None when it does not answer in time."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=_ASK_TIMEOUT_S) as answer:
-            return lag_in(answer.read().decode())
-    except (OSError, urllib.error.URLError, ValueError):
-        return None
-
-
-def _lags(entries: Iterable[RunFile], ask: Callable[[int], int | None]) -> dict[int, int | None]:
-    """Lag by pid, asked all at once."""
-    ports = {entry.pid: entry.port for entry in entries if entry.port is not None}
-    if not ports:
-        return {}
-    with ThreadPoolExecutor(len(ports)) as pool:
-        return dict(zip(ports, pool.map(ask, ports.values()), strict=True))
 
 
 def _of_process(entry: RunFile, view: ChildView | None, lag: int | None) -> RoleStatus:

@@ -26,6 +26,7 @@ from infra.instance.plan import (
     series_file,
 )
 from infra.instance_lock import InstanceLock
+from infra.log_topics import make_shared_topics
 from infra.logs import configure
 from infra.masking import secrets_of, without_credentials
 from infra.registry import LOG_FOLDER, SUPERVISOR, ChildView, Presence, Registry
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PLANT = "plant"
-_STOP_TIMEOUT_S = 4.5
+_ROLES_STOP_TIMEOUT_S = 5.5
+_SERVERS_STOP_TIMEOUT_S = 3.5
+"""Together less than the 10 s in which everything has to be gone."""
 _LOOK_S = 0.2
 _PATIENCE_S = 5.0
 _PROBE_TIMEOUT_S = 2.0
@@ -80,6 +83,7 @@ class Instance:
         self._console = console
         self._demo = demo
         self._registry = Registry(self._settings.data_dir)
+        self._logs = self._settings.data_dir / LOG_FOLDER
         self._servers: dict[str, EmbeddedServer] = {}
 
     async def run(self) -> int:
@@ -120,7 +124,7 @@ class Instance:
         self._registry.clear()
         configure(
             SUPERVISOR,
-            log_dir=settings.data_dir / LOG_FOLDER,
+            log_dir=self._logs,
             level=settings.logs.level,
             secrets=secrets_of(settings),
             console=None,
@@ -132,7 +136,7 @@ class Instance:
 
         try:
             async with Supervisor(
-                tell=self._console.tell, changed=changed, stop_timeout_s=_STOP_TIMEOUT_S
+                tell=self._console.tell, changed=changed, stop_timeout_s=_SERVERS_STOP_TIMEOUT_S
             ) as supervisor:
                 servers = embedded_servers(settings)
                 resolved = await self._start_servers(supervisor, servers)
@@ -142,7 +146,8 @@ class Instance:
                     await self._work(supervisor, resolved, presence)
                 finally:
                     # Roles first: what they flush needs the servers.
-                    await supervisor.stop([view.name for view in supervisor.view() if view.name in roles])
+                    running = [view.name for view in supervisor.view() if view.name in roles]
+                    await supervisor.stop(running, timeout_s=_ROLES_STOP_TIMEOUT_S)
         finally:
             presence.withdraw()
             self._registry.config.unlink(missing_ok=True)
@@ -152,7 +157,7 @@ class Instance:
         """Start the embedded servers; returns the settings with every address known."""
         settings = self._settings
         if names:
-            self._console.step(f"starting {', '.join(names)} (logs in {settings.data_dir / LOG_FOLDER})")
+            self._console.step(f"starting {', '.join(names)} (logs in {self._logs})")
         for name in names:
             supervisor.add(Child(name, partial(self._server, name)))
         await supervisor.first_start(*names)
@@ -189,7 +194,9 @@ class Instance:
 
     async def _work(self, supervisor: Supervisor, resolved: Settings, presence: Presence) -> None:
         if not self._settings.kafka.embedded:
-            self._console.step(f"using Kafka at {resolved.kafka.bootstrap_servers}")
+            self._console.step(f"using Kafka at {resolved.kafka.bootstrap_servers}, waiting for it if it is away")
+        # Asked here first: what is wrong with the topics is then one line, not one of every role.
+        await make_shared_topics(resolved)
         roles = roles_of(resolved)
         if "bridge:amqp" not in roles:
             self._console.step("the AMQP bridge is off: amqp.url is not set")
@@ -230,9 +237,11 @@ class Instance:
         """
         loop = asyncio.get_running_loop()
         next_word_s, said = loop.time() + _PATIENCE_S, ""
-        while not await asyncio.to_thread(answers, f"{resolved.http.url}/readyz"):
+        ready = False
+        while not ready:
+            ready = await asyncio.to_thread(answers, f"{resolved.http.url}/readyz")
             if failed := supervisor.failed_as_expected():
-                message = f"{', '.join(failed)} can't work as things are: see the line above"
+                message = f"{', '.join(failed)} can't work as things are: the reason is above and in {self._logs}"
                 raise SetupError(message)
             if loop.time() > next_word_s:
                 missing = self._registry.unready()
@@ -246,7 +255,7 @@ class Instance:
         return ProcessRunner(
             argv,
             env=child_environment(self._registry.config) | (env or {}),
-            error_log=self._settings.data_dir / LOG_FOLDER / f"{name.replace(':', '-')}.err",
+            error_log=self._logs / f"{name.replace(':', '-')}.err",
             say=self._console.say,
         )
 

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from infra.log_shipping import LogShipper
+from infra.log_topics import make_shared_topics
 from infra.logs import Backlog, configure
 from infra.masking import secrets_of
 from infra.metrics import MetricsServer, RoleMetrics, new_registry
@@ -21,7 +21,6 @@ from infra.registry import LOG_FOLDER, Presence, Registry
 from infra.settings import Settings
 from infra.supervisor.lifeline import supervised
 from schemas.errors import SetupError
-from streams.log.admin import SHARED_TOPICS, LogAdmin
 
 log = structlog.get_logger(__name__)
 
@@ -107,13 +106,7 @@ class Role:
         Raises:
             SetupError: they are there with another number of partitions, or the broker refuses us.
         """
-        kafka = self.settings.kafka
-        try:
-            async with LogAdmin(self.kafka) as admin:
-                await admin.ensure_topics(SHARED_TOPICS, kafka.partitions, kafka.replication, kafka.retention_ms)
-        except KafkaError as error:
-            message = f"Kafka at {self.kafka.bootstrap_servers} refuses: {error}; check the section kafka"
-            raise SetupError(message) from error
+        await make_shared_topics(self.settings)
 
     @property
     def registry(self) -> Registry:

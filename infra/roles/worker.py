@@ -13,6 +13,7 @@ import structlog
 
 from infra.registry import LOG_FOLDER, ChildView
 from infra.roles.role import Role
+from infra.scraping import ChildMetrics
 from infra.settings_file import write_private
 from infra.supervisor.process import ProcessRunner, child_environment, role_argv
 from infra.supervisor.step_mark import mark_path
@@ -23,8 +24,8 @@ log = structlog.get_logger(__name__)
 
 NAME = "worker"
 _LOOK_S = 1.0
-_STOP_TIMEOUT_S = 3.0
-"""Less than our own supervisor gives us."""
+_STOP_TIMEOUT_S = 4.5
+"""Less than a supervisor of ours gives us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
     def changed(views: tuple[ChildView, ...]) -> None:
         role.presence.change(children=views)
 
+    role.metrics.register(ChildMetrics(partial(_child_ports, role)))
     try:
         await role.shared_topics()
         async with (
@@ -85,6 +87,11 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
                     await asyncio.wait_for(catalogue.changed(), _LOOK_S)
     finally:
         config.unlink(missing_ok=True)
+
+
+def _child_ports(role: Role) -> list[int]:
+    children = {view.pid for view in role.presence.entry.children}
+    return [entry.port for entry in role.registry.read() if entry.port is not None and entry.pid in children]
 
 
 async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]") -> None:

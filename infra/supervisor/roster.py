@@ -193,14 +193,15 @@ class Roster:
         """Do not list a stopped child any longer."""
         self._children.pop(name, None)
 
-    def stop(self, names: Iterable[str] | None, now_s: float) -> list[Action]:
-        """Stop these children, or all."""
+    def stop(self, names: Iterable[str] | None, now_s: float, timeout_s: float | None = None) -> list[Action]:
+        """Stop these children, or all; those that take longer than `timeout_s`, or the usual time, are killed."""
+        timeout_s = self._stop_timeout_s if timeout_s is None else timeout_s
         actions: list[Action] = []
         for name in list(self._children) if names is None else names:
             child = self._children[name]
             child.again = False
             if child.phase in {Phase.STARTING, Phase.RUNNING}:
-                child.phase, child.due_s = Phase.STOPPING, now_s + self._stop_timeout_s
+                child.phase, child.due_s = Phase.STOPPING, now_s + timeout_s
                 actions.append(Stop(name))
             elif child.phase is not Phase.STOPPING:
                 child.phase, child.due_s = Phase.STOPPED, None

@@ -81,6 +81,7 @@ class Supervisor:
         self._runners: dict[str, Runner] = {}
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._first: dict[str, asyncio.Future[None]] = {}
+        self._failed: set[str] = set()
         self._wake = asyncio.Event()
         self._news = asyncio.Condition()
         self._timer: asyncio.Task[None] | None = None
@@ -131,22 +132,17 @@ class Supervisor:
             await asyncio.shield(self._first[name])
 
     def failed_as_expected(self) -> list[str]:
-        """Names of children whose last life ended with a line that says why they can't work."""
-        waiting = [view.name for view in self._roster.view() if view.phase == Phase.WAITING]
-        return [
-            name
-            for name in waiting
-            if (runner := self._runners.get(name)) is not None and runner.exit_code == EXPECTED_FAILURE
-        ]
+        """Names of children of which a life ended with a line that says why they can't work."""
+        return sorted(self._failed)
 
     def view(self) -> tuple[ChildView, ...]:
         """The children's states."""
         return self._roster.view()
 
-    async def stop(self, names: Iterable[str] | None = None) -> None:
-        """Stop these children, or all, and wait until they have ended."""
+    async def stop(self, names: Iterable[str] | None = None, *, timeout_s: float | None = None) -> None:
+        """Stop these children, or all, and wait until they have ended; `timeout_s` replaces the usual time to do so."""
         wanted = None if names is None else list(names)
-        self._act(self._roster.stop(wanted, self._clock.monotonic_s()))
+        self._act(self._roster.stop(wanted, self._clock.monotonic_s(), timeout_s))
         async with self._news:
             await self._news.wait_for(lambda: self._roster.stopped(wanted))
 
@@ -196,6 +192,8 @@ class Supervisor:
             if not first.done():
                 first.set_result(None)
             how = await runner.wait()
+        if runner.exit_code == EXPECTED_FAILURE:
+            self._failed.add(child.name)
         mark = take_mark(child.mark) if child.mark is not None else None
         self._act(self._roster.exited(child.name, how, self._clock.monotonic_s(), mark))
         async with self._news:

@@ -142,11 +142,11 @@ class Api:
         )
         self._offset = 0
 
-    def change(self, **services: Any) -> None:  # noqa: ANN401
+    def change(self, **services: Any) -> None:
         self.services = replace(self.services, **services)
 
     @asynccontextmanager
-    async def client(self, **options: Any) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ANN401
+    async def client(self, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(create_app(self.services), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, **options) as client:
             yield client
@@ -166,7 +166,7 @@ class Api:
         encoded = layout.encode(row.tobytes(), msgspec.json.encode(tags or {}))
         self.states.apply([self.record(TypeTopics(type_name).state, twin.encode(), encoded)])
 
-    def event(self, twin: str, name: str, *, event_id: str = "e", type_name: str = "box", **data: Any) -> None:  # noqa: ANN401
+    def event(self, twin: str, name: str, *, event_id: str = "e", type_name: str = "box", **data: Any) -> None:
         event = Event(
             id=event_id,
             type=type_name,

@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 
 from infra.metrics import MetricsServer, RoleMetrics, lag_in, new_registry
+from infra.scraping import ChildMetrics, exposition_at
 from schemas.errors import SetupError
 
 
@@ -30,7 +31,8 @@ def test_a_role_tells_its_lag_and_whether_it_is_ready() -> None:
         status, text = _get(server.port, "/metrics")
         assert status == 200
         assert 'twinstream_ready{role="bridge:mqtt"} 1.0' in text
-        assert lag_in(text) == 17
+        assert lag_in(text, "bridge:mqtt") == 17
+        assert lag_in(text, "api") is None
         assert _get(server.port, "/etc/passwd")[0] == 404
 
 
@@ -38,7 +40,7 @@ def test_a_role_without_lag_tells_none() -> None:
     registry = new_registry()
     RoleMetrics(registry, "api")
     with MetricsServer(registry, lambda: True) as server:
-        assert lag_in(_get(server.port, "/metrics")[1]) is None
+        assert lag_in(_get(server.port, "/metrics")[1], "api") is None
 
 
 def test_a_taken_port_is_one_clear_line() -> None:
@@ -48,3 +50,24 @@ def test_a_taken_port_is_one_clear_line() -> None:
         MetricsServer(new_registry(), lambda: True, port=server.port),
     ):
         pass
+
+
+def test_a_parent_shows_the_figures_of_its_children() -> None:
+    parent, one, two = new_registry(), new_registry(), new_registry()
+    RoleMetrics(one, "worker:a", lambda: 1).set_ready(ready=True)
+    RoleMetrics(two, "worker:b", lambda: 2)
+    RoleMetrics(parent, "worker")
+    with (
+        MetricsServer(one, lambda: True) as first,
+        MetricsServer(two, lambda: True) as second,
+        MetricsServer(parent, lambda: True) as server,
+    ):
+        children = [first.port, second.port, 1]
+        parent.register(ChildMetrics(lambda: children))
+        text = exposition_at(server.port)
+        assert text is not None
+        assert (lag_in(text, "worker:a"), lag_in(text, "worker:b")) == (1, 2)
+        assert 'twinstream_ready{role="worker:a"} 1.0' in text
+        assert 'twinstream_ready{role="worker"} 0.0' in text
+        types = [line for line in text.splitlines() if line.startswith("# TYPE ")]
+        assert len(types) == len(set(types))

@@ -110,7 +110,7 @@ async def test_a_child_that_cannot_be_started_fails_the_first_start(nursery: Nur
 async def test_a_role_that_says_why_it_cannot_work_is_known_by_its_exit_code(nursery: Nursery) -> None:
     nursery.supervisor.add(nursery.child("a", "print('kafka.partitions is wrong'); raise SystemExit(1)"))
     nursery.supervisor.add(nursery.child("b", "raise SystemExit(70)"))
-    await nursery.until(lambda: {view.phase for view in nursery.views} == {"waiting"})
+    await nursery.until(lambda: all(view.restarts for view in nursery.views))
     assert nursery.supervisor.failed_as_expected() == ["a"]
     assert nursery.said == ["kafka.partitions is wrong"]
 
@@ -176,9 +176,7 @@ print(child.pid, flush=True)
 time.sleep(60)
 """
     root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=root, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=root, text=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.kill()
