@@ -34,13 +34,13 @@ _F00, _F01, _F10, _F11 = _SCALE * (1.0 + _B + _C), _SCALE * _A, _SCALE * _B, _SC
 _Q = _NOISE * _NOISE * _H * _H
 _Q00, _Q01, _Q11 = _Q * _H * _H / 4.0, _Q * _H / 2.0, _Q
 
-_STATE = struct.Struct("<7d")
-_FIRST = _STATE.pack(21.0, 21.0, 0.001, 0.0, 0.001, 0.0, 0.0)
+STATE = struct.Struct("<7d")
+FIRST = STATE.pack(21.0, 21.0, 0.001, 0.0, 0.001, 0.0, 0.0)
 
 
 def estimate(state: bytes, record: Telemetry) -> bytes:
     """One step of the filter; `state` is heater, air, their covariance, the measured temperature and its error."""
-    heater, air, p00, p01, p11, _, _ = _STATE.unpack(state)
+    heater, air, p00, p01, p11, _, _ = STATE.unpack(state)
     average = (record.t1 + record.t2) / 2.0
     heating = _H * _HEATING_PER_S if record.heater_on else 0.0
     room = _C * record.t3
@@ -56,7 +56,7 @@ def estimate(state: bytes, record: Telemetry) -> bytes:
     heater += p01 * innovation / s
     air += p11 * innovation / s
     p00, p01, p11 = p00 - p01 * p01 / s, p01 - p01 * p11 / s, p11 - p11 * p11 / s
-    return _STATE.pack(heater, air, p00, p01, p11, average, average - air)
+    return STATE.pack(heater, air, p00, p01, p11, average, average - air)
 
 
 def build(job: Job, watch: Stopwatch) -> faust.App:
@@ -95,7 +95,7 @@ def build(job: Job, watch: Stopwatch) -> faust.App:
         async for key, value in stream.items():
             if not done:
                 watch.start()
-            table[key] = estimate(table.get(key) or _FIRST, decode(value))
+            table[key] = estimate(table.get(key) or FIRST, decode(value))
             done += 1
 
     async def until_committed() -> None:
