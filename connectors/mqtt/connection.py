@@ -7,6 +7,7 @@ queued messages can't outlive it.
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, cast
@@ -28,6 +29,17 @@ _MOST_UNCONFIRMED = 100
 _FAILURE = 0x80
 
 OnMessage = Callable[[paho.MQTTMessage], None]
+
+
+class _HandshakeSocket(ssl.SSLSocket):
+    """A socket that is closed when its handshake fails, which paho leaves to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of the base class
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class MqttConnection:
@@ -143,7 +155,9 @@ class MqttConnection:
         if self._endpoint.username:
             client.username_pw_set(self._endpoint.username, self._endpoint.password or None)
         if self._endpoint.tls:
-            client.tls_set_context(self._settings.ssl_context())
+            context = self._settings.ssl_context()
+            context.sslsocket_class = _HandshakeSocket
+            client.tls_set_context(context)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed

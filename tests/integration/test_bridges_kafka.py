@@ -1,0 +1,201 @@
+"""The bridges over a real Kafka: durable before acknowledged, through an outage of Kafka and a kill of the bridge."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from support.brokers import MqttUnderTest, until
+
+from connectors.bridge_in import InboundBridge
+from connectors.bridge_out import OutboundBridge, group_of
+from connectors.mqtt.connector import connector
+from connectors.mqtt.settings import MqttSettings
+from schemas.clock import NS_PER_S, SystemClock
+from schemas.messages import Cause, Command, Event, encode
+from schemas.topics import DEADLETTER, TypeTopics
+from streams.log.admin import LogAdmin
+from streams.log.client import KafkaOptions
+from streams.log.follow import Follower
+from streams.log.group import GroupReader
+from streams.log.writer import LogWriter
+
+if TYPE_CHECKING:
+    from infra.embedded import EmbeddedKafka
+    from streams.log.record import LogRecord
+
+pytestmark = [pytest.mark.kafka, pytest.mark.system]
+
+
+@pytest.fixture
+async def mqtt(tmp_path: Path) -> AsyncIterator[MqttUnderTest]:
+    broker = MqttUnderTest(tmp_path, "mosquitto", "5")
+    await broker.start()
+    yield broker
+    await broker.stop()
+
+
+@pytest.fixture
+async def topics(kafka: "EmbeddedKafka") -> TypeTopics:
+    """The topics of a type that this test alone has."""
+    made = TypeTopics(f"t{uuid.uuid4().hex[:12]}")
+    async with LogAdmin(KafkaOptions(kafka.bootstrap_servers)) as admin:
+        await admin.ensure_topics([*made.all(), DEADLETTER], partitions=4)
+    return made
+
+
+def inbound(url: str, servers: str) -> InboundBridge:
+    return InboundBridge(
+        connector=connector(MqttSettings(url=url), SystemClock()),
+        writer=lambda: LogWriter(KafkaOptions(servers)),
+        known_type=lambda _: True,
+        clock=SystemClock(),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(bridge: InboundBridge | OutboundBridge) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(bridge.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def session_exists(url: str) -> None:
+    async with connector(MqttSettings(url=url), SystemClock()).inlet():
+        pass
+
+
+async def records_of(servers: str, topic: str, wanted: int, timeout_s: float = 60.0) -> "list[LogRecord]":
+    """Records until `wanted` different values are there."""
+    found: list[LogRecord] = []
+    async with Follower(KafkaOptions(servers), topics=[topic]) as follower, asyncio.timeout(timeout_s):
+        while len({record.value for record in found}) < wanted:
+            found += await follower.read()
+    return found
+
+
+def messages(topics: TypeTopics, first: int, last: int) -> list[tuple[str, bytes]]:
+    return [(f"twins/{topics.type}/inc-{n % 7}/telemetry", b'{"seq": %d}' % n) for n in range(first, last)]
+
+
+def first_seen(records: "list[LogRecord]") -> dict[bytes, list[int]]:
+    """Sequence numbers of each twin in log order, repeats left out."""
+    seen: dict[bytes, list[int]] = {}
+    for record in records:
+        number = msgspec.json.decode(record.value or b"")["seq"]
+        numbers = seen.setdefault(record.key or b"", [])
+        if number not in numbers:
+            numbers.append(number)
+    return seen
+
+
+def in_order(count: int) -> dict[bytes, list[int]]:
+    return {b"inc-%d" % twin: list(range(twin, count, 7)) for twin in range(7)}
+
+
+async def test_frozen_kafka_holds_the_broker_back_and_nothing_is_lost(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
+) -> None:
+    await session_exists(mqtt.url)
+    async with running(inbound(mqtt.url, kafka.bootstrap_servers)):
+        await mqtt.publish(messages(topics, 0, 100))
+        await records_of(kafka.bootstrap_servers, topics.telemetry, 100)
+        os.kill(kafka.pid, signal.SIGSTOP)
+        try:
+            await mqtt.publish(messages(topics, 100, 3000))
+            await asyncio.sleep(2)
+        finally:
+            os.kill(kafka.pid, signal.SIGCONT)
+        records = await records_of(kafka.bootstrap_servers, topics.telemetry, 3000)
+    assert first_seen(records) == in_order(3000)
+    # The connection stood all the while: nothing had to be delivered twice.
+    assert len(records) == 3000
+
+
+def bridge_process(url: str, servers: str) -> None:
+    asyncio.run(inbound(url, servers).run())
+
+
+async def test_killed_bridge_loses_nothing_and_keeps_order(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
+) -> None:
+    await session_exists(mqtt.url)
+    context = multiprocessing.get_context("spawn")
+
+    def start() -> Any:
+        process = context.Process(target=bridge_process, args=(mqtt.url, kafka.bootstrap_servers), daemon=True)
+        process.start()
+        return process
+
+    count = 6000
+    publishing = asyncio.create_task(mqtt.publish(messages(topics, 0, count)))
+    bridge = start()
+    try:
+        for _ in range(3):
+            await asyncio.sleep(1.5)
+            bridge.kill()
+            bridge.join()
+            bridge = start()
+        await publishing
+        records = await records_of(kafka.bootstrap_servers, topics.telemetry, count)
+    finally:
+        bridge.kill()
+        bridge.join()
+        bridge.close()
+    assert first_seen(records) == in_order(count)
+
+
+async def test_payload_of_just_the_limit_is_taken(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
+) -> None:
+    await session_exists(mqtt.url)
+    async with running(inbound(mqtt.url, kafka.bootstrap_servers)):
+        topic = f"twins/{topics.type}/inc-1/telemetry"
+        await mqtt.publish([(topic, b"x" * 1024 * 1024), (topic, b"{}")])
+        records = await records_of(kafka.bootstrap_servers, topics.telemetry, 2)
+    assert [len(record.value or b"") for record in records] == [1024 * 1024, 2]
+
+
+async def test_command_is_confirmed_before_the_group_moves_on(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
+) -> None:
+    options = KafkaOptions(kafka.bootstrap_servers)
+    now_ns = SystemClock().now_ns()
+    command = Command(
+        id=uuid.uuid4().hex,
+        type=topics.type,
+        twin="inc-1",
+        name="heater",
+        value=True,
+        issued_ns=now_ns,
+        expires_ns=now_ns + 60 * NS_PER_S,
+        cause=Cause(partition=0, offset=0, definition="d", parameters=0),
+    )
+    group = f"{group_of('mqtt')}-{topics.type}"
+    bridge = OutboundBridge(
+        connector=connector(MqttSettings(url=mqtt.url), SystemClock()),
+        reader=lambda: GroupReader(options, group=group, pattern=rf"^twinstream\.{topics.type}\.(commands|events)$"),
+        writer=lambda: LogWriter(options),
+        clock=SystemClock(),
+    )
+    async with mqtt.listen() as seen, running(bridge), LogWriter(options) as writer:
+        await (await writer.send(topics.commands, b"inc-1", encode(command)))
+        await until(lambda: seen)
+        events = await records_of(kafka.bootstrap_servers, topics.events, 1)
+        async with LogAdmin(options) as admin:
+            async with asyncio.timeout(20):
+                while sum((await admin.committed(group, [topics.commands])).values()) < 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+    assert seen == [(f"twins/{topics.type}/inc-1/commands/heater", encode(command))]
+    assert msgspec.json.decode(events[0].value or b"", type=Event).name == "command_sent"
