@@ -43,7 +43,7 @@ async def test_every_reference_of_the_openapi_document_resolves() -> None:
     async with Api().client() as client:
         schema = (await client.get("/openapi.json")).json()
 
-    def references(node: Any) -> list[str]:  # noqa: ANN401
+    def references(node: Any) -> list[str]:
         if isinstance(node, dict):
             own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
             return own + [found for value in node.values() for found in references(value)]

@@ -106,11 +106,11 @@ async def test_commands_come_newest_first_in_pages_with_their_status(api: Api) -
 
 
 async def test_a_store_that_is_away_or_silent_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: Any, **__: Any) -> None:  # noqa: ANN401
+    async def away(*_: Any, **__: Any) -> None:
         message = "connection refused"
         raise StoreUnavailableError(message)
 
-    async def silent(*_: Any, **__: Any) -> None:  # noqa: ANN401
+    async def silent(*_: Any, **__: Any) -> None:
         raise TimeoutError
 
     monkeypatch.setattr(api.series, "series", away)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Reader:
     """Reads the event stream of one client, frame by frame."""
 
-    def __init__(self, api: Api, *, type_name: str = "", twin: str = "", first: Any = None) -> None:  # noqa: ANN401
+    def __init__(self, api: Api, *, type_name: str = "", twin: str = "", first: Any = None) -> None:
         def encode(of_type: str, of_twin: str, row: bytes | None) -> bytes | None:
             return encode_state(api.services, of_type, of_twin, row)
 

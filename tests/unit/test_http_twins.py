@@ -12,7 +12,7 @@ from twins.layout import LAYOUT_KEY_PREFIX, RowLayout
 OTHER = BOX.replace("name: box", "name: zone\nproject: acme")
 
 
-def problem(answer: Any, status: int, kind: str) -> Problem:  # noqa: ANN401
+def problem(answer: Any, status: int, kind: str) -> Problem:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document = Problem.model_validate(answer.json())
@@ -152,7 +152,7 @@ async def test_rows_that_can_t_be_read_hide_one_twin_and_no_other() -> None:
         assert [item["id"] for item in (await client.get("/api/twins")).json()["items"]] == ["a"]
 
 
-def applying(api: Api, *, noise: float) -> Any:  # noqa: ANN401
+def applying(api: Api, *, noise: float) -> Any:
     def worker(written: Written) -> None:
         api.row(written.key.decode(), offset=written.offset, tags=written.value["tags"], p_noise=noise)
 

@@ -13,11 +13,11 @@ FOLDER = EXAMPLES / "incubator"
 START_NS = 1_700_000_000_000_000_000
 
 
-def _plant(name: str) -> Any:  # noqa: ANN401
+def _plant(name: str) -> Any:
     return load(FOLDER, f"plant.py:{name}")
 
 
-def _box(first_lid_s: float = 0.0, every_s: float = 0.0, seed: int = 1) -> Any:  # noqa: ANN401
+def _box(first_lid_s: float = 0.0, every_s: float = 0.0, seed: int = 1) -> Any:
     return _plant("Box")(_plant("Lid")(seed, first_lid_s, every_s), START_NS, seed, "boot")
 
 
