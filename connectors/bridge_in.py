@@ -12,7 +12,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from connectors.connector import Connector
 from connectors.intake import Entry, Intake
 from connectors.ports import BridgeObserver, BrokerAwayError, Delivery, Inlet, Silent, Writer
-from connectors.reconnect import Outage, first_failure
+from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.errors import TwinstreamError
 from streams.log.retry import LONGEST_DELAY_S, retrying
@@ -59,7 +59,7 @@ class InboundBridge:
         while True:
             try:
                 # Kafka first: nothing is taken from the broker before there is a place to put it.
-                async with self._writer() as writer:
+                async with leaving_within(self._writer(), LEAVE_TIMEOUT_S) as writer:
                     while True:
                         await self._connection(writer)
             except _WriteFailedError as error:

@@ -20,7 +20,7 @@ from connectors.ports import (
     Silent,
     Writer,
 )
-from connectors.reconnect import Outage, first_failure
+from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, first_failure, leaving_within
 from schemas.clock import NS_PER_S, Clock
 from schemas.messages import Command, DeadLetter, Event, dead_letter, encode, stable_id
 from schemas.reasons import Reason
@@ -142,7 +142,10 @@ class OutboundBridge:
                 await asyncio.sleep(LONGEST_DELAY_S)
 
     async def _pump(self, outlet: Outlet) -> None:
-        async with self._writer() as writer, self._reader() as reader:
+        async with (
+            leaving_within(self._writer(), LEAVE_TIMEOUT_S) as writer,
+            leaving_within(self._reader(), LEAVE_TIMEOUT_S) as reader,
+        ):
             while True:
                 if records := await reader.read(max_records=_BATCH_RECORDS):
                     await self._forward(records, outlet, writer)

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
 
 import structlog
 
@@ -15,6 +16,10 @@ LONGEST_DELAY_S = 5.0
 STEADY_AFTER_S = 5.0
 """A connection that lasted this long starts the delays anew; one that is cut at once makes them grow."""
 
+LEAVE_TIMEOUT_S = 3.0
+"""What a client of Kafka gets to finish, when the bridge stops."""
+
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -55,6 +60,28 @@ class Outage:
         delay_s = min(FIRST_DELAY_S * 2.0 ** min(self._failures, 16), LONGEST_DELAY_S)
         self._failures += 1
         return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+
+@asynccontextmanager
+async def leaving_within(context: AbstractAsyncContextManager[T], timeout_s: float) -> AsyncIterator[T]:
+    """Enter `context`; when it can't be left in time, because Kafka is away, let it go on leaving by itself.
+
+    A bridge that is told to stop must not wait for a Kafka that may never come back: what was not written was not
+    acknowledged either.
+    """
+    entered = await context.__aenter__()
+    try:
+        yield entered
+    finally:
+        leaving = asyncio.ensure_future(context.__aexit__(None, None, None))
+        _still_leaving.add(leaving)
+        leaving.add_done_callback(_still_leaving.discard)
+        await asyncio.wait((leaving,), timeout=timeout_s)
+        if leaving.done():
+            leaving.result()
+
+
+_still_leaving: set[asyncio.Future[bool | None]] = set()
 
 
 async def first_failure(*tasks: Coroutine[Any, Any, None]) -> None:

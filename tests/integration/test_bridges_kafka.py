@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from support.brokers import MqttUnderTest, until
 
+from connectors import reconnect
 from connectors.bridge_in import InboundBridge
 from connectors.bridge_out import OutboundBridge, group_of
 from connectors.mqtt.connector import connector
@@ -56,6 +57,15 @@ def inbound(url: str, servers: str) -> InboundBridge:
         connector=connector(MqttSettings(url=url), SystemClock()),
         writer=lambda: LogWriter(KafkaOptions(servers)),
         known_type=lambda _: True,
+        clock=SystemClock(),
+    )
+
+
+def outbound(url: str, options: KafkaOptions, topics: TypeTopics, group: str) -> OutboundBridge:
+    return OutboundBridge(
+        connector=connector(MqttSettings(url=url), SystemClock()),
+        reader=lambda: GroupReader(options, group=group, pattern=rf"^twinstream\.{topics.type}\.(commands|events)$"),
+        writer=lambda: LogWriter(options),
         clock=SystemClock(),
     )
 
@@ -183,13 +193,7 @@ async def test_command_is_confirmed_before_the_group_moves_on(
         cause=Cause(partition=0, offset=0, definition="d", parameters=0),
     )
     group = f"{group_of('mqtt')}-{topics.type}"
-    bridge = OutboundBridge(
-        connector=connector(MqttSettings(url=mqtt.url), SystemClock()),
-        reader=lambda: GroupReader(options, group=group, pattern=rf"^twinstream\.{topics.type}\.(commands|events)$"),
-        writer=lambda: LogWriter(options),
-        clock=SystemClock(),
-    )
-    async with mqtt.listen() as seen, running(bridge), LogWriter(options) as writer:
+    async with mqtt.listen() as seen, running(outbound(mqtt.url, options, topics, group)), LogWriter(options) as writer:
         await (await writer.send(topics.commands, b"inc-1", encode(command)))
         await until(lambda: seen)
         events = await records_of(kafka.bootstrap_servers, topics.events, 1)
@@ -199,3 +203,30 @@ async def test_command_is_confirmed_before_the_group_moves_on(
                     await asyncio.sleep(0.1)
     assert seen == [(f"twins/{topics.type}/inc-1/commands/heater", encode(command))]
     assert msgspec.json.decode(events[0].value or b"", type=Event).name == "command_sent"
+
+
+async def test_bridge_stops_at_once_while_kafka_is_frozen(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
+) -> None:
+    await session_exists(mqtt.url)
+    options = KafkaOptions(kafka.bootstrap_servers)
+    back = outbound(mqtt.url, options, topics, topics.type)
+    bridges = [
+        asyncio.ensure_future(inbound(mqtt.url, kafka.bootstrap_servers).run()),
+        asyncio.ensure_future(back.run()),
+    ]
+    await mqtt.publish(messages(topics, 0, 1))
+    await records_of(kafka.bootstrap_servers, topics.telemetry, 1)
+    await asyncio.sleep(1)
+    os.kill(kafka.pid, signal.SIGSTOP)
+    try:
+        await mqtt.publish(messages(topics, 1, 100))
+        await asyncio.sleep(1)
+        for bridge in bridges:
+            bridge.cancel()
+        done, _ = await asyncio.wait(bridges, timeout=8)
+    finally:
+        os.kill(kafka.pid, signal.SIGCONT)
+    await asyncio.gather(*bridges, return_exceptions=True)
+    assert len(done) == 2
+    await until(lambda: not reconnect._still_leaving)  # noqa: SLF001
