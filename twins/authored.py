@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from schemas.errors import DefinitionError, Problem
@@ -25,10 +25,9 @@ class AuthoredCode:
         """
         file, _, name = target.partition(":")
         found = getattr(self._module(file), name, None)
-        if not callable(found):
+        if not isinstance(found, FunctionType):
             raise DefinitionError([Problem(file, 0, "", f"no function {name}", f"define def {name}(…) in {file}")])
-        function: Callable[..., Any] = found
-        return function
+        return found
 
     def owns(self, function: Callable[..., Any]) -> bool:
         """Whether a function was written in this folder."""

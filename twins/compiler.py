@@ -76,12 +76,14 @@ def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN40
 def compile_problem(error: Exception, folder: Path) -> Problem:
     """Numba's complaint as a fault at the author's own line."""
     text = _ANSI.sub("", str(error))
-    places = [(file, int(line)) for file, line in _PLACE.findall(text) if Path(file).is_relative_to(folder)]
-    file, line = places[-1] if places else (str(folder / "twin.yaml"), 0)
+    # Numba writes paths relative to where this process stands.
+    found = [(Path(file).resolve(), int(line)) for file, line in _PLACE.findall(text)]
+    places = [(file, line) for file, line in found if file.is_relative_to(folder)]
+    file, line = places[-1] if places else (folder / "twin.yaml", 0)
     sentences = [part.strip() for part in text.splitlines() if part.strip() and not part.lstrip().startswith(_NOISE)]
     message = f"this step can't be compiled: {' '.join(sentences)[:400]}"
     remedy = "use numbers, math, NumPy scalars and plain functions of this folder"
-    return Problem(Path(file).relative_to(folder).as_posix(), line, "", message, remedy)
+    return Problem(file.relative_to(folder).as_posix(), line, "", message, remedy)
 
 
 def _jit(function: Callable[..., Any], code: AuthoredCode, done: dict[Any, Any]) -> Any:  # noqa: ANN401

@@ -67,8 +67,9 @@ class TwinType:
             DefinitionError: with every fault.
         """
         code = AuthoredCode(folder)
+        steps = wire(definition, code)
         layout = RowLayout.of(definition)
-        kernel = compile_kernel(layout, wire(definition, code), code, content, cache)
+        kernel = compile_kernel(layout, steps, code, content, cache)
         return cls(definition, content, layout, kernel, code, partitions)
 
     def warm_up(self) -> None:
@@ -82,7 +83,7 @@ class TwinType:
             TwinProcessor(self, Lineage("", "", 0), _no_count).run_kernel(
                 nothing, nothing, Columns.empty(len(self.definition.inputs))
             )
-        except NumbaError as error:
+        except Exception as error:  # noqa: BLE001 - of an empty block only the compiler can complain
             raise DefinitionError([compile_problem(error, self.code.folder)]) from None
 
 
@@ -116,7 +117,7 @@ class TwinProcessor:
             elif value is not None:
                 self._table.restore(key, value)
             else:
-                self._table.slots.pop(key, None)
+                self._table.forget(key)
 
     def restored(self) -> None:
         """Prepare what is derived from the rows."""
@@ -266,7 +267,10 @@ class TwinProcessor:
                 )
             except NumbaError:
                 raise
-            except Exception:  # noqa: BLE001 - whatever an author's step raises concerns one twin
+            except Exception:
+                if not count:
+                    raise
+                # Whatever an author's step raises concerns one twin.
                 self._step_raised(int(cursor[0]), slot, offsets, status, fired, backup)
                 cursor[0] += 1
             if count == 0:

@@ -21,7 +21,7 @@ class RowTable:
         rows: (capacity,) records; the first `len(table)` are in use.
         dirty: (capacity,) uint8, nonzero where a row changed since the last snapshot.
         slots: Slot of each twin id, as the bytes of the record key.
-        ids: Twin id of each slot.
+        ids: Twin id of each slot, empty for a twin that was taken out.
         tags: Tags of each slot.
     """
 
@@ -56,6 +56,12 @@ class RowTable:
         del self.slots[self.ids.pop()]
         del self.tags[len(self.ids)]
         self.dirty[len(self.ids)] = 0
+
+    def forget(self, key: bytes) -> None:
+        """Take a twin out; its slot stays empty."""
+        slot = self.slots.pop(key, None)
+        if slot is not None:
+            self.ids[slot] = b""
 
     def learn_layout(self, fingerprint: bytes, description: bytes) -> None:
         """Note a layout that rows may come in."""
@@ -93,6 +99,8 @@ class RowTable:
         self.dirty[changed] = 0
         fingerprint = self.layout.fingerprint
         for index, slot in enumerate(changed.tolist()):
+            if not self.ids[slot]:
+                continue
             tags = self.tags[slot]
             encoded = msgspec.json.encode(tags) if tags else b""
             yield self.ids[slot], fingerprint + packed[index * size : (index + 1) * size] + encoded

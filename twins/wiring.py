@@ -13,6 +13,7 @@ from schemas.errors import DefinitionError, Problem
 from twins.authored import AuthoredCode
 from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS
+from twins.layout import step_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
             wired = _authored(step, code) if ":" in step.step else _built_in(step, index)
             problems += _unknown_fields(wired, step, index, known)
             steps.append(wired)
-            for target in step.requests.values():
-                code.function(target)
+            for request, target in step.requests.items():
+                problems += _unknown_to_handler(definition, step, request, target, code.function(target))
         except DefinitionError as error:
             problems += error.problems
         known |= set(step.outputs)
@@ -61,6 +62,22 @@ def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
 def handler_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of a function's parameters."""
     return tuple(inspect.signature(function).parameters)
+
+
+def _unknown_to_handler(
+    definition: Definition, step: Step, request: str, target: str, function: Callable[..., Any]
+) -> list[Problem]:
+    declared = definition.request(request)
+    known = {*AMBIENT, *definition.inputs, *definition.parameters, *definition.fields()}
+    known |= set(declared.arguments) if declared else set()
+    known |= {"state"} if step_state(step) else set()
+    file, line = target.partition(":")[0], function.__code__.co_firstlineno
+    remedy = f"a handler of {request} may take {', '.join(sorted(known))}"
+    return [
+        Problem(file, line, "", f"{function.__name__} takes {name}, which is nothing here", remedy)
+        for name in handler_arguments(function)
+        if name not in known
+    ]
 
 
 def _authored(step: Step, code: AuthoredCode) -> WiredStep:
