@@ -5,11 +5,14 @@ Source: InfluxDB 2 reference, "Line protocol": measurement[,tag=value…] field=
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from schemas.errors import PayloadError
 from schemas.reasons import Reason
 
 Scalar = bool | int | float | str
+Quotes = Literal["all", "fields", "none"]
+"""Where a quotation mark begins a string: everywhere, after a line's first blank, nowhere."""
 
 _TRUE = frozenset({"t", "T", "true", "True", "TRUE"})
 _FALSE = frozenset({"f", "F", "false", "False", "FALSE"})
@@ -51,7 +54,7 @@ def parse_lines(text: str) -> Iterator[Point]:
     Raises:
         PayloadError: a line is no line protocol.
     """
-    for line in _split(text, "\n"):
+    for line in _split(text, "\n", quotes="fields"):
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):
             yield parse_line(stripped)
@@ -63,15 +66,15 @@ def parse_line(line: str) -> Point:
     Raises:
         PayloadError: `line` is no line protocol.
     """
-    parts = [part for part in _split(line, " ") if part]
+    parts = [part for part in _split(line, " ", quotes="fields") if part]
     if len(parts) not in {2, 3}:
         raise _bad(line, "expected measurement, fields and at most one time stamp")
-    head, *tags = _split(parts[0], ",")
+    head, *tags = _split(parts[0], ",", quotes="none")
     if not head:
         raise _bad(line, "the measurement is empty")
     point = Point(_unescape(head))
     for tag in tags:
-        key, value = _pair(tag, line)
+        key, value = _pair(tag, line, quotes="none")
         point.tags[_unescape(key)] = _unescape(value)
     for item in _split(parts[1], ","):
         key, value = _pair(item, line)
@@ -84,8 +87,8 @@ def parse_line(line: str) -> Point:
     return point
 
 
-def _pair(text: str, line: str) -> tuple[str, str]:
-    pieces = _split(text, "=", limit=1)
+def _pair(text: str, line: str, quotes: Quotes = "all") -> tuple[str, str]:
+    pieces = _split(text, "=", limit=1, quotes=quotes)
     if len(pieces) != 2 or not pieces[0] or not pieces[1]:  # noqa: PLR2004
         raise _bad(line, f"{text[:40]!r} is no key=value")
     return pieces[0], pieces[1]
@@ -106,25 +109,29 @@ def _field_value(text: str, line: str) -> Scalar:
         raise _bad(line, f"value {text[:40]!r} is no number, boolean or quoted string") from None
 
 
-def _split(text: str, separator: str, limit: int = -1) -> list[str]:
-    """Split at separators that are neither escaped nor inside a quoted field value."""
+def _split(text: str, separator: str, limit: int = -1, quotes: Quotes = "all") -> list[str]:
+    """Split at separators that are neither escaped nor inside a quoted field value; in tags a quote is a letter."""
     if '"' not in text and "\\" not in text:
         return text.split(separator, limit)
     pieces: list[str] = []
     start = 0
     quoted = False
+    quotable = quotes == "all"
     position = 0
     while position < len(text):
         character = text[position]
         if character == "\\":
             position += 1
         elif character == '"':
-            quoted = not quoted
-        elif character == separator and not quoted:
-            pieces.append(text[start:position])
-            start = position + 1
-            if len(pieces) == limit:
-                break
+            quoted = quotable and not quoted
+        elif not quoted:
+            if quotes == "fields" and character in " \n":
+                quotable = character == " "
+            if character == separator:
+                pieces.append(text[start:position])
+                start = position + 1
+                if len(pieces) == limit:
+                    break
         position += 1
     pieces.append(text[start:])
     return pieces
