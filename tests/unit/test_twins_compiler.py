@@ -1,0 +1,169 @@
+"""Compiled kernels: cached by content, so that nothing stale ever runs; faults name the author's line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import stepping
+
+from twins.check import check_folder
+
+ROOT = Path(__file__).parents[2]
+DEFINITION = """\
+name: probe
+version: 1.0.0
+inputs: {a: {}}
+parameters: {p: {default: 1}}
+pipeline:
+  - {name: s, step: "steps.py:step", state: {total: {}}, outputs: {y: {}}}
+outputs: {timeseries: {fields: [y]}}
+"""
+STEPS = "from inner import scaled\n\ndef step(state, a):\n    state.total += scaled(a)\n    return state.total\n"
+INNER = "FACTOR = 2.0\n\ndef scaled(x):\n    return FACTOR * x\n"
+STEP_ONCE = """\
+import sys
+from pathlib import Path
+from schemas.bundle import read_folder
+from support import stepping
+from twins.processor import TwinType
+folder, cache = map(Path, sys.argv[1:])
+bundle = read_folder(folder)
+twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, 8, cache)
+twin_type.warm_up()
+run = stepping.stepped(twin_type, [stepping.reading(stepping.TWINS[0], 0, a=3)._replace(offset=0)])
+stats = twin_type.kernel.stats
+print(run.lines()[0].split()[1], sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+def _in_child(folder: Path, cache: Path) -> tuple[str, int, int]:
+    """One record in a process of its own: its line's field, kernels loaded, kernels compiled."""
+    child = subprocess.run(
+        [sys.executable, "-c", STEP_ONCE, str(folder), str(cache)],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr[-2000:]
+    field, hits, misses = child.stdout.split()
+    return field, int(hits), int(misses)
+
+
+def _folder(path: Path, definition: str = DEFINITION, steps: str = STEPS, inner: str = INNER) -> Path:
+    return stepping.write_type(path, definition, steps=steps, inner=inner)
+
+
+def test_a_second_process_compiles_nothing_and_an_edited_import_gives_the_new_result(tmp_path: Path) -> None:
+    folder, cache = _folder(tmp_path / "type"), tmp_path / "cache"
+    assert _in_child(folder, cache) == ("y=6.0", 0, 1)
+    assert _in_child(folder, cache) == ("y=6.0", 1, 0)
+    _folder(folder, inner=INNER.replace("2.0", "5.0"))
+    assert _in_child(folder, cache) == ("y=15.0", 0, 1)
+    _folder(folder, inner=INNER.replace("FACTOR * x", "FACTOR * x + 1.0"))
+    assert _in_child(folder, cache) == ("y=7.0", 0, 1)
+    _folder(folder)
+    assert _in_child(folder, cache) == ("y=6.0", 1, 0)
+
+
+def test_two_folders_with_files_of_the_same_names_do_not_mix(tmp_path: Path) -> None:
+    one = _folder(tmp_path / "one")
+    other = _folder(tmp_path / "other", inner=INNER.replace("2.0", "9.0"))
+    assert check_folder(one, tmp_path / "cache") == check_folder(other, tmp_path / "cache") == []
+    assert "inner" not in sys.modules
+    assert "steps" not in sys.modules
+    assert _in_child(other, tmp_path / "cache")[0] == "y=27.0"
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        ("def step(state, a):\n    x = a + 1\n    return x + 'text'\n", 3),
+        ("def step(state, a):\n    return state.nothing\n", 0),
+        ("def step(state, a):\n    for _ in range(2):\n        yield a\n", 0),
+        ("import json\ndef step(state, a):\n    return json.loads('1')\n", 3),
+    ],
+)
+def test_what_cannot_be_compiled_is_a_fault_at_the_authors_line_where_there_is_one(
+    tmp_path: Path, steps: str, line: int
+) -> None:
+    problems = check_folder(_folder(tmp_path, steps=steps))
+    assert len(problems) == 1
+    if line:
+        assert (problems[0].file, problems[0].line) == ("steps.py", line)
+    assert "\x1b" not in problems[0].message
+    assert problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("steps", "line", "message"),
+    [
+        ("def step(state, a:\n    return a\n", 1, "syntax error"),
+        ("import math\nimport no_such_library\n", 2, "no_such_library"),
+        ("x = 1 / 0\n", 1, "ZeroDivisionError"),
+        ("def other(a):\n    return a\n", 0, "no function step"),
+        ("step = 5\n", 0, "no function step"),
+        ("def step(state, a, unheard_of):\n    return a\n", 0, "unheard_of"),
+        ("class step:\n    pass\n", 0, "step"),
+        ("import functools, math\nstep = functools.partial(math.pow, 2)\n", 0, "step"),
+        ("from math import sin as step\n", 0, "step"),
+    ],
+)
+def test_code_that_cannot_be_used_is_a_fault_with_its_place(
+    tmp_path: Path, steps: str, line: int, message: str
+) -> None:
+    problems = check_folder(_folder(tmp_path, steps=steps))
+    assert len(problems) == 1, problems
+    assert message in str(problems[0])
+    if line:
+        assert (problems[0].file, problems[0].line) == ("steps.py", line)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "messages"),
+    [
+        ("steps.py:step", "missing.py:step", ["no such file"]),
+        ("steps.py:step", "no_such_built_in", ["no built-in no_such_built_in"]),
+        ("state: {total: {}}, ", "", ["takes state"]),
+        ("outputs: {y: {}}}", "inputs: {zz: a}, outputs: {y: {}}}", ["no argument zz"]),
+        (
+            "pipeline:\n",
+            "pipeline:\n  - {name: t, step: threshold, config: {abbove: 1}, inputs: {value: a}, outputs: {h: {type: bool}}}\n",
+            ["config"],
+        ),
+        (
+            "pipeline:\n",
+            "pipeline:\n  - {name: t, step: running_statistics, inputs: {valu: a}, outputs: [n], state: {s: {}}}\n",
+            ["no argument valu", "gives 3 outputs", "declares its own state"],
+        ),
+        (
+            "outputs: {y: {}}}",
+            "outputs: {y: {}}, requests: {reset: 'steps.py:nothing'}}",
+            ["no function nothing"],
+        ),
+    ],
+)
+def test_faults_between_definition_and_code_are_all_reported(
+    tmp_path: Path, before: str, after: str, messages: list[str]
+) -> None:
+    definition = DEFINITION.replace(before, after, 1)
+    assert definition != DEFINITION
+    problems = check_folder(_folder(tmp_path, definition=definition))
+    for message in messages:
+        assert any(message in str(problem) for problem in problems), problems
+
+
+def test_a_handler_without_a_state_to_take_is_a_fault_and_not_a_surprise(tmp_path: Path) -> None:
+    definition = DEFINITION.replace("state: {total: {}}, ", "requests: {reset: 'steps.py:start'}, ")
+    steps = "def step(a):\n    return a\n\ndef start(state):\n    state.total = 0.0\n"
+    problems = check_folder(_folder(tmp_path, definition=definition, steps=steps))
+    assert [problem.file for problem in problems] == ["steps.py"]
+
+
+def test_a_handler_that_takes_what_nobody_has_is_a_fault(tmp_path: Path) -> None:
+    definition = DEFINITION.replace("outputs: {y: {}}}", "outputs: {y: {}}, requests: {reset: 'steps.py:start'}}")
+    steps = STEPS + "\ndef start(state, unheard_of):\n    state.total = 0.0\n"
+    problems = check_folder(_folder(tmp_path, definition=definition, steps=steps))
+    assert ["unheard_of" in problem.message for problem in problems] == [True]
