@@ -24,16 +24,41 @@ ANY_PORTS = ("--http-port", "0", "--mqtt-port", "0", "--kafka-port", "0")
 ROLES = {"kafka", "mqtt", "documents", "bridge:mqtt", "sink:timeseries", "sink:metadata", "api", "worker"}
 
 
+POISON_YAML = """
+name: poison
+version: 1.0.0
+inputs: {x: {}}
+pipeline:
+  - {name: a, step: "a.py:step", outputs: [y]}
+outputs:
+  timeseries: {fields: [y]}
+"""
+POISON_CODE = '''"""Ends its process with SIGSEGV on a large x: the stack runs out."""
+
+
+def _deeper(n: float) -> float:
+    if n < 0.0:
+        return n
+    return _deeper(n + 1.0) + _deeper(n + 2.0)
+
+
+def step(x: float) -> float:
+    """Recurse for ever on x > 100."""
+    if x > 100.0:
+        return _deeper(x)
+    return x
+'''
+
+
 class Running:
     """A `twinstream up` in a process of its own."""
 
-    def __init__(self, data_dir: Path, *words: str) -> None:
+    def __init__(self, data_dir: Path, **variables: str) -> None:
         self.data_dir = data_dir
-        env = {name: value for name, value in os.environ.items() if not name.startswith("TWINSTREAM_K")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "infra", "up", "--json", "--data-dir", str(data_dir), *ANY_PORTS, *words],
+            [sys.executable, "-m", "infra", "up", "--json", "--data-dir", str(data_dir), *ANY_PORTS],
             cwd=ROOT,
-            env=env,
+            env=os.environ | variables,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -100,9 +125,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             instance.stop()
 
 
-def _publish(running: Running, twin: str, payload: dict[str, Any]) -> None:
+def _publish(running: Running, twin: str, payload: dict[str, Any], type_name: str = "tank") -> None:
     host, port = running.urls["MQTT"].removeprefix("mqtt://").split(":")
-    publish.single(f"twins/tank/{twin}/telemetry", json.dumps(payload), qos=1, hostname=host, port=int(port))
+    publish.single(f"twins/{type_name}/{twin}/telemetry", json.dumps(payload), qos=1, hostname=host, port=int(port))
 
 
 def test_everything_is_up_and_every_port_is_told(running: Running) -> None:
@@ -216,6 +241,30 @@ def test_a_broker_that_is_away_ends_no_role_and_status_answers(running: Running)
 def test_tail_shows_the_records_of_a_topic(running: Running) -> None:
     record = running.cli("tail", "twinstream.deadletter", "--from-start", "--limit", "1")
     assert record["value"]["reason"] == "missing_field"
+    line = running.cli("tail", "twinstream.logs", "--from-start", "--limit", "1")
+    assert line["key"] == line["value"]["role"]
+    assert set(line["value"]) >= {"time", "level", "event", "role", "pid", "logger"}
+
+
+def test_a_type_that_kills_its_worker_three_times_at_one_record_is_stopped_until_it_is_mended(
+    running: Running, tmp_path: Path
+) -> None:
+    (tmp_path / "twin.yaml").write_text(POISON_YAML)
+    (tmp_path / "a.py").write_text(POISON_CODE)
+    running.cli("deploy", str(tmp_path))
+    for x in (1, 500, 2):
+        _publish(running, "p-1", {"x": x}, type_name="poison")
+    stopped = _until(lambda: _alarm(running.roles().get("worker:poison")), 120)
+    assert (stopped["up"], stopped["restarts"]) == (False, 2)
+    assert running.cli("status")["items"]
+    (tmp_path / "a.py").write_text(POISON_CODE.replace("_deeper(x)", "-1.0"))
+    running.cli("deploy", str(tmp_path))
+    _until(lambda: running.cli("twins", "list", "poison")["items"][0]["outputs"]["y"] == 2, 60)
+    running.cli("undeploy", "poison")
+
+
+def _alarm(role: dict[str, Any] | None) -> dict[str, Any] | None:
+    return role if role and "died 3 times at partition" in role["detail"] else None
 
 
 def test_stop_is_clean_and_a_second_start_finds_everything_again(running: Running) -> None:
@@ -233,8 +282,40 @@ def test_stop_is_clean_and_a_second_start_finds_everything_again(running: Runnin
         definition = _get(f"{again.urls['API']}/api/types/tank")["definition"]
         field = definition["outputs"]["timeseries"]["fields"][0]
         assert len(_get(f"{again.urls['API']}/api/twins/tank/tank-1/series?field={field}")["value"]) == 1
-        running.cli("undeploy", "tank")
+        again.cli("undeploy", "tank")
         _until(lambda: "worker:tank" not in again.roles())
     finally:
         assert again.stop(signal.SIGINT) < 10.0
     assert again.process.returncode == 0
+
+
+def test_secrets_are_shown_nowhere_and_an_instance_that_still_starts_stops_cleanly(tmp_path: Path) -> None:
+    secrets = {name: f"{name}-s3cret-w0rd" for name in ("token", "url", "broker")}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        instance = Running(
+            tmp_path,
+            TWINSTREAM_TIMESERIES__URL=f"http://me:{secrets['url']}@127.0.0.1:{port}",
+            TWINSTREAM_TIMESERIES__TOKEN=secrets["token"],
+            TWINSTREAM_AMQP__URL=f"amqp://me:{secrets['broker']}@127.0.0.1:{port}",
+        )
+        try:
+            _until(lambda: "bridge:amqp" in _names(tmp_path) and instance.roles()["api"]["ready"], 90)
+            shown = json.dumps(instance.cli("status"))
+            processes = psutil.Process(instance.process.pid).children(recursive=True)
+            shown += "".join(" ".join(process.cmdline()) for process in processes)
+            assert not instance.cli("status")["ready"]
+        finally:
+            assert instance.stop() < 10.0
+    assert instance.process.returncode == 0
+    shown += json.dumps(instance.events)
+    shown += "".join(path.read_text(errors="replace") for path in (tmp_path / "logs").iterdir())
+    assert "bridge:amqp" in shown
+    assert [name for name, secret in secrets.items() if secret in shown] == []
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size < 1_000_000]
+    holding = [path for path in kept if any(secret.encode() in path.read_bytes() for secret in secrets.values())]
+    assert holding == []
+
+
+def _names(data_dir: Path) -> set[str]:
+    return {json.loads(path.read_text())["name"] for path in (data_dir / "run").glob("*.json")}
