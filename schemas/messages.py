@@ -9,6 +9,8 @@ import msgspec
 Value = bool | int | float | str
 Severity = Literal["info", "warning", "critical"]
 
+_SEPARATOR = "\x1f"
+
 RAW_LIMIT_BYTES = 64 * 1024
 """Of a larger refused payload a dead letter keeps this much, its length and its SHA-256."""
 
@@ -110,8 +112,13 @@ def encode(message: msgspec.Struct) -> bytes:
 
 def stable_id(*parts: str | int) -> str:
     """32 hexadecimal digits that depend on `parts` alone."""
-    text = "\x1f".join(map(str, parts))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return stable_digest(*parts).hexdigest()
+
+
+def stable_digest(*parts: str | int) -> "hashlib.blake2b":
+    """The hash behind `stable_id`; `update` with the separator and a further part goes on."""
+    text = _SEPARATOR.join(map(str, parts))
+    return hashlib.blake2b(text.encode(), digest_size=16)
 
 
 def command_id(*, cluster: str, topic_id: str, partition: int, offset: int, twin: str, name: str) -> str:

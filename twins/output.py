@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from schemas import messages
 from schemas.definition import Definition, Input, StepOutput
 from schemas.headers import RECEIVED, SOURCE
-from schemas.messages import Cause, Command, Event, Severity, TwinDocument, Value
+from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.reasons import Reason
 from schemas.telemetry import INT64_MAX
 from schemas.topics import DEADLETTER, TypeTopics
@@ -16,6 +17,12 @@ from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
+
+_COMMAND = (
+    b'{"id":"%b","type":"%b","twin":"%b","name":"%b","value":%b,"issued_ns":%d,"expires_ns":%d,'
+    b'"cause":{"partition":%d,"offset":%d,"definition":"%b","parameters":%d}}'
+)
+"""`schemas.messages.Command` as JSON; nothing that goes in needs escaping: names, ids and hashes have their grammars."""
 
 _TIME_DIGITS = 19
 """Of the latest nanosecond that fits an int64."""
@@ -30,7 +37,14 @@ class OutputWriter:
         self._lineage = lineage
         self._layout = layout
         self._type = str(definition.type_name)
+        self._type_bytes, self._content_bytes = self._type.encode(), content.encode()
         self._topics = TypeTopics(self._type)
+        shared = (lineage.cluster, lineage.topic_id, lineage.partition)
+        self._digests = {kind: messages.stable_digest(kind.decode(), *shared) for kind in (b"command", b"event")}
+        self._commands = {
+            name: (name.encode(), command.type, round(command.expires_s * 1e9))
+            for name, command in definition.outputs.commands.items()
+        }
         self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
 
     def command(
@@ -44,19 +58,22 @@ class OutputWriter:
     ) -> None:
         """Add a command; `revision` is that of the parameters, `place` offset, event time and arrival of its cause."""
         offset, event_ns, received_ns = place
-        declared = self._definition.outputs.commands[name]
-        typed: Value = bool(value) if declared.type == "bool" else int(value) if declared.type == "int" else value
-        command = Command(
-            id=self._id("command", offset, twin, name),
-            type=self._type,
-            twin=twin.decode(),
-            name=name,
-            value=typed,
-            issued_ns=event_ns,
-            expires_ns=received_ns + round(declared.expires_s * 1e9),
-            cause=self._cause(offset, revision),
+        name_bytes, kind, ttl_ns = self._commands[name]
+        typed: Value = bool(value) if kind == "bool" else int(value) if kind == "int" else value
+        record = _COMMAND % (
+            self._id(b"command", offset, twin, name_bytes).encode(),
+            self._type_bytes,
+            twin,
+            name_bytes,
+            msgspec.json.encode(typed),
+            event_ns,
+            received_ns + ttl_ns,
+            self._lineage.partition,
+            offset,
+            self._content_bytes,
+            revision,
         )
-        outcome.add(self._topics.commands, twin, messages.encode(command))
+        outcome.add(self._topics.commands, twin, record)
         outcome.urgent = True
 
     def event(
@@ -74,7 +91,7 @@ class OutputWriter:
     ) -> None:
         """Add an event; `revision` is that of the parameters."""
         event = Event(
-            id=event_id or self._id("event", offset, twin, name),
+            id=event_id or self._id(b"event", offset, twin, name.encode()),
             type=self._type,
             twin=twin.decode(),
             name=name,
@@ -151,11 +168,11 @@ class OutputWriter:
             parameters=revision,
         )
 
-    def _id(self, kind: str, offset: int, twin: bytes, name: str) -> str:
-        lineage = self._lineage
-        return messages.stable_id(
-            kind, lineage.cluster, lineage.topic_id, lineage.partition, offset, twin.decode(), name
-        )
+    def _id(self, kind: bytes, offset: int, twin: bytes, name: bytes) -> str:
+        """`messages.stable_id` of an output, going on from the part that all outputs of the partition share."""
+        digest = self._digests[kind].copy()
+        digest.update(b"\x1f%d\x1f%b\x1f%b" % (offset, twin, name))
+        return digest.hexdigest()
 
 
 def header(block: Block, index: int, name: str) -> bytes:

@@ -1,0 +1,37 @@
+"""What the output writer assembles by hand is what the message types encode."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas import messages
+from schemas.bundle import read_folder
+from schemas.messages import Cause, Command
+from streams.processor import Lineage, Outcome
+from twins.layout import RowLayout
+from twins.output import OutputWriter
+
+FOLDER = Path(__file__).parents[1] / "types" / "statistics"
+
+
+@pytest.mark.parametrize(("kind", "value", "typed"), [("bool", 1.0, True), ("float", 0.1, 0.1), ("int", 7.0, 7)])
+def test_command_is_the_encoded_message(kind: str, value: float, typed: bool | float) -> None:
+    bundle = read_folder(FOLDER)
+    text = bundle.files["twin.yaml"].decode().replace("field: high, type: bool", f"field: high, type: {kind}")
+    definition = type(bundle)({**bundle.files, "twin.yaml": text.encode()}, "").definition()
+    writer = OutputWriter(definition, "a1b2", Lineage("cluster", "topic", 3), RowLayout.of(definition))
+    outcome = Outcome()
+    writer.command(outcome, 5, b"twin-1", "valve", value, (17, 1_700_000_000_000_000_000, 9))
+    expected = Command(
+        id=messages.command_id(
+            cluster="cluster", topic_id="topic", partition=3, offset=17, twin="twin-1", name="valve"
+        ),
+        type="statistics",
+        twin="twin-1",
+        name="valve",
+        value=typed,
+        issued_ns=1_700_000_000_000_000_000,
+        expires_ns=60_000_000_009,
+        cause=Cause(partition=3, offset=17, definition="a1b2", parameters=5),
+    )
+    assert outcome.outputs == {"twinstream.statistics.commands": [(b"twin-1", messages.encode(expected), ())]}
