@@ -22,6 +22,8 @@ from servers.secantus import Secantus, find_secantus
 from infra.embedded import EmbeddedDocuments, EmbeddedKafka, EmbeddedMqtt, EmbeddedServer
 from infra.embedded.mqtt import find_mosquitto
 from schemas.errors import SetupError
+from streams.log.admin import SHARED_TOPICS, LogAdmin
+from streams.log.client import KafkaOptions
 
 Server = TypeVar("Server", bound=EmbeddedServer)
 
@@ -44,10 +46,20 @@ def _running(loop: BackgroundLoop, server: Server) -> Iterator[Server]:
     loop.leave(server)
 
 
+async def _make_shared_topics(bootstrap_servers: str) -> None:
+    async with LogAdmin(KafkaOptions(bootstrap_servers)) as admin:
+        await admin.ensure_topics(SHARED_TOPICS)
+
+
 @pytest.fixture(scope="session")
 def kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    """An embedded Kafka: `.bootstrap_servers`, `.pid`; all tests share it, so give topics unique names."""
-    yield from _running(servers_loop, EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0))
+    """An embedded Kafka: `.bootstrap_servers`, `.pid`; all tests share it, so give topics unique names.
+
+    The topics that all types share are there, with the usual number of partitions.
+    """
+    for server in _running(servers_loop, EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0)):
+        servers_loop.run(_make_shared_topics(server.bootstrap_servers))
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from connectors.mqtt.connector import connector
 from connectors.mqtt.settings import MqttSettings
 from schemas.clock import NS_PER_S, SystemClock
 from schemas.messages import Cause, Command, Event, encode
-from schemas.topics import DEADLETTER, TypeTopics
+from schemas.topics import TypeTopics
 from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
@@ -48,7 +48,7 @@ async def topics(kafka: "EmbeddedKafka") -> TypeTopics:
     """The topics of a type that this test alone has."""
     made = TypeTopics(f"t{uuid.uuid4().hex[:12]}")
     async with LogAdmin(KafkaOptions(kafka.bootstrap_servers)) as admin:
-        await admin.ensure_topics([*made.all(), DEADLETTER], partitions=4)
+        await admin.ensure_topics(made.all(), partitions=4)
     return made
 
 
