@@ -83,6 +83,10 @@ class AmqpConnection:
         """Wait until the connection or its channel is closed; return why."""
         return await asyncio.shield(self._gone)
 
+    def when_gone(self, callback: Callable[[], None]) -> None:
+        """Call `callback` as soon as the connection or its channel is closed."""
+        self._gone.add_done_callback(lambda _: callback())
+
     async def consume(self, bindings: Iterable[tuple[str, str]], on_message: OnMessage) -> None:
         """Declare our queue, bind it and receive; deliveries that are not acknowledged are at most `prefetch`."""
         settings = self._settings

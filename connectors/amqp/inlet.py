@@ -35,6 +35,7 @@ class AmqpInlet:
         self._connection = AmqpConnection(self._settings, "in")
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._connection)
+            self._connection.when_gone(self._some.set)
             await self._connection.consume(self._bindings, self._arrive)
             self._stack = stack.pop_all()
         log.info("consuming", queue=self._settings.queue, bindings=[f"{name}/{key}" for name, key in self._bindings])
@@ -48,15 +49,9 @@ class AmqpInlet:
 
     async def receive(self) -> list[Delivery]:
         """All that has arrived."""
-        some = asyncio.create_task(self._some.wait())
-        gone = asyncio.create_task(self._connection.gone())
-        try:
-            await asyncio.wait((some, gone), return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise BrokerAwayError(gone.result())
-        finally:
-            some.cancel()
-            gone.cancel()
+        await self._some.wait()
+        if self._connection.is_gone:
+            raise BrokerAwayError(await self._connection.gone())
         arrived, self._arrived = self._arrived, []
         self._some.clear()
         return arrived

@@ -37,15 +37,17 @@ class Arrivals(Generic[T]):
             self._most = most
 
     async def take(self) -> list[T]:
-        """Everything there is, at least one item, in the event loop."""
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            with self._changed:
-                items, self._items = self._items, []
-                self._changed.notify_all()
-            if items:
-                return items
+        """Everything there is, in the event loop; nothing only after `wake`."""
+        await self._some.wait()
+        self._some.clear()
+        with self._changed:
+            items, self._items = self._items, []
+            self._changed.notify_all()
+        return items
+
+    def wake(self) -> None:
+        """Let `take` return although there may be nothing, in the event loop."""
+        self._some.set()
 
     def close(self) -> None:
         """Free the thread."""

@@ -97,6 +97,10 @@ class MqttConnection:
         """Wait until the connection is broken; return why."""
         return await asyncio.shield(self._gone)
 
+    def when_gone(self, callback: Callable[[], None]) -> None:
+        """Call `callback` as soon as the connection is broken."""
+        self._gone.add_done_callback(lambda _: callback())
+
     async def subscribe(self, filters: Sequence[str]) -> None:
         """Subscribe with QoS 1, and wait until the broker has accepted each filter.
 

@@ -1,6 +1,5 @@
 """From MQTT: QoS 1, a session that the broker keeps, PUBACKs in order of arrival."""
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -42,6 +41,7 @@ class MqttInlet:
         self._connection = MqttConnection(self._settings, "in", self._arrive)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._connection)
+            self._connection.when_gone(self._arrivals.wake)
             # Called before the connection is closed: a thread that waits for room could not say good-bye.
             stack.callback(self._arrivals.close)
             await self._connection.subscribe(self._filters)
@@ -59,16 +59,10 @@ class MqttInlet:
 
     async def receive(self) -> list[Delivery]:
         """All that has arrived."""
-        taking = asyncio.create_task(self._arrivals.take())
-        gone = asyncio.create_task(self._connection.gone())
-        try:
-            await asyncio.wait((taking, gone), return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise BrokerAwayError(gone.result())
-            arrived = taking.result()
-        finally:
-            taking.cancel()
-            gone.cancel()
+        arrived = await self._arrivals.take()
+        if self._connection.is_gone:
+            self._arrivals.wake()
+            raise BrokerAwayError(await self._connection.gone())
         self._unacknowledged.extend((delivery.tag, packet_id) for delivery, packet_id in arrived)
         return [delivery for delivery, _ in arrived]
 
