@@ -22,7 +22,7 @@ _COMMAND = (
     b'{"id":"%b","type":"%b","twin":"%b","name":"%b","value":%b,"issued_ns":%d,"expires_ns":%d,'
     b'"cause":{"partition":%d,"offset":%d,"definition":"%b","parameters":%d}}'
 )
-"""`schemas.messages.Command` as JSON; nothing that goes in needs escaping: names, ids and hashes have their grammars."""
+"""`schemas.messages.Command` as JSON; nothing that goes in needs escaping: names and hashes have their grammars."""
 
 _TIME_DIGITS = 19
 """Of the latest nanosecond that fits an int64."""
@@ -61,7 +61,7 @@ class OutputWriter:
         name_bytes, kind, ttl_ns = self._commands[name]
         typed: Value = bool(value) if kind == "bool" else int(value) if kind == "int" else value
         record = _COMMAND % (
-            self._id(b"command", offset, twin, name_bytes).encode(),
+            self.command_id(offset, twin, name).encode(),
             self._type_bytes,
             twin,
             name_bytes,
@@ -167,6 +167,10 @@ class OutputWriter:
             definition=self._content,
             parameters=revision,
         )
+
+    def command_id(self, offset: int, twin: bytes, name: str) -> str:
+        """Id of the command that the record at `offset` led to, sent or refused."""
+        return self._id(b"command", offset, twin, self._commands[name][0])
 
     def _id(self, kind: bytes, offset: int, twin: bytes, name: bytes) -> str:
         """`messages.stable_id` of an output, going on from the part that all outputs of the partition share."""

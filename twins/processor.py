@@ -387,7 +387,12 @@ class TwinProcessor:
             elif mark < len(events) + len(commands):
                 name, command = commands[mark - len(events)]
                 if kind == REFUSED:
-                    data = {"name": name, "value": value, "reason": f"outside the declared range {command.range}"}
+                    data = {
+                        "id": self._output.command_id(offset, twin, name),
+                        "name": name,
+                        "value": value,
+                        "reason": f"outside the declared range {command.range}",
+                    }
                     self._output.event(
                         outcome,
                         revision,
