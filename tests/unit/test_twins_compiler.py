@@ -130,7 +130,7 @@ def test_code_that_cannot_be_used_is_a_fault_with_its_place(
         ("outputs: {y: {}}}", "inputs: {zz: a}, outputs: {y: {}}}", ["no argument zz"]),
         (
             "pipeline:\n",
-            "pipeline:\n  - {name: t, step: threshold, config: {abbove: 1}, inputs: {value: a}, outputs: {h: {type: bool}}}\n",
+            "pipeline:\n  - {name: t, step: threshold, config: {abbove: 1}, inputs: {value: a}, outputs: [h]}\n",
             ["config"],
         ),
         (

@@ -1,0 +1,119 @@
+# ruff: noqa: SLF001  # private names are what this is about
+"""Private names of Faust, mode and aiokafka that the engine leans on: no upgrade may take them away unseen."""
+
+import inspect
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiokafka
+import faust
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher, subscription_state
+from aiokafka.protocol import api
+from aiokafka.record.default_records import DefaultRecordBatch
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers import aiokafka as driver
+
+from streams.fetch import BlockRecords, fetch_blocks_of
+from streams.log.metadata import TopicIdRequest
+from streams.transport import BlockConsumer, BlockTransport
+
+PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
+
+
+@pytest.mark.parametrize(("package", "pinned"), PINNED.items())
+def test_the_installed_version_is_the_one_that_is_pinned_exactly(package: str, pinned: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert f"{package}=={pinned}" in project["project"]["dependencies"]
+    assert version(package) == pinned
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (fetcher.PartitionRecords._unpack_records, ["self"]),
+        (fetcher.PartitionRecords._consume_aborted_up_to, ["self", "batch_offset"]),
+        (fetcher.PartitionRecords._contains_abort_marker, ["self", "next_batch"]),
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, ["self", "transport"]),
+        (driver.Consumer._new_consumer_thread, ["self"]),
+        (driver.Consumer._to_message, ["self", "tp", "record"]),
+        (FaustConsumer._getmany, None),
+        (FaustConsumer.seek_to_committed, ["self"]),
+        (FaustConsumer._seek, ["self", "partition", "offset"]),
+        (AIOKafkaClient.get_random_node, ["self"]),
+        (AIOKafkaClient.fetch_all_metadata, ["self"]),
+        (AIOKafkaAdminClient._send_request_to_node, ["self", "node_id", "request"]),
+        (subscription_state.Assignment.state_value, ["self", "tp"]),
+    ],
+)
+def test_a_private_function_is_there_and_takes_what_it_took(
+    function: Callable[..., Any], parameters: list[str] | None
+) -> None:
+    if parameters is not None:
+        assert list(inspect.signature(function).parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    ("owner", "text"),
+    [
+        (fetcher.PartitionRecords.__init__, "self._tp = "),
+        (fetcher.PartitionRecords.__init__, "self._records = "),
+        (fetcher.PartitionRecords.__init__, "self._check_crcs = "),
+        (fetcher.PartitionRecords.__init__, "self._isolation_level = "),
+        (fetcher.PartitionRecords.__init__, "self._aborted_producers = "),
+        (fetcher.PartitionRecords.__init__, "self.next_fetch_offset = "),
+        # Looked up by name at every fetch, so that replacing the module's class takes effect.
+        (fetcher.Fetcher._proc_fetch_request, "PartitionRecords("),
+        # The engine replaces this name to pass arguments that are written out in the call.
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "_create_worker_consumer"),
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "aiokafka.AIOKafkaConsumer("),
+        (aiokafka.AIOKafkaConsumer.__init__, "self._subscription = "),
+        (aiokafka.AIOKafkaConsumer.__init__, "self._client = "),
+        (AIOKafkaAdminClient.__init__, "self._client = "),
+        (subscription_state.TopicPartitionState.__init__, "self._position = "),
+    ],
+)
+def test_the_source_still_says_what_the_engine_relies_on(owner: Callable[..., Any], text: str) -> None:
+    assert text in inspect.getsource(owner)
+
+
+def test_overrides_replace_methods_that_exist() -> None:
+    for ours, theirs, names in (
+        (BlockRecords, fetcher.PartitionRecords, ("_unpack_records",)),
+        (
+            BlockConsumer,
+            driver.Consumer,
+            ("_new_consumer_thread", "_getmany", "_to_message", "seek_to_committed"),
+        ),
+        (BlockTransport, driver.Transport, ("Consumer",)),
+    ):
+        assert issubclass(ours, theirs)
+        for name in names:
+            assert name in vars(ours), name
+            assert hasattr(theirs, name), name
+
+
+def test_record_batches_tell_what_the_block_unpacking_asks() -> None:
+    names = ("next_offset", "base_offset", "producer_id", "is_control_batch", "is_transactional", "validate_crc")
+    for name in names:
+        assert hasattr(DefaultRecordBatch, name), name
+
+
+def test_faust_awaits_the_signals_that_the_engine_works_in() -> None:
+    for name in ("on_rebalance_complete", "on_partitions_revoked", "on_before_shutdown"):
+        assert hasattr(faust.App, name) or name in inspect.getsource(faust.App), name
+
+
+def test_requests_of_our_own_are_built_as_those_of_aiokafka() -> None:
+    assert issubclass(TopicIdRequest, api.Request)
+    assert list(inspect.signature(api.Request.build).parameters) == ["self", "request_struct_class"]
+
+
+def test_consumers_of_this_process_unpack_blocks_once_a_topic_asked_for_them() -> None:
+    fetch_blocks_of(["private-names-test"])
+    assert fetcher.PartitionRecords is BlockRecords

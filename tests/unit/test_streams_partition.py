@@ -1,0 +1,138 @@
+"""An owned partition: what it steps, what a flush takes, and when one is due."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.block import Block
+from streams.changelog import POSITION_KEY, Position
+from streams.partition import FlushPolicy, OwnedPartition
+from streams.processor import Outcome
+
+POLICY = FlushPolicy(interval_s=0.1, records=100, urgent_interval_s=0.02)
+
+
+class _Echo:
+    """A processor that hands every value on; `!` is urgent, `x` fails."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes | None] = {}
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        self.rows |= dict(rows)
+
+    def restored(self) -> None:
+        pass
+
+    def process(self, block: Block) -> Outcome:
+        outcome = Outcome()
+        for key, value in zip(block.keys, block.values, strict=True):
+            if value == b"x":
+                raise RuntimeError(value)
+            outcome.add("out", key, value)
+            outcome.urgent |= value == b"!"
+            self.rows[key or b""] = value
+        return outcome
+
+    def snapshot(self) -> list[tuple[bytes, bytes | None]]:
+        rows, self.rows = list(self.rows.items()), {}
+        return rows
+
+    def note(self) -> Mapping[str, str]:
+        return {"layout": "abc"}
+
+
+def _partition(position: int = 10) -> OwnedPartition:
+    transactions: Any = None
+    return OwnedPartition(0, _Echo(), transactions, position, position, 0)
+
+
+def _block(first: int, *values: bytes, end: int | None = None) -> Block:
+    count = len(values)
+    offsets = list(range(first, first + count))
+    return Block(0, first, end or first + count, offsets, [0] * count, [b"k"] * count, list(values), [()] * count)
+
+
+def test_records_below_the_position_are_not_stepped_again() -> None:
+    owned = _partition(10)
+    assert owned.process(_block(8, b"a", b"b", b"c", b"d"), 0.0) == 2
+    assert owned.position == 12
+    assert owned.process(_block(8, b"a", b"b"), 0.0) == 0
+    assert owned.position == 12
+    assert [value for _, value, _ in owned.snapshot(0.0).outputs["out"]] == [b"c", b"d"]
+
+
+def test_the_position_moves_past_holes_at_the_end_of_a_block() -> None:
+    owned = _partition()
+    owned.process(_block(10, b"a", end=15), 0.0)
+    assert (owned.position, owned.unflushed) == (15, 5)
+
+
+def test_a_snapshot_takes_rows_outputs_and_last_of_all_the_position_and_leaves_nothing() -> None:
+    owned = _partition()
+    owned.process(_block(10, b"a"), 0.0)
+    owned.process(_block(11, b"b"), 0.0)
+    taken = owned.snapshot(1.0)
+    assert taken.rows[0] == (b"k", b"b", ())
+    key, value, _ = taken.rows[-1]
+    assert key == POSITION_KEY
+    assert msgspec.json.decode(value or b"", type=Position) == Position(12, {"layout": "abc"})
+    assert (taken.position, taken.output_count()) == (12, 2)
+    again = owned.snapshot(2.0)
+    assert ([row[0] for row in again.rows], again.outputs) == ([POSITION_KEY], {})
+
+
+def test_a_block_that_fails_moves_no_position() -> None:
+    owned = _partition()
+    with pytest.raises(RuntimeError):
+        owned.process(_block(10, b"a", b"x"), 0.0)
+    assert owned.position == 10
+    assert owned.snapshot(0.0).outputs == {}
+
+
+def test_nothing_is_due_without_records() -> None:
+    assert not _partition().flush_due(POLICY, 1e9)
+
+
+@pytest.mark.parametrize(("age_s", "due"), [(0.0, False), (0.09, False), (0.11, True), (5.0, True)])
+def test_a_flush_is_due_an_interval_after_the_first_unflushed_record(age_s: float, due: bool) -> None:  # noqa: FBT001
+    owned = _partition()
+    owned.process(_block(10, b"a"), 100.0)
+    owned.process(_block(11, b"b"), 100.0 + age_s)
+    assert owned.flush_due(POLICY, 100.0 + age_s) == due
+
+
+def test_a_flush_is_due_at_once_after_enough_records() -> None:
+    owned = _partition()
+    owned.process(_block(10, *[b"a"] * 99), 100.0)
+    assert not owned.flush_due(POLICY, 100.0)
+    owned.process(_block(109, b"a"), 100.0)
+    assert owned.flush_due(POLICY, 100.0)
+
+
+def test_an_urgent_outcome_is_flushed_at_once_but_not_more_often_than_allowed() -> None:
+    owned = _partition()
+    owned.process(_block(10, b"!"), 100.0)
+    assert owned.flush_due(POLICY, 100.0)
+    owned.snapshot(100.0)
+    assert not owned.flush_due(POLICY, 100.0)
+    owned.process(_block(11, b"!"), 100.01)
+    assert not owned.flush_due(POLICY, 100.01)
+    assert owned.flush_due(POLICY, 100.021)
+
+
+def test_urgency_stays_until_it_was_flushed() -> None:
+    owned = _partition()
+    owned.process(_block(10, b"!"), 100.0)
+    owned.process(_block(11, b"a"), 100.0)
+    assert owned.flush_due(POLICY, 100.0)
+
+
+@pytest.mark.parametrize("state", ["broken", "closed"])
+def test_what_cannot_be_trusted_is_never_flushed(state: str) -> None:
+    owned = _partition()
+    owned.process(_block(10, b"!"), 100.0)
+    setattr(owned, state, True)
+    assert not owned.flush_due(POLICY, 200.0)
