@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 
 
 @pytest.mark.parametrize(("kind", "value", "typed"), [("bool", 1.0, True), ("float", 0.1, 0.1), ("int", 7.0, 7)])
-def test_command_is_the_encoded_message(kind: str, value: float, typed: bool | float) -> None:
+def test_command_is_the_encoded_message(kind: str, value: float, typed: messages.Value) -> None:
     bundle = read_folder(FOLDER)
     text = bundle.files["twin.yaml"].decode().replace("field: high, type: bool", f"field: high, type: {kind}")
     definition = type(bundle)({**bundle.files, "twin.yaml": text.encode()}, "").definition()
