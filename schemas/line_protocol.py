@@ -12,7 +12,7 @@ from schemas.reasons import Reason
 
 Scalar = bool | int | float | str
 Quotes = Literal["all", "fields", "none"]
-"""Where a quotation mark begins a string: everywhere, after a line's first blank, nowhere."""
+"""Where a quotation mark may begin a string: everywhere, after a line's first blank, nowhere."""
 
 _TRUE = frozenset({"t", "T", "true", "True", "TRUE"})
 _FALSE = frozenset({"f", "F", "false", "False", "FALSE"})
@@ -110,20 +110,26 @@ def _field_value(text: str, line: str) -> Scalar:
 
 
 def _split(text: str, separator: str, limit: int = -1, quotes: Quotes = "all") -> list[str]:
-    """Split at separators that are neither escaped nor inside a quoted field value; in tags a quote is a letter."""
+    """Split at separators that are neither escaped nor inside a quoted field value.
+
+    As InfluxDB reads it: a quotation mark begins a string only behind the `=` of a field, and is a letter elsewhere; a
+    backslash escapes comma, blank and `=` outside a string, quotation mark and backslash inside, and is a letter before
+    anything else.
+    """
     if '"' not in text and "\\" not in text:
         return text.split(separator, limit)
     pieces: list[str] = []
     start = 0
-    quoted = False
+    quoted = equals = False
     quotable = quotes == "all"
     position = 0
     while position < len(text):
         character = text[position]
         if character == "\\":
-            position += 1
-        elif character == '"':
-            quoted = quotable and not quoted
+            following = text[position + 1 : position + 2]
+            position += bool(following) and following in ('"\\' if quoted else ", =")
+        elif character == '"' and (quoted or (quotable and equals)):
+            quoted = not quoted
         elif not quoted:
             if quotes == "fields" and character in " \n":
                 quotable = character == " "
@@ -132,6 +138,7 @@ def _split(text: str, separator: str, limit: int = -1, quotes: Quotes = "all") -
                 start = position + 1
                 if len(pieces) == limit:
                     break
+        equals = character == "="
         position += 1
     pieces.append(text[start:])
     return pieces
