@@ -1,0 +1,154 @@
+"""The outbound bridge when something fails half-way: read again, judged again, told once committed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
+from support.brokers import until
+
+from connectors import bridge_out, reconnect
+from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge
+from connectors.connector import Connector
+from connectors.memory.log import MemoryLog, MemoryWriter
+from connectors.outbound import outbound_routes
+from connectors.patterns import MQTT
+from connectors.ports import BrokerAwayError, Outgoing, Receipt
+from connectors.routes import Routes
+from schemas.clock import ManualClock
+from schemas.messages import Cause, Command, encode
+
+COMMANDS, EVENTS = "twinstream.tank.commands", "twinstream.tank.events"
+
+
+@dataclass
+class Broker:
+    """Outlets whose next answers are scripted."""
+
+    log: MemoryLog
+    answers: list[Callable[[], list[Receipt]] | None] = field(default_factory=list)
+    published: list[list[str]] = field(default_factory=list)
+    committed_then: list[int] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def publish(self, messages: Sequence[Outgoing]) -> list[Receipt]:
+        self.published.append([msgspec.json.decode(message.payload)["id"] for message in messages])
+        self.committed_then.append(self.log.committed("g", COMMANDS))
+        answer = self.answers.pop(0) if self.answers else None
+        return answer() if answer else [Receipt.TAKEN] * len(messages)
+
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
+
+def away() -> list[Receipt]:
+    raise BrokerAwayError("cut")
+
+
+def command(name: str, expires_ns: int) -> bytes:
+    cause = Cause(partition=0, offset=0, definition="d", parameters=0)
+    return encode(
+        Command(
+            id=name, type="tank", twin="t", name="valve", value=1.0, issued_ns=1, expires_ns=expires_ns, cause=cause
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(broker: Broker, clock: ManualClock, writer: Callable[[], Any] | None = None) -> AsyncIterator[None]:
+    log = broker.log
+    made = Connector(
+        name="scripted",
+        inlet=lambda: pytest.fail("not asked for"),
+        outlet=lambda: broker,
+        inbound=Routes((), MQTT, default_routes=True),
+        outbound=outbound_routes((), MQTT, default_routes=True),
+        max_in_flight=1,
+    )
+    bridge = OutboundBridge(
+        connector=made, reader=lambda: log.reader("g", OUTPUT_PATTERN), writer=writer or log.writer, clock=clock
+    )
+    task = asyncio.ensure_future(bridge.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(bridge_out, "LONGEST_DELAY_S", 0.01)
+
+
+def outcomes(log: MemoryLog) -> list[tuple[str, str]]:
+    events = [msgspec.json.decode(record.value or b"") for record in log.records.get(EVENTS, [])]
+    return [(event["name"], event["data"]["id"]) for event in events]
+
+
+async def test_nothing_is_committed_before_the_broker_has_confirmed_all_of_it() -> None:
+    log = MemoryLog()
+    broker = Broker(log, [away, away])
+    log.send(COMMANDS, b"t", command("c1", 100), ())
+    log.send(COMMANDS, b"t", command("c2", 100), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 2)
+    assert broker.published == [["c1", "c2"]] * 3
+    assert broker.committed_then == [0, 0, 0]
+    assert outcomes(log) == [("command_sent", "c1"), ("command_sent", "c2")]
+
+
+async def test_command_is_judged_anew_before_every_attempt() -> None:
+    log, clock = MemoryLog(), ManualClock()
+
+    def late() -> list[Receipt]:
+        clock.advance(1.0)
+        return away()
+
+    broker = Broker(log, [late])
+    log.send(COMMANDS, b"t", command("short", 500_000_000), ())
+    log.send(COMMANDS, b"t", command("long", 10**12), ())
+    async with running(broker, clock):
+        await until(lambda: log.committed("g", COMMANDS) == 2)
+    assert broker.published[:2] == [["short", "long"], ["long"]]
+    assert sorted(outcomes(log)) == [("command_expired", "short"), ("command_sent", "long")]
+
+
+async def test_nothing_is_committed_before_its_outcome_is_durable() -> None:
+    log = MemoryLog()
+    broker = Broker(log)
+    failures = [TopicAuthorizationFailedError("no"), TopicAuthorizationFailedError("no")]
+
+    class Failing(MemoryWriter):
+        async def send(self, *arguments: Any, **named: Any) -> asyncio.Future[tuple[int, int]]:
+            assert log.committed("g", COMMANDS) == 0
+            if failures:
+                raise failures.pop()
+            return await super().send(*arguments, **named)
+
+    log.send(COMMANDS, b"t", command("c1", 100), ())
+    async with running(broker, ManualClock(), lambda: Failing(log)):
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+    assert broker.published[:3] == [["c1"]] * 3
+    assert outcomes(log) == [("command_sent", "c1")]
+
+
+async def test_refused_command_is_not_told_as_sent_and_stops_nobody() -> None:
+    log = MemoryLog()
+    broker = Broker(log, [lambda: [Receipt.REFUSED, Receipt.UNROUTABLE, Receipt.TAKEN]])
+    for name in ("c1", "c2", "c3"):
+        log.send(COMMANDS, b"t", command(name, 100), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 3)
+    assert outcomes(log) == [("command_sent", "c2"), ("command_sent", "c3")]
