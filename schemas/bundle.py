@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import lzma
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -112,6 +113,18 @@ def unpack(data: bytes, expected_hash: str) -> Bundle:
     Raises:
         ValueError: the archive is damaged, unsafe or not what `expected_hash` names.
     """
+    try:
+        bundle = bundle_of(_unpacked(data, expected_hash))
+    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+        message = f"bundle {expected_hash} is damaged: {error}"
+        raise ValueError(message) from None
+    if bundle.hash != expected_hash:
+        message = f"bundle {expected_hash} has the hash {bundle.hash}"
+        raise ValueError(message)
+    return bundle
+
+
+def _unpacked(data: bytes, name: str) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     size = 0
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:xz") as archive:
@@ -119,14 +132,10 @@ def unpack(data: bytes, expected_hash: str) -> Bundle:
             size += member.size
             content = archive.extractfile(member) if member.isreg() else None
             if content is None or size > BUNDLE_LIMIT_BYTES:
-                message = f"bundle {expected_hash}: {member.name!r} is no plain file or the bundle is too large"
+                message = f"bundle {name}: {member.name!r} is no plain file or the bundle is too large"
                 raise ValueError(message)
             files[str(_safe(member.name))] = content.read()
-    bundle = bundle_of(files)
-    if bundle.hash != expected_hash:
-        message = f"bundle {expected_hash} has the hash {bundle.hash}"
-        raise ValueError(message)
-    return bundle
+    return files
 
 
 def chunks_of(data: bytes) -> list[bytes]:

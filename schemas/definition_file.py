@@ -33,9 +33,12 @@ def read_definition(text: str, file: str = FILE) -> Definition:
         message = f"no YAML: {str(error).splitlines()[0]}"
         raise DefinitionError([Problem(file, 0, "", message, "write it as UTF-8 text")]) from None
     lines: dict[str, int] = {"": 1}
-    problems = [
-        Problem(file, line, path, "key given twice", "remove one of the two") for path, line in _walk(node, "", lines)
-    ]
+    try:
+        twice = _walk(node, "", lines)
+    except RecursionError:
+        remedy = "write out what the alias stands for"
+        raise DefinitionError([Problem(file, 0, "", "an alias stands inside what it names", remedy)]) from None
+    problems = [Problem(file, line, path, "key given twice", "remove one of the two") for path, line in twice]
     if not isinstance(raw, dict):
         problems.append(Problem(file, 1, "", "expected a mapping", "start with name:, version: and inputs:"))
         raise DefinitionError(problems)
