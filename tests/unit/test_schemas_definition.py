@@ -1,0 +1,290 @@
+"""Definitions and bundles: every fault at once with its line, and the same files are the same bundle."""
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import bundle as bundles
+from schemas.bundle import CHUNK_BYTES, bundle_of, chunk_key, chunks_of, read_folder, type_key, unpack
+from schemas.definition import Parameter, Quantity
+from schemas.definition_file import read_definition
+from schemas.errors import DefinitionError
+
+GOOD = """\
+name: probe
+version: 1.0.0
+inputs:
+  t1: {type: float, unit: degC, range: [-40, 125]}
+  hot: {type: bool}
+parameters:
+  limit: {default: 5, below: 45}
+pipeline:
+  - name: alarm
+    step: steps.py:alarm
+    outputs:
+      high: {type: bool}
+outputs:
+  timeseries: {fields: [t1, high]}
+  events:
+    went_high: {when: high}
+requests:
+  limit:
+    arguments: {limit: {below: 45}}
+    sets: {limit: limit}
+"""
+FAULTY = """\
+name: Probe
+version: one
+colour: red
+inputs:
+  t1: {type: flaot, range: [5, 1]}
+  t-2: {}
+parameters:
+  limit: {default: x}
+  level: {default: 50, range: [0, 10]}
+pipeline:
+  - name: alarm
+    step: ../steps.py
+    outputs: {high: {type: bool}}
+provision: sometimes
+"""
+
+
+def _problems(text: str) -> list[tuple[int, str]]:
+    with pytest.raises(DefinitionError) as caught:
+        read_definition(text)
+    assert all(problem.file == "twin.yaml" and problem.message for problem in caught.value.problems)
+    return [(problem.line, problem.path) for problem in caught.value.problems]
+
+
+def test_a_good_definition_is_read() -> None:
+    definition = read_definition(GOOD)
+    assert (str(definition.type_name), definition.unit_of("t1")) == ("probe", "degC")
+    assert list(definition.fields()) == ["high"]
+    assert definition.request("reset") is not None
+    assert str(read_definition(GOOD + "project: plant\n").type_name) == "plant-probe"
+
+
+def test_every_fault_is_reported_at_once_with_its_line() -> None:
+    lines = [line for line, _ in _problems(FAULTY)]
+    assert lines == sorted(lines)
+    assert {1, 2, 3, 5, 6, 8, 9, 11, 14} <= {*lines, 12 if 12 in lines else 11}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "path"),
+    [
+        ("  hot:", "  seq:", 5, "inputs.seq"),
+        ("  hot:", "  dt_s:", 5, "inputs.dt_s"),
+        ("  limit: {default", "  t1: {default", 7, "parameters.t1"),
+        ("      high: {type: bool}", "      hot: {type: bool}", 12, "pipeline.0.outputs.hot"),
+        ("fields: [t1, high]", "fields: [t1, low]", 14, "outputs.timeseries.fields.1"),
+        ("when: high", "when: t1", 16, "outputs.events.went_high.when"),
+        ("    sets: {limit: limit}", "    sets: {limits: limit}", 20, "requests.limit.sets.limits"),
+        ("    sets: {limit: limit}", "    sets: {limit: limits}", 20, "requests.limit.sets.limit"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_faults_at_their_line(
+    before: str, after: str, line: int, path: str
+) -> None:
+    assert (line, path) in _problems(GOOD.replace(before, after, 1))
+
+
+def test_a_key_that_is_given_twice_is_a_fault_at_the_second() -> None:
+    assert (6, "inputs.t1") in _problems(GOOD.replace("  hot:", "  hot: {type: bool}\n  t1:"))
+    assert (21, "name") in _problems(GOOD + "name: other\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5",
+        "[]",
+        "a: [",
+        "a: b: c",
+        "\x00",
+        "a: &a [*a]",
+        "a: &a {b: *a}",
+        "? [1]\n: 2",
+        "!!python/object:os.system {}",
+        "a: *b",
+        "\t- x",
+        "[" * 3000,
+    ],
+)
+def test_what_is_no_definition_is_a_fault_and_never_another_error(text: str) -> None:
+    assert _problems(text)
+
+
+@given(st.text(max_size=80))
+def test_no_text_leads_to_any_other_error(text: str) -> None:
+    with pytest.raises(DefinitionError):
+        read_definition(text)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "fine"),
+    [
+        ({}, 1, True),
+        ({}, 1.5, True),
+        ({}, True, False),
+        ({}, "1", False),
+        ({}, float("nan"), False),
+        ({}, float("inf"), False),
+        ({}, 10**400, False),
+        ({}, None, False),
+        ({"type": "int"}, 1, True),
+        ({"type": "int"}, 1.0, False),
+        ({"type": "bool"}, False, True),
+        ({"type": "bool"}, 0, False),
+        ({"type": "string", "choices": ["a", "b"]}, "b", True),
+        ({"type": "string", "choices": ["a", "b"]}, "c", False),
+        ({"type": "string", "choices": ["a", "b"]}, ["a"], False),
+        ({"range": [0, 10]}, 0, True),
+        ({"range": [0, 10]}, 10, True),
+        ({"range": [0, 10]}, 10.000001, False),
+        ({"below": 45}, 45, False),
+        ({"below": 45}, 44.999999, True),
+        ({"above": 0}, 0, False),
+        ({"above": 0}, 5e-324, True),
+    ],
+)
+def test_a_quantity_permits_what_it_declares(declared: dict[str, object], value: object, fine: bool) -> None:  # noqa: FBT001
+    quantity = Quantity.model_validate(declared)
+    assert (quantity.refusal(value) == "") == fine
+    assert quantity.refusal(value).isascii()
+
+
+@given(st.sampled_from(["float", "int", "bool", "string"]), st.data())
+def test_an_encoded_value_decodes_to_itself(kind: str, data: st.DataObject) -> None:
+    values: dict[str, st.SearchStrategy[Any]] = {
+        "float": st.floats(allow_nan=False, allow_infinity=False),
+        "int": st.integers(-(2**53), 2**53),
+        "bool": st.booleans(),
+        "string": st.sampled_from(["a", "b", "c"]),
+    }
+    value = data.draw(values[kind])
+    choices = ["a", "b", "c"] if kind == "string" else []
+    declared = Parameter.model_validate({"type": kind, "choices": choices, "default": value})
+    found = declared.decode(declared.encode(value))
+    assert found == value
+    assert type(found) is type(value)
+
+
+# -- bundles ----------------------------------------------------------------------------------------------------------
+
+contents = st.dictionaries(
+    st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5}){0,2}\.(py|csv)", fullmatch=True), st.binary(max_size=200), max_size=4
+)
+
+
+@given(contents)
+def test_a_bundle_unpacks_to_itself_and_depends_on_nothing_but_its_files(files: dict[str, bytes]) -> None:
+    one = bundle_of(files)
+    other = bundle_of(dict(reversed(files.items())))
+    assert one.hash == other.hash
+    assert one.pack() == other.pack()
+    assert unpack(b"".join(chunks_of(one.pack())), one.hash).files == files
+
+
+@given(contents, contents)
+def test_other_files_have_another_hash(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+    assert (bundle_of(one).hash == bundle_of(other).hash) == (one == other)
+
+
+def test_a_byte_that_moves_between_files_changes_the_hash() -> None:
+    assert bundle_of({"a": b"xy", "b": b"z"}).hash != bundle_of({"a": b"x", "b": b"yz"}).hash
+
+
+def test_a_folder_is_read_without_caches_and_written_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "type"
+    for name, text in {
+        "twin.yaml": GOOD,
+        "steps.py": "x",
+        "data/a.csv": "1",
+        "__pycache__/steps.pyc": "no",
+        ".git/config": "no",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    found = read_folder(folder)
+    assert set(found.files) == {"twin.yaml", "steps.py", "data/a.csv"}
+    assert found.definition().name == "probe"
+    found.write(tmp_path / "copy")
+    assert read_folder(tmp_path / "copy") == found
+
+
+def test_a_folder_without_a_definition_with_links_or_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DefinitionError, match="not found"):
+        read_folder(tmp_path)
+    (tmp_path / "twin.yaml").write_text(GOOD)
+    (tmp_path / "link.py").symlink_to("/etc/passwd")
+    with pytest.raises(DefinitionError, match="is a link"):
+        read_folder(tmp_path)
+    (tmp_path / "link.py").unlink()
+    monkeypatch.setattr(bundles, "BUNDLE_LIMIT_BYTES", 1 << 20)
+    (tmp_path / "large.bin").write_bytes(bytes(1 << 20))
+    with pytest.raises(DefinitionError, match="more than 1 MiB"):
+        read_folder(tmp_path)
+
+
+def test_a_definition_that_is_no_utf_8_is_a_fault() -> None:
+    with pytest.raises(DefinitionError, match="UTF-8"):
+        bundle_of({"twin.yaml": b"name: \xff"}).definition()
+
+
+def _archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:xz") as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["../evil.py", "/etc/evil", "a/../../evil", ".."])
+def test_a_path_that_leads_outside_is_refused_in_archives_and_when_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"unsafe|no plain file"):
+        unpack(_archive((tarfile.TarInfo(name), b"x")), bundle_of({name: b"x"}).hash)
+    with pytest.raises(ValueError, match="unsafe"):
+        bundle_of({name: b"x"}).write(tmp_path / "inner")
+    assert list(tmp_path.rglob("evil*")) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_links_and_folders_in_an_archive_are_refused(kind: bytes) -> None:
+    member = tarfile.TarInfo("a.py")
+    member.type, member.linkname = kind, "/etc/passwd"
+    with pytest.raises(ValueError, match="no plain file"):
+        unpack(_archive((member, b"")), "0" * 64)
+
+
+def test_an_archive_that_is_too_large_damaged_or_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bundle_of({"a.py": bytes(100_000)})
+    packed = one.pack()
+    with pytest.raises(ValueError, match="has the hash"):
+        unpack(packed, "0" * 64)
+    for damaged in (packed[: len(packed) // 2], b"", b"nonsense", packed[:20] + packed[20:60][::-1] + packed[60:]):
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(damaged, one.hash)
+    monkeypatch.setattr(bundles, "BUNDLE_LIMIT_BYTES", 50_000)
+    with pytest.raises(ValueError, match="too large"):
+        unpack(packed, one.hash)
+
+
+def test_chunks_fit_and_join_to_the_whole() -> None:
+    data = bytes(range(256)) * 5000
+    chunks = chunks_of(data)
+    assert b"".join(chunks) == data
+    assert len(chunks) == 3
+    assert max(map(len, chunks)) == CHUNK_BYTES == 524_288
+    assert chunks_of(b"") == [b""]
+    assert (chunk_key("ab", 3), type_key("plant-tank")) == (b"bundle/ab/3", b"type/plant-tank")
