@@ -157,9 +157,17 @@ class MqttUnderTest(BrokerUnderTest):
         subscribed = asyncio.Event()
         loop = asyncio.get_running_loop()
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=_version(self.protocol))
-        client.on_connect = lambda *_: client.subscribe([("twins/+/+/commands/+", 1), ("twins/+/+/events/+", 1)])
-        client.on_subscribe = lambda *_: loop.call_soon_threadsafe(subscribed.set)
-        client.on_message = lambda _c, _u, message: seen.append((message.topic, message.payload))
+
+        def on_connect(*_: object) -> None:
+            client.subscribe([("twins/+/+/commands/+", 1), ("twins/+/+/events/+", 1)])
+
+        def on_subscribe(*_: object) -> None:
+            loop.call_soon_threadsafe(subscribed.set)
+
+        def on_message(_c: object, _u: object, message: paho.MQTTMessage) -> None:
+            seen.append((message.topic, bytes(message.payload)))
+
+        client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
         endpoint = self.settings().endpoint()
         await asyncio.to_thread(client.connect, endpoint.host, endpoint.port)
         client.loop_start()
