@@ -19,6 +19,11 @@ ALARMED = "alarmed"
 _SAME_PROCESS_S = 2.0
 
 
+def kernel_cache(data_dir: Path) -> Path:
+    """Where compiled kernels of twin types are kept."""
+    return (data_dir / "kernels").resolve()
+
+
 class ChildView(msgspec.Struct, frozen=True, kw_only=True):
     """A child as its parent sees it.
 

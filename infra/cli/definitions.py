@@ -15,6 +15,7 @@ import typer
 
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings, read_settings_near
 from infra.cli.output import FAILED, fail, show_json, show_table
+from infra.registry import kernel_cache
 from infra.settings_file import ConfigurationError, load
 from infra.supervisor.lifeline import PARENT_VARIABLE
 from infra.supervisor.process import role_argv
@@ -39,10 +40,12 @@ def deploy(
     """Check a twin type's folder and put it into force; workers take it up at once."""
     from infra.cli.deploying import deploy_folder
 
-    problems = [_below(path, problem) for problem in check_apart(path)]
+    settings = read_settings_near(config, data_dir)
+    # What is compiled here is not compiled again by a worker of this data directory.
+    problems = [_below(path, problem) for problem in check_apart(path, kernel_cache(settings.data_dir))]
     if problems:
         fail("\n".join(str(problem) for problem in problems), [asdict(problem) for problem in problems])
-    deployment = asyncio.run(deploy_folder(path, read_settings_near(config, data_dir), url))
+    deployment = asyncio.run(deploy_folder(path, settings, url))
     if as_json:
         show_json(deployment)
     else:
@@ -129,19 +132,28 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def check_folder(path: Path, config: Config = None) -> None:  # noqa: ARG001 - set in the environment of children
+def check_folder(
+    path: Path,
+    cache: Annotated[Path | None, typer.Option(help="Where to keep what is compiled.")] = None,
+    config: Config = None,  # noqa: ARG001 - set in the environment of children
+) -> None:
     """Check one folder in this process, which runs its author's code; prints problems as JSON."""
     from twins.check import check_folder as check_here
 
-    typer.echo(json.dumps([asdict(problem) for problem in check_here(path)]))
+    typer.echo(json.dumps([asdict(problem) for problem in check_here(path, cache)]))
 
 
-def check_apart(folder: Path) -> list[Problem]:
-    """Every problem of a twin type's folder; its author's code runs in a child process."""
+def check_apart(folder: Path, cache: Path | None = None) -> list[Problem]:
+    """Every problem of a twin type's folder; its author's code runs in a child process.
+
+    Args:
+        folder: Holds a `twin.yaml`.
+        cache: Where to keep what is compiled; nowhere when None.
+    """
     env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
     try:
         done = subprocess.run(  # noqa: S603 - our own command
-            role_argv("check-folder", str(folder)),
+            role_argv("check-folder", str(folder), *(["--cache", str(cache)] if cache else [])),
             env=env,
             capture_output=True,
             text=True,

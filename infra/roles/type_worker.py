@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from infra.metrics import MetricsServer, RoleMetrics, new_registry
-from infra.registry import Presence, Registry
+from infra.registry import Presence, Registry, kernel_cache
 from infra.settings import Settings
 from infra.supervisor.step_mark import StepMark, mark_path
 from schemas.errors import SetupError
@@ -93,7 +93,7 @@ async def _prepare(type_name: str, settings: Settings, kafka: KafkaOptions) -> _
 def _load(deployed: DeployedType, settings: Settings, partitions: int) -> TwinType:
     folder = (settings.data_dir / "types" / deployed.bundle.hash).resolve()
     deployed.bundle.write(folder)
-    cache = (settings.data_dir / "kernels").resolve()
+    cache = kernel_cache(settings.data_dir)
     twin_type = TwinType.load(folder, deployed.definition, deployed.bundle.hash, partitions, cache)
     twin_type.warm_up()
     return twin_type
