@@ -19,7 +19,7 @@ from streams.log.record import LogRecord
 PATTERN = r"^twinstream\.(definitions|[a-z0-9_-]+\.(metadata|commands|events))$"
 """Topics that documents come from."""
 
-STATUS_RANK = {"issued": 0, "sent": 1, "expired": 2, "refused": 3, "acked": 4}
+STATUS_RANK = {"issued": 0, "expired": 1, "sent": 2, "refused": 3, "acked": 4}
 """An acknowledgement is stronger than what a bridge believes: the device has seen the command."""
 _STATUS_OF_EVENT = {
     "command_sent": "sent",

@@ -15,7 +15,6 @@ import typer
 from infra.cli.options import AsJson, Config, DataDir, HttpPort, KafkaPort, MqttPort, read_settings, read_settings_near
 from schemas.names import parse_type
 
-Broker = Literal["mqtt", "amqp"]
 Store = Literal["timeseries", "metadata"]
 
 
@@ -82,7 +81,7 @@ def worker(
 
 
 def bridge(
-    broker: Annotated[Broker, typer.Argument(help="Which broker.")],
+    broker: Annotated[str, typer.Argument(help="Which broker: mqtt or amqp.", metavar="BROKER")],
     *,
     config: Config = None,
     data_dir: DataDir = None,
@@ -92,8 +91,10 @@ def bridge(
     from infra.roles import bridge as roles
     from infra.roles.role import run_role
 
+    if broker not in roles.CONNECTORS:
+        raise typer.BadParameter(f"there are {', '.join(roles.CONNECTORS)}", param_hint="BROKER")
     settings = read_settings_near(config, data_dir)
-    body = roles.mqtt(settings) if broker == "mqtt" else roles.amqp(settings)
+    body = roles.body(broker, settings)
     raise typer.Exit(run_role(f"bridge:{broker}", settings, body, as_json=as_json))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from connectors.broker_settings import BrokerSettings
 from infra.embedded.ports import require_free
 from infra.settings import Settings
 from schemas.errors import SetupError
@@ -77,9 +78,13 @@ def resolve(settings: Settings, servers: Servers, http_port: int) -> Settings:
 
 def roles_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Roles to run: name and arguments of `twinstream`."""
-    roles: dict[str, tuple[str, ...]] = {"bridge:mqtt": ("bridge", "mqtt")}
-    if settings.amqp.url is not None:
-        roles["bridge:amqp"] = ("bridge", "amqp")
+    # Without an address the MQTT bridge serves the embedded broker; every other one is off.
+    brokers = [name for name, section in settings if isinstance(section, BrokerSettings)]
+    roles: dict[str, tuple[str, ...]] = {
+        f"bridge:{name}": ("bridge", name)
+        for name in brokers
+        if name == "mqtt" or getattr(settings, name).url is not None
+    }
     roles |= {
         "sink:timeseries": ("sink", "timeseries"),
         "sink:metadata": ("sink", "metadata"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -14,34 +15,38 @@ from connectors.reconnect import first_failure
 from infra.masking import without_credentials
 from infra.roles.role import Body, Role
 from infra.settings import Settings
-from schemas.clock import SystemClock
+from schemas.clock import Clock, SystemClock
 from schemas.errors import SetupError
 from streams.log.group import GroupReader
 from streams.log.writer import LogWriter
 from twins.catalogue import Catalogue
 
-_MQTT_DEFAULT = "mqtt://127.0.0.1:{port}"
+if TYPE_CHECKING:
+    from connectors.broker_settings import BrokerSettings
+
+CONNECTORS: dict[str, Callable[[Any, Clock], Connector]] = {
+    "mqtt": mqtt_connector,
+    "amqp": amqp_connector,
+}
+"""Brokers by the name of their section in the settings. A new one is a line here and one in `Settings`."""
 
 
-def mqtt(settings: Settings) -> Body:
-    """The MQTT bridge; without `mqtt.url`, to where the embedded broker listens by default."""
-    section = settings.mqtt
-    if section.url is None:
-        section = section.with_url(_MQTT_DEFAULT.format(port=settings.embedded.mqtt_port))
-    return partial(_bridge, mqtt_connector(section, SystemClock()), without_credentials(section.url or ""))
-
-
-def amqp(settings: Settings) -> Body:
-    """The AMQP bridge.
+def body(broker: str, settings: Settings) -> Body:
+    """The bridge of a broker.
 
     Raises:
-        SetupError: there is no `amqp.url`.
+        SetupError: there is no such broker, or its section names no address.
     """
-    url = settings.amqp.url
-    if url is None:
-        message = "the AMQP bridge is off: set amqp.url in the configuration or TWINSTREAM_AMQP__URL"
-        raise SetupError(message)
-    return partial(_bridge, amqp_connector(settings.amqp, SystemClock()), without_credentials(url))
+    if broker not in CONNECTORS:
+        raise SetupError(f"no broker {broker}: there are {', '.join(CONNECTORS)}")
+    section: BrokerSettings = getattr(settings, broker)
+    if section.url is None and broker == "mqtt":
+        section = section.with_url(f"mqtt://127.0.0.1:{settings.embedded.mqtt_port}")
+    if section.url is None:
+        variable = f"TWINSTREAM_{broker.upper()}__URL"
+        raise SetupError(f"the {broker.upper()} bridge is off: set {broker}.url in the configuration or {variable}")
+    connector = CONNECTORS[broker](section, SystemClock())
+    return partial(_bridge, connector, without_credentials(section.url))
 
 
 async def _bridge(connector: Connector, url: str, role: Role) -> None:

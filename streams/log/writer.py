@@ -5,11 +5,16 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+import structlog
 from aiokafka import AIOKafkaProducer
 
 from schemas.topics import DEADLETTER_MAX_BYTES
 from streams.log.client import KafkaOptions
 from streams.log.retry import retrying
+
+log = structlog.get_logger(__name__)
+
+_STOP_TIMEOUT_S = 5.0
 
 
 class LogWriter:
@@ -45,9 +50,14 @@ class LogWriter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is buffered and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
+        """Write what is buffered and disconnect; what a broker that is away does not take stays unconfirmed."""
+        if self._producer is None:
+            return
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._producer.stop()
+        except TimeoutError:
+            log.warning("kafka is away, what is not yet confirmed is dropped")
 
     async def send(
         self,
