@@ -26,10 +26,14 @@ class LineWriter:
         self._names = np.frombuffer(b"".join(names), np.uint8)
         self._name_ends = np.cumsum([len(name) for name in names], dtype=np.int64)
         self._names_bytes = sum(map(len, names)) + len(names)
+        # Kept from block to block: fresh memory of this size costs more than what is written into it.
+        self._text = np.zeros(0, np.uint8)
         self._prefixes = np.zeros(4096, np.uint8)
         self._prefix_used = 0
         self._prefix_starts = np.zeros(64, np.int64)
         self._prefix_ends = np.zeros(64, np.int64)
+        nothing = np.zeros(1, np.int64)
+        self.write(nothing, nothing, np.zeros((1, len(fields))))  # compiles, where the event loop does not wait for it
 
     def set_prefix(self, slot: int, twin: str, tags: dict[str, str]) -> None:
         """Fix measurement and tags of a row."""
@@ -56,7 +60,9 @@ class LineWriter:
             return []
         numbers = np.frombuffer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
         prefix_bytes = int((self._prefix_ends[slot] - self._prefix_starts[slot]).sum())
-        text = np.empty(len(numbers) + prefix_bytes + len(slot) * (self._names_bytes + _LINE_OVERHEAD), np.uint8)
+        room = len(numbers) + prefix_bytes + len(slot) * (self._names_bytes + _LINE_OVERHEAD)
+        if room > len(self._text):
+            self._text = np.empty(room + room // 4, np.uint8)
         ends = np.empty(len(slot), np.int64)
         used = _weave(
             numbers,
@@ -67,20 +73,19 @@ class LineWriter:
             self._prefix_ends,
             slot,
             time_ns,
-            text,
+            self._text,
             ends,
         )
-        whole = text[:used].tobytes()
-        return _cut(whole, ends)
+        return _cut(self._text[:used], ends)
 
 
-def _cut(whole: bytes, ends: NDArray[np.int64]) -> list[bytes]:
+def _cut(whole: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytes]:
     blocks = []
     start = 0
     while start < len(whole):
         last = int(np.searchsorted(ends, start + BLOCK_BYTES, side="right")) - 1
         end = int(ends[last]) if last >= 0 and ends[last] > start else len(whole)
-        blocks.append(whole[start:end])
+        blocks.append(whole[start:end].tobytes())
         start = end
     return blocks
 
