@@ -14,6 +14,7 @@ import pytest
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
 from servers.influxdb import InfluxDb, find_influxd
+from servers.kafka import SecuredKafka
 from servers.mosquitto import SecuredMosquitto
 from servers.prometheus import Prometheus
 from servers.rabbitmq import RabbitMq, find_rabbitmq
@@ -60,6 +61,14 @@ def kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory
     for server in _running(servers_loop, EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0)):
         servers_loop.run(_make_shared_topics(server.bootstrap_servers))
         yield server
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """Kafka with TLS and an account: `.secured_servers`, `.ca_file`, `.username`, `.password`."""
+    if shutil.which("openssl") is None:
+        unavailable("Kafka with TLS", "the system package openssl is not installed")
+    yield from _running(servers_loop, SecuredKafka(tmp_path_factory.mktemp("kafka")))
 
 
 @pytest.fixture(scope="session")

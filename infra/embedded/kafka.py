@@ -86,12 +86,14 @@ class EmbeddedKafka(EmbeddedServer):
         ]
 
     async def _command(self) -> list[str]:
-        settings = server_properties(self.port, controller_port=free_port(), log_dir=self._folder / "log")
         properties = self._folder / "server.properties"
-        lines = (f"{key}={value}\n" for key, value in {**settings, **self._overrides}.items())
-        properties.write_text("".join(lines), "utf-8")
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()), "utf-8")
         await self._format(properties)
         return [*self._java_command, "kafka.Kafka", str(properties)]
+
+    def _settings(self) -> dict[str, str]:
+        own = server_properties(self.port, controller_port=free_port(), log_dir="log")
+        return {**own, **self._overrides}
 
     async def _format(self, properties: Path) -> None:
         """Give the log directory its cluster id, once; an interrupted format is done again with the same id."""
@@ -103,7 +105,7 @@ class EmbeddedKafka(EmbeddedServer):
             _write_atomically(id_file, _new_cluster_id())
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", id_file.read_text("utf-8")]
         command = [*self._java_command, *tool, "-c", str(properties)]
-        async with ChildProcess("Kafka's storage tool", command, log_path=self.log_path) as formatter:
+        async with ChildProcess("Kafka's storage tool", command, log_path=self.log_path, cwd=self._folder) as formatter:
             try:
                 code = await asyncio.wait_for(formatter.wait(), _FORMAT_TIMEOUT_S)
             except TimeoutError:

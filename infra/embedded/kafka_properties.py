@@ -1,11 +1,6 @@
 """The embedded broker's settings."""
 
-from typing import TYPE_CHECKING
-
 from infra.embedded.ports import LOOPBACK
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NODE_ID = 1
 _INTERNAL_PARTITIONS = 8
@@ -19,15 +14,16 @@ _OFFSETS_RETENTION_MINUTES = 365 * 24 * 60
 """A demo that slept for more than a week (Kafka's default) still finds where its sinks were."""
 
 
-def server_properties(port: int, *, controller_port: int, log_dir: "Path") -> dict[str, str]:
+def server_properties(port: int, *, controller_port: int, log_dir: str) -> dict[str, str]:
     """Settings of one broker that is its own controller, keeps everything and answers quickly.
 
     Args:
         port: For clients.
         controller_port: For the broker itself; may differ from start to start.
-        log_dir: Where the log lies.
+        log_dir: Where the log lies, relative to the broker's working directory: a comma or a letter beyond ASCII in
+            the full path would be misread.
     """
-    values: dict[str, str | int | Path] = {
+    values: dict[str, str | int] = {
         "process.roles": "broker,controller",
         "node.id": _NODE_ID,
         "controller.quorum.voters": f"{_NODE_ID}@{LOOPBACK}:{controller_port}",

@@ -89,6 +89,14 @@ async def test_record_of_four_mebibytes_fits_where_the_topic_allows_it(kafka: Em
     assert await _read(kafka.bootstrap_servers, "embedded-large") == bytes(4 * 1024 * 1024)
 
 
+@pytest.mark.system
+async def test_older_version_works_the_same(tmp_path: Path) -> None:
+    async with EmbeddedKafka(tmp_path, 0, version="3.9.2") as server:
+        await _create_topic(server.bootstrap_servers, "older")
+        await _write(server.bootstrap_servers, "older", b"hello")
+        assert await _read(server.bootstrap_servers, "older") == b"hello"
+
+
 async def test_misspelt_topic_is_not_created(kafka: EmbeddedKafka) -> None:
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=1000) as producer:
         with pytest.raises(UnknownTopicOrPartitionError):

@@ -42,7 +42,7 @@ def _server(kind: str, data_dir: Path, port: int = 0) -> EmbeddedServer:
 
 @pytest.mark.parametrize("kind", _KINDS)
 async def test_clean_stop_frees_the_port_and_leaves_no_process(kind: str, tmp_path: Path) -> None:
-    async with _server(kind, tmp_path) as server:
+    async with _server(kind, tmp_path / "ein Ordner, für Größeres") as server:
         assert server.alive
         assert accepts(server.port)
         assert str(server.port) in server.url

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,8 +12,11 @@ import httpx
 import paho.mqtt.client as mqtt
 import pymongo
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
 from paho.mqtt.enums import CallbackAPIVersion
 from servers.influxdb import InfluxDb
+from servers.kafka import SecuredKafka
 from servers.mosquitto import SecuredMosquitto
 from servers.prometheus import Prometheus
 from servers.rabbitmq import RabbitMq
@@ -20,6 +24,9 @@ from servers.secantus import Secantus
 
 from infra.embedded import EmbeddedMqtt
 from infra.embedded.ports import LOOPBACK, accepts, free_port
+from streams.log.admin import LogAdmin
+from streams.log.client import KafkaOptions
+from streams.log.writer import LogWriter
 
 pytestmark = pytest.mark.system
 
@@ -51,6 +58,26 @@ def test_secured_mosquitto_wants_the_password_and_speaks_tls(secured_mosquitto: 
     assert _connect(secured_mosquitto.url) != 0
     assert _connect(secured_mosquitto.url, account=account) == 0
     assert _connect(secured_mosquitto.tls_url, account=account, ca_file=secured_mosquitto.ca_file) == 0
+
+
+async def test_secured_kafka_wants_tls_and_the_password(secured_kafka: SecuredKafka) -> None:
+    options = KafkaOptions(
+        secured_kafka.secured_servers,
+        tls=True,
+        username=secured_kafka.username,
+        password=secured_kafka.password,
+        ca_file=str(secured_kafka.ca_file),
+    )
+    async with LogAdmin(options) as admin:
+        await admin.ensure_topics(["secured"], partitions=1)
+    async with LogWriter(options) as writer:
+        assert await (await writer.send("secured", b"key", b"value")) == (0, 0)
+    client = AIOKafkaClient(**replace(options, password=options.password[:-1]).client_kwargs())
+    try:
+        with pytest.raises(KafkaConnectionError):
+            await client.bootstrap()
+    finally:
+        await client.close()
 
 
 async def test_rabbitmq_has_quorum_queues_tls_and_outages(rabbitmq: RabbitMq) -> None:
