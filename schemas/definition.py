@@ -1,5 +1,6 @@
 """A twin type's definition: the model behind `twin.yaml`."""
 
+import keyword
 import math
 import re
 from typing import Annotated, Any, Literal, Self
@@ -256,6 +257,13 @@ class CommandOutput(Strict):
     refresh_s: Annotated[float, Field(ge=0)] = 0.0
     expires_s: Annotated[float, Field(gt=0)] = 30.0
 
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.range and not (all(map(math.isfinite, self.range)) and self.range[0] <= self.range[1]):
+            message = f"range {list(self.range)} must be two finite numbers, the smaller first"
+            raise ValueError(message)
+        return self
+
 
 class Outputs(Strict):
     """What leaves a twin."""
@@ -380,6 +388,11 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
         (f"{path}.requests.{request}", f"no request {request}", "declare it under requests")
         for request in step.requests
         if definition.request(request) is None
+    ]
+    faults += [
+        (f"{path}.state.{name}", f"{name} is a word of Python's own", "choose another name")
+        for name in step.state
+        if keyword.iskeyword(name)
     ]
     for output in step.outputs:
         if output in known or output in RESERVED_FIELDS:

@@ -32,6 +32,7 @@ class BlockRecords(aiokafka_fetcher.PartitionRecords):
             yield from super()._unpack_records()
             return
         start: int = self.next_fetch_offset
+        latest: Block | None = None
         while self._records.has_next():
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
@@ -39,13 +40,16 @@ class BlockRecords(aiokafka_fetcher.PartitionRecords):
                 raise CorruptRecordException(message)
             if self._is_aborted(batch) or batch.is_control_batch:
                 self.next_fetch_offset = batch.next_offset
+                if latest is not None:
+                    # The whole fetch is unpacked before anybody looks at its blocks.
+                    latest.end = start = batch.next_offset
                 continue
             records = list(batch)
             if records and records[0].offset < self.next_fetch_offset:
                 records = [record for record in records if record.offset >= self.next_fetch_offset]
             self.next_fetch_offset = batch.next_offset
             if records:
-                yield Block(
+                latest = Block(
                     self._tp.partition,
                     start,
                     batch.next_offset,
@@ -56,6 +60,7 @@ class BlockRecords(aiokafka_fetcher.PartitionRecords):
                     [tuple(record.headers) for record in records],
                 )
                 start = batch.next_offset
+                yield latest
 
     def _is_aborted(self, batch: Any) -> bool:  # noqa: ANN401
         if self._isolation_level != aiokafka_fetcher.READ_COMMITTED or batch.producer_id is None:

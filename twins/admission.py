@@ -62,8 +62,9 @@ def note(row: Any, time_ns: int, offset: int, boot: int, seq: int, payload: int)
             row.seq = seq
         else:
             row.window = row.window | (1 << (row.seq - seq))
-    row.payload = payload
-    row.event_time_ns = max(row.event_time_ns, time_ns)
+    if row.records == 0 or time_ns >= row.event_time_ns:
+        row.event_time_ns = time_ns
+        row.payload = payload
     row.offset = offset
     row.records += 1
     row.revision += 1

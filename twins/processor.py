@@ -436,7 +436,10 @@ class TwinProcessor:
         made = slot is None
         if slot is None:
             if kind != Kind.PARAMETERS.value.encode():
-                self._refuse(outcome, block, index, Reason.UNKNOWN_TWIN, "no telemetry and no PUT made this twin yet")
+                detail = "no telemetry and no PUT made this twin yet"
+                self._refuse(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
+                if kind == Kind.REQUEST.value.encode():
+                    self._answer(block, index, key or b"", 0, header_text(block, index, NAME), detail, outcome)
                 return
             slot = self._create(key or b"", received_ns(block, index), outcome, announce=False)
         if kind == Kind.ACK.value.encode():
@@ -448,7 +451,6 @@ class TwinProcessor:
         table = self._table
         payload = block.values[index] or b""
         offset = block.offsets[index]
-        request_id = header_text(block, index, ID)
         is_request = kind == Kind.REQUEST.value.encode()
         name = header_text(block, index, NAME) if is_request else "parameters"
         before, tags = table.rows[slot : slot + 1].copy(), table.tags[slot]
@@ -468,18 +470,7 @@ class TwinProcessor:
         table.dirty[slot] = 1
         received = received_ns(block, index)
         if is_request or reason:
-            data = {"id": request_id, "request": name}
-            self._output.event(
-                outcome,
-                int(row["parameter_revision"]),
-                table.ids[slot],
-                "request_rejected" if reason else "request_accepted",
-                severity="warning" if reason else "info",
-                offset=offset,
-                event_ns=received,
-                data={**data, "reason": reason},
-                event_id=request_id,
-            )
+            self._answer(block, index, table.ids[slot], int(row["parameter_revision"]), name, reason, outcome)
         outcome.urgent = True
         if reason and made:
             table.forget_newest()
@@ -487,6 +478,23 @@ class TwinProcessor:
             if table.tags[slot] != tags:
                 self._set_prefix(slot, table.ids[slot])
             self._output.document(outcome, table, slot, received)
+
+    def _answer(
+        self, block: Block, index: int, twin: bytes, revision: int, name: str, reason: str, outcome: Outcome
+    ) -> None:
+        """Tell the sender of a request what became of it; no reason means that it was carried out."""
+        request_id = header_text(block, index, ID)
+        self._output.event(
+            outcome,
+            revision,
+            twin,
+            "request_rejected" if reason else "request_accepted",
+            severity="warning" if reason else "info",
+            offset=block.offsets[index],
+            event_ns=received_ns(block, index),
+            data={"id": request_id, "request": name, "reason": reason},
+            event_id=request_id,
+        )
 
     def _acknowledged(self, block: Block, index: int, slot: int, outcome: Outcome) -> None:
         try:

@@ -208,7 +208,13 @@ def test_every_record_is_accounted_for_exactly_once(
     dead = sum(times for (what, _), times in run.counts.items() if what == "deadletter")
     assert dead == len(run.messages("deadletter"))
     dropped = run.counts["duplicate", ""] + (run.counts["late", ""] if probe.definition.late == "drop" else 0)
-    answers = [event for event in run.messages("events") if event["name"].startswith(("request_", "command_ack"))]
+    answers = [
+        event
+        for event in run.messages("events")
+        if event["name"].startswith(("request_", "command_ack"))
+        # A request to a twin that nobody made is a dead letter, too, and counted as such.
+        and "made this twin" not in event["data"].get("reason", "")
+    ]
     parameter_changes = sum(dict(item.headers).get("ts-kind") == b"parameters" for item in given_records)
     # A parameter change that is carried out is answered by the twin's document alone.
     silent = len(given_records) - run.counts["accepted", ""] - dropped - dead - len(answers)
