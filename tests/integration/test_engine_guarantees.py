@@ -42,6 +42,12 @@ class Plant:
     def worker(self, name: str) -> WorkerProcess:
         return WorkerProcess(self.type_name, self.kafka.bootstrap_servers, self.data_dir / name)
 
+    async def joined(self, worker: WorkerProcess) -> None:
+        """Wait until a worker has partitions."""
+        async with asyncio.timeout(60):
+            while not worker.joined():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+
     async def send(self, records: int, per_second: float) -> None:
         """Numbered readings of random twins at a steady rate."""
         rng = random.Random(self.sent)
@@ -138,10 +144,12 @@ async def test_kill_join_and_freeze_change_nothing(plant: Plant) -> None:
         load = asyncio.create_task(plant.send(60_000, per_second=2000))
         await plant.working()
         workers.append(plant.worker("second"))
-        await asyncio.sleep(6)
+        await plant.joined(workers[1])
+        await asyncio.sleep(2)
         workers[0].kill()
         workers.append(plant.worker("third"))
-        await asyncio.sleep(5)
+        await plant.joined(workers[2])
+        await asyncio.sleep(2)
         workers[1].freeze()
         await asyncio.sleep(10)  # past the session timeout of 6 s: the third takes everything over
         workers[1].thaw()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.registry import Registry
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -14,6 +16,7 @@ class WorkerProcess:
 
     def __init__(self, type_name: str, bootstrap_servers: str, data_dir: Path, **environment: str) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
+        self._type_name, self._data_dir = type_name, data_dir
         self.log = data_dir / "worker.out"
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -34,6 +37,11 @@ class WorkerProcess:
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
+
+    def joined(self) -> bool:
+        """Whether it has partitions, or had them; then it also answers SIGTERM by a clean stop."""
+        found = Registry(self._data_dir).find(f"worker:{self._type_name}")
+        return found is not None and found.ready
 
     def freeze(self) -> None:
         """SIGSTOP."""
