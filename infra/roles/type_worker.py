@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,7 @@ def run(type_name: str, settings: Settings) -> int:
         SetupError: the type is not deployed, or the topics do not fit the configuration.
         DefinitionError: the type's folder has faults.
     """
-    # Until Faust's worker takes the signals over, being told to stop simply ends the process.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    stopping = _end_when_told()
     kafka = settings.kafka.options()
     role = role_name(type_name)
     run_files = Registry(settings.data_dir)
@@ -56,10 +56,28 @@ def run(type_name: str, settings: Settings) -> int:
         try:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
             twin_type = _load(ground.deployed, settings, ground.partitions)
+            if stopping.is_set():
+                return 0
             presence.change(detail="joining")
             return run_worker(_engine(type_name, settings, kafka, ground, twin_type, observer))
         finally:
             presence.withdraw()
+
+
+def _end_when_told() -> threading.Event:
+    """Until Faust's worker takes the signals over, being told to stop ends the process.
+
+    Returns:
+        Set when that happened: raised inside one of the compiler's callbacks, the exit itself would be lost.
+    """
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    return stopping
 
 
 @dataclass(frozen=True, slots=True)
