@@ -237,11 +237,12 @@ class Engine:
             started_s = time.monotonic()
             records = await self._in_thread(partial(self._step, owned, block, started_s))
             self._observer.processed(owned.number, records, time.monotonic() - started_s)
+            owned.behind = self._lag(owned) > 0
         except Exception as error:
             log.exception("block failed", partition=block.partition, start=block.start, error=repr(error))
             self._break(owned, "block")
             return
-        if owned.urgent:
+        if owned.urgent and not owned.behind:
             self._wake.set()
 
     def _step(self, owned: OwnedPartition, block: Block, now_s: float) -> int:
@@ -321,8 +322,12 @@ class Engine:
         self._observer.flushed(
             owned.number, len(snapshot.rows) - 1, snapshot.output_count(), time.monotonic() - started_s
         )
-        end = self.app.consumer.highwater(TP(options.source, owned.number)) or snapshot.position
-        self._observer.position(owned.number, snapshot.position, max(0, end - snapshot.position))
+        self._observer.position(owned.number, snapshot.position, self._lag(owned))
+
+    def _lag(self, owned: OwnedPartition) -> int:
+        """Offsets between what was stepped and the end of the input, as the latest fetch told it."""
+        end = self.app.consumer.highwater(TP(self._options.source, owned.number))
+        return max(0, (end or 0) - owned.position)
 
     def _break(self, owned: OwnedPartition, kind: str, *, after_s: float = 0.0) -> None:
         """Mark a partition whose rows can't be trusted, and rebuild it unless a rebalance does so first."""

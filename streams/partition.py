@@ -22,11 +22,14 @@ class FlushPolicy:
         interval_s: At the latest this long after the first unflushed record.
         records: At the latest after this many records.
         urgent_interval_s: Shortest time between two flushes that commands or events ask for.
+        behind_interval_s: Replaces both while the partition is behind its input: what then leaves later has waited far
+            longer before it was read, and every flush writes each changed row once.
     """
 
     interval_s: float = 0.1
     records: int = 50_000
     urgent_interval_s: float = 0.02
+    behind_interval_s: float = 0.5
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class OwnedPartition:
         flushed: Next offset according to the last committed transaction.
         changelog_end: Next offset of the changelog after the last committed transaction.
         broken: Rows and log may differ; nothing is processed or flushed until the partition is rebuilt.
+        behind: More input waits than was read.
         closed: Given up; what a worker thread still computes for it is thrown away.
     """
 
@@ -65,6 +69,7 @@ class OwnedPartition:
     changelog_end: int
     broken: bool = False
     closed: bool = False
+    behind: bool = False
     urgent: bool = False
     waiting_since_s: float | None = None
     last_flush_s: float = float("-inf")
@@ -103,6 +108,10 @@ class OwnedPartition:
         """Whether to flush now."""
         if self.broken or self.closed or self.waiting_since_s is None:
             return False
+        if self.unflushed >= policy.records:
+            return True
+        if self.behind:
+            return now_s - self.waiting_since_s >= policy.behind_interval_s
         if self.urgent and now_s - self.last_flush_s >= policy.urgent_interval_s:
             return True
-        return now_s - self.waiting_since_s >= policy.interval_s or self.unflushed >= policy.records
+        return now_s - self.waiting_since_s >= policy.interval_s
