@@ -1,7 +1,11 @@
 """The pinned packages against pyproject.toml: nothing forgotten, nothing without a hash, no address of anybody's."""
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from packaging.version import Version
 
 _ROOT = Path(__file__).parents[2]
 _FILES = ("requirements.txt", "requirements-dev.txt", "tests/servers/secantus-requirements.txt")
+_ROOMS = ("schemas", "streams", "twins", "connectors", "infra")
 _PIN = re.compile(
     r"^([A-Za-z0-9._-]+)==(\S+)(?: ; [^\\]+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
 )
@@ -42,3 +47,22 @@ def test_every_declared_package_is_pinned_within_its_range(file: str, extras: tu
 
 def test_tests_run_on_the_versions_that_users_get() -> None:
     assert _pins("requirements.txt").items() <= _pins("requirements-dev.txt").items()
+
+
+def _imported(folder: str) -> Iterator[str]:
+    for file in (_ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module
+
+
+@pytest.mark.parametrize("room", _ROOMS)
+def test_every_package_that_is_imported_is_declared(room: str) -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    providers = packages_distributions()
+    imported = {name.partition(".")[0] for name in _imported(room)} - sys.stdlib_module_names - {*_ROOMS}
+    missing = {name for name in imported if not {canonicalize_name(p) for p in providers[name]} & declared}
+    assert not missing
