@@ -349,7 +349,7 @@ class Engine:
         self._epoch += 1
         owned = list(self._owned.values())
         self._owned.clear()
-        self._observer.owned(frozenset())
+        self._observer.given_up()
         if owned:
             log.info("partitions given up", partitions=sorted(item.number for item in owned))
         await asyncio.gather(*map(self._give_up, owned))

@@ -79,7 +79,10 @@ class Observer(Protocol):
     """Where the engine reports what it does; metrics are made of it elsewhere."""
 
     def owned(self, partitions: frozenset[int]) -> None:
-        """The partitions that this worker steps from now on."""
+        """An assignment is complete: the partitions that this worker steps from now on, none for a stand-by."""
+
+    def given_up(self) -> None:
+        """Nothing is stepped until the next assignment."""
 
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         """A partition was restored."""
@@ -107,6 +110,9 @@ class SilentObserver:
     """An observer that nobody listens to."""
 
     def owned(self, partitions: frozenset[int]) -> None:
+        """Ignore."""
+
+    def given_up(self) -> None:
         """Ignore."""
 
     def stepping(self, partition: int, offset: int) -> None:

@@ -185,7 +185,7 @@ class WorkerObserver:
         ).labels(type_name)
 
     def healthy(self) -> bool:
-        """Whether the worker has its partitions."""
+        """Whether the worker has its partitions, or stands by."""
         return self._ready
 
     def count(self, what: str, reason: str, times: int) -> None:
@@ -201,11 +201,16 @@ class WorkerObserver:
         """Note the assignment; a worker without partitions stands by, which is ready, too."""
         self._partitions.set(len(partitions))
         self._lags = {partition: self._lags.get(partition, 0) for partition in partitions}
-        if partitions and not self._ready:
+        if not self._ready:
             self._ready = True
             self._role.set_ready(ready=True)
-        if partitions:
-            self._presence.change(ready=True, detail=f"partitions {_shown(partitions)}")
+        detail = f"partitions {_shown(partitions)}" if partitions else "stand-by: the other workers have all partitions"
+        self._presence.change(ready=True, detail=detail)
+
+    def given_up(self) -> None:
+        """Note that nothing is stepped for the moment."""
+        self._partitions.set(0)
+        self._lags = {}
 
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         """Count restored rows."""
