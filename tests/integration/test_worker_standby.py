@@ -34,7 +34,7 @@ async def test_a_worker_without_partitions_is_ready_and_says_that_it_stands_by(t
             for folder in folders:
                 workers.append(WorkerProcess("statistics", kafka.bootstrap_servers, folder, **variables))
                 async with asyncio.timeout(50):
-                    while not workers[-1].joined():  # noqa: ASYNC110 - another process
+                    while not workers[-1].joined():
                         assert workers[-1].running(), workers[-1].output()
                         await asyncio.sleep(0.1)
             async with asyncio.timeout(20):
