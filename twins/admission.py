@@ -4,6 +4,7 @@ from typing import Any
 
 import numba
 
+from schemas.reasons import Reason
 from twins.layout import QUARANTINED
 
 ACCEPTED = 0
@@ -14,6 +15,14 @@ IN_QUARANTINE = 4
 FAILED = 5  # a step raised
 NOT_FINITE = 6  # a step gave NaN or infinity
 MISSING = 7  # an input that was never sent, where the type holds the last value
+
+REFUSALS = {
+    IN_QUARANTINE: (Reason.QUARANTINED, "the twin is quarantined until the request release"),
+    FAILED: (Reason.STEP_FAILED, "a step raised on this record"),
+    NOT_FINITE: (Reason.STEP_FAILED, "a step gave NaN or infinity on this record"),
+    MISSING: (Reason.MISSING_FIELD, "an input was never sent, so there is no last value to hold"),
+}
+"""Reason and detail of the records that nobody can use."""
 
 WINDOW = 64
 """A redelivery further back than this many counters counts as a duplicate, too: devices count upwards."""

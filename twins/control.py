@@ -1,0 +1,133 @@
+"""Records of the input topic that are no telemetry: requests, parameter changes, acknowledgements."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from schemas.headers import ID, KIND, NAME, Kind
+from schemas.messages import TEXT_LIMIT
+from schemas.reasons import Reason
+from streams.block import Block
+from streams.processor import Outcome
+from twins.output import OutputWriter, header, header_text, received_ns
+from twins.population import Population
+from twins.requests import UNREADABLE, Refusal, RequestRunner
+
+Refuse = Callable[[Outcome, Block, int, Reason, str], None]
+"""Makes a record of a block a dead letter."""
+
+
+class ControlRecords:
+    """Carries out the control records of one partition, one by one."""
+
+    def __init__(self, population: Population, requests: RequestRunner, output: OutputWriter, refuse: Refuse) -> None:
+        self._population = population
+        self._table = population.table
+        self._requests = requests
+        self._output = output
+        self._refuse = refuse
+
+    @staticmethod
+    def of(block: Block) -> list[tuple[int, bytes]]:
+        """Index and kind of every record of a block that is no telemetry."""
+        return [
+            (index, kind)
+            for index in range(len(block))
+            if block.headers[index] and (kind := header(block, index, KIND)) and kind != Kind.TELEMETRY.value.encode()
+        ]
+
+    def take(self, block: Block, index: int, kind: bytes, outcome: Outcome) -> None:
+        """Carry out one record; never raises for what is in it."""
+        key = block.keys[index]
+        if kind not in {b"request", b"parameters", b"ack"}:
+            text = kind.decode(errors="replace")
+            self._refuse(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
+            return
+        if (refusal := self._population.wrong_key(key)) is not None:
+            self._refuse(outcome, block, index, *refusal)
+            return
+        slot = self._table.slots.get(key or b"")
+        made = slot is None
+        if slot is None:
+            if kind != Kind.PARAMETERS.value.encode():
+                detail = "no telemetry and no PUT made this twin yet"
+                self._refuse(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
+                if kind == Kind.REQUEST.value.encode():
+                    self._answer(block, index, key or b"", 0, header_text(block, index, NAME), detail, outcome)
+                return
+            slot = self._population.create(key or b"", received_ns(block, index), outcome, announce=False)
+        if kind == Kind.ACK.value.encode():
+            self._acknowledged(block, index, slot, outcome)
+        else:
+            self._request(block, index, slot, kind, outcome, made=made)
+
+    def _request(self, block: Block, index: int, slot: int, kind: bytes, outcome: Outcome, *, made: bool) -> None:
+        table = self._table
+        payload = block.values[index] or b""
+        offset = block.offsets[index]
+        is_request = kind == Kind.REQUEST.value.encode()
+        name = header_text(block, index, NAME) if is_request else "parameters"
+        before, tags = table.rows[slot : slot + 1].copy(), table.tags[slot]
+        reason = ""
+        try:
+            if is_request:
+                self._requests.request(table, slot, name, payload)
+            else:
+                self._requests.change(table, slot, payload)
+        except Refusal as refusal:
+            reason = str(refusal)[:TEXT_LIMIT]
+            table.rows[slot] = before[0]
+            table.tags[slot] = tags
+        row = table.row(slot)
+        row["offset"] = offset
+        row["revision"] += 1
+        table.dirty[slot] = 1
+        received = received_ns(block, index)
+        if is_request or reason:
+            self._answer(block, index, table.ids[slot], int(row["parameter_revision"]), name, reason, outcome)
+        outcome.urgent = True
+        if reason and made:
+            table.forget_newest()
+        elif not reason:
+            if table.tags[slot] != tags:
+                self._population.set_prefix(slot)
+            self._output.document(outcome, table, slot, received)
+
+    def _answer(
+        self, block: Block, index: int, twin: bytes, revision: int, name: str, reason: str, outcome: Outcome
+    ) -> None:
+        """Tell the sender of a request what became of it; no reason means that it was carried out."""
+        request_id = header_text(block, index, ID)
+        self._output.event(
+            outcome,
+            revision,
+            twin,
+            "request_rejected" if reason else "request_accepted",
+            severity="warning" if reason else "info",
+            offset=block.offsets[index],
+            event_ns=received_ns(block, index),
+            data={"id": request_id, "request": name, "reason": reason},
+            event_id=request_id,
+        )
+
+    def _acknowledged(self, block: Block, index: int, slot: int, outcome: Outcome) -> None:
+        try:
+            answer: Any = msgspec.json.decode(block.values[index] or b"")
+            command_id = answer["id"]
+        except (*UNREADABLE, KeyError, TypeError):
+            detail = 'an acknowledgement is a JSON object with the "id" of its command'
+            self._refuse(outcome, block, index, Reason.INVALID_REQUEST, detail)
+            return
+        row = self._table.row(slot)
+        data = {"id": str(command_id)[:64], "name": header_text(block, index, NAME)}
+        self._output.event(
+            outcome,
+            int(row["parameter_revision"]),
+            self._table.ids[slot],
+            "command_acknowledged",
+            severity="info",
+            offset=block.offsets[index],
+            event_ns=received_ns(block, index),
+            data=data,
+        )

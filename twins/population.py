@@ -1,0 +1,59 @@
+"""The twins that live in one partition: who belongs there, new ones, and what is derived from their rows."""
+
+from schemas.definition import Definition
+from schemas.errors import InvalidNameError
+from schemas.names import check_twin_id
+from schemas.partitioning import partition_of
+from schemas.reasons import Reason
+from streams.processor import Lineage, Outcome
+from twins.layout import RowLayout
+from twins.lines import LineWriter
+from twins.output import OutputWriter
+from twins.rows import RowTable
+
+
+class Population:
+    """Rows of one partition, with the beginnings of their lines.
+
+    Attributes:
+        table: The rows.
+        lines: Writes the time series of the rows.
+    """
+
+    def __init__(
+        self, definition: Definition, layout: RowLayout, lineage: Lineage, partitions: int, output: OutputWriter
+    ) -> None:
+        self.table = RowTable(layout)
+        self.lines = LineWriter(str(definition.type_name), definition.outputs.timeseries.fields)
+        self._tags = definition.outputs.timeseries.tags
+        self._partition = lineage.partition
+        self._partitions = partitions
+        self._output = output
+
+    def wrong_key(self, key: bytes | None) -> tuple[Reason, str] | None:
+        """Why no twin of this partition is called so, None when one may be."""
+        try:
+            twin = check_twin_id((key or b"").decode(errors="replace"))
+        except InvalidNameError as error:
+            return Reason.INVALID_NAME, str(error)
+        wanted = partition_of(twin, self._partitions)
+        if wanted != self._partition:
+            detail = f"{twin} belongs into partition {wanted} (murmur2 of the id, as Java clients compute it)"
+            return Reason.WRONG_PARTITION, detail
+        return None
+
+    def create(self, key: bytes, received_ns: int, outcome: Outcome, *, announce: bool) -> int:
+        """Make a row for a new twin, with its document where it is announced; return its slot."""
+        slot = self.table.add(key)
+        row = self.table.row(slot)
+        row["created_ns"] = received_ns
+        self.set_prefix(slot)
+        if announce:
+            self._output.document(outcome, self.table, slot, received_ns)
+        return slot
+
+    def set_prefix(self, slot: int) -> None:
+        """Fix how the lines of a row begin, after its tags changed."""
+        tags = self.table.tags[slot]
+        wanted = {name: tags[name] for name in self._tags if name in tags}
+        self.lines.set_prefix(slot, self.table.ids[slot].decode(), wanted)
