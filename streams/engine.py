@@ -322,6 +322,7 @@ class Engine:
         self._observer.flushed(
             owned.number, len(snapshot.rows) - 1, snapshot.output_count(), time.monotonic() - started_s
         )
+        self._observer.counted(snapshot.counts)
         self._observer.position(owned.number, snapshot.position, self._lag(owned))
 
     def _lag(self, owned: OwnedPartition) -> int:

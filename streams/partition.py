@@ -4,6 +4,7 @@ Everything here that touches rows runs in the engine's one worker thread, so row
 a snapshot taken while a block is being stepped is impossible by construction.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
@@ -39,6 +40,7 @@ class Snapshot:
     position: int
     rows: list[OutputRecord]
     outputs: dict[str, list[OutputRecord]]
+    counts: Counter[tuple[str, str]]
 
     def output_count(self) -> int:
         """Number of output records."""
@@ -74,6 +76,7 @@ class OwnedPartition:
     waiting_since_s: float | None = None
     last_flush_s: float = float("-inf")
     _outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def unflushed(self) -> int:
@@ -87,6 +90,7 @@ class OwnedPartition:
             outcome = self.processor.process(block)
             for topic, records in outcome.outputs.items():
                 self._outputs.setdefault(topic, []).extend(records)
+            self._counts.update(outcome.counts)
             self.urgent |= outcome.urgent
         self.position = max(self.position, block.end)
         if self.waiting_since_s is None:
@@ -96,13 +100,14 @@ class OwnedPartition:
     def snapshot(self, now_s: float) -> Snapshot:
         """Take what the next transaction writes, and clear it here."""
         outputs, self._outputs = self._outputs, {}
+        counts, self._counts = self._counts, Counter()
         rows: list[OutputRecord] = [(key, value, ()) for key, value in self.processor.snapshot()]
         position = Position(self.position, dict(self.processor.note()))
         rows.append((POSITION_KEY, msgspec.json.encode(position), ()))
         self.urgent = False
         self.waiting_since_s = None
         self.last_flush_s = now_s
-        return Snapshot(self.position, rows, outputs)
+        return Snapshot(self.position, rows, outputs, counts)
 
     def flush_due(self, policy: FlushPolicy, now_s: float) -> bool:
         """Whether to flush now."""

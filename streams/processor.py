@@ -20,14 +20,21 @@ class Outcome:
     Attributes:
         outputs: Records to write in the transaction, by topic.
         urgent: Whether to flush at once, because somebody waits for a command or an event.
+        counts: How often something happened, by what and why; they count once the transaction is committed.
     """
 
     outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
     urgent: bool = False
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...] = ()) -> None:
         """Append one output record."""
         self.outputs.setdefault(topic, []).append((key, value, headers))
+
+    def count(self, what: str, reason: str = "", times: int = 1) -> None:
+        """Count something that happened."""
+        if times:
+            self.counts[what, reason] = self.counts.get((what, reason), 0) + times
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,9 @@ class Observer(Protocol):
     def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:
         """A transaction was committed."""
 
+    def counted(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """What the records of a committed transaction led to, by what and why."""
+
     def position(self, partition: int, next_offset: int, lag: int) -> None:
         """The committed position moved."""
 
@@ -125,6 +135,9 @@ class SilentObserver:
         """Ignore."""
 
     def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:
+        """Ignore."""
+
+    def counted(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Ignore."""
 
     def position(self, partition: int, next_offset: int, lag: int) -> None:

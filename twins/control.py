@@ -1,6 +1,5 @@
 """Records of the input topic that are no telemetry: requests, parameter changes, acknowledgements."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,19 +13,15 @@ from twins.output import OutputWriter, header, header_text, received_ns
 from twins.population import Population
 from twins.requests import UNREADABLE, Refusal, RequestRunner
 
-Refuse = Callable[[Outcome, Block, int, Reason, str], None]
-"""Makes a record of a block a dead letter."""
-
 
 class ControlRecords:
     """Carries out the control records of one partition, one by one."""
 
-    def __init__(self, population: Population, requests: RequestRunner, output: OutputWriter, refuse: Refuse) -> None:
+    def __init__(self, population: Population, requests: RequestRunner, output: OutputWriter) -> None:
         self._population = population
         self._table = population.table
         self._requests = requests
         self._output = output
-        self._refuse = refuse
 
     @staticmethod
     def of(block: Block) -> list[tuple[int, bytes]]:
@@ -42,17 +37,17 @@ class ControlRecords:
         key = block.keys[index]
         if kind not in {b"request", b"parameters", b"ack"}:
             text = kind.decode(errors="replace")
-            self._refuse(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
+            self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
             return
         if (refusal := self._population.wrong_key(key)) is not None:
-            self._refuse(outcome, block, index, *refusal)
+            self._output.dead_letter(outcome, block, index, *refusal)
             return
         slot = self._table.slots.get(key or b"")
         made = slot is None
         if slot is None:
             if kind != Kind.PARAMETERS.value.encode():
                 detail = "no telemetry and no PUT made this twin yet"
-                self._refuse(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
+                self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
                 if kind == Kind.REQUEST.value.encode():
                     self._answer(block, index, key or b"", 0, header_text(block, index, NAME), detail, outcome)
                 return
@@ -117,7 +112,7 @@ class ControlRecords:
             command_id = answer["id"]
         except (*UNREADABLE, KeyError, TypeError):
             detail = 'an acknowledgement is a JSON object with the "id" of its command'
-            self._refuse(outcome, block, index, Reason.INVALID_REQUEST, detail)
+            self._output.dead_letter(outcome, block, index, Reason.INVALID_REQUEST, detail)
             return
         row = self._table.row(slot)
         data = {"id": str(command_id)[:64], "name": header_text(block, index, NAME)}

@@ -104,7 +104,7 @@ class OutputWriter:
         outcome.urgent = True
 
     def dead_letter(self, outcome: Outcome, block: Block, index: int, reason: Reason, detail: str) -> None:
-        """Add a dead letter for a record of the input topic."""
+        """Add a dead letter for a record of the input topic, and count it."""
         key, value = block.keys[index] or b"", block.values[index] or b""
         source = header(block, index, SOURCE).decode(errors="replace")
         letter = messages.dead_letter(
@@ -117,6 +117,7 @@ class OutputWriter:
             raw=value,
         )
         outcome.add(DEADLETTER, key[: messages.TEXT_LIMIT] or None, messages.encode(letter))
+        outcome.count("deadletter", reason.value)
 
     def document(
         self,

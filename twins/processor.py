@@ -1,6 +1,6 @@
 """The twins of one partition: takes blocks, gives outputs. The engine's `Processor` for a twin type."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,6 @@ from twins.output import OutputWriter, received_ns
 from twins.population import Population
 from twins.requests import RequestRunner
 from twins.wiring import wire
-
-Count = Callable[[str, str, int], None]
-"""Called with what happened (`accepted`, `duplicate`, `late`, `extra`, `deadletter`), a reason or none, how often."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class TwinType:
         """
         nothing = np.zeros(0, np.int64)
         try:
-            TwinProcessor(self, Lineage("", "", 0), _no_count).run_kernel(
+            TwinProcessor(self, Lineage("", "", 0)).run_kernel(
                 nothing, nothing, Columns.empty(len(self.definition.inputs))
             )
         except Exception as error:  # noqa: BLE001 - of an empty block only the compiler can complain
@@ -76,21 +73,24 @@ class TwinType:
 
 
 class TwinProcessor:
-    """Rows of one partition and what happens to them."""
+    """Rows of one partition and what happens to them.
 
-    def __init__(self, twin_type: TwinType, lineage: Lineage, count: Count) -> None:
+    What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields) and, with its
+    reason, `deadletter`.
+    """
+
+    def __init__(self, twin_type: TwinType, lineage: Lineage) -> None:
         definition = twin_type.definition
         self._type = twin_type
         self._definition = definition
         self._lineage = lineage
-        self._count = count
         self._decoder = TelemetryDecoder(definition)
         self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
         self._population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
         self._table = self._population.table
         self._firing = Firing(definition, self._table, self._output)
         requests = RequestRunner(definition, twin_type.code)
-        self._control = ControlRecords(self._population, requests, self._output, self._refuse)
+        self._control = ControlRecords(self._population, requests, self._output)
         self._values = len(value_fields(definition))
         self._topics = TypeTopics(str(definition.type_name))
         self._layout_written = False
@@ -155,9 +155,9 @@ class TwinProcessor:
         columns = self._decoder.decode(values, received)
         slot = self._slots(block, columns, received, outcome)
         for index, (reason, detail) in sorted(columns.refused.items()):
-            self._refuse(outcome, block, index, reason, detail)
+            self._output.dead_letter(outcome, block, index, reason, detail)
         if columns.extra:
-            self._count("extra", "", columns.extra)
+            outcome.count("extra", times=columns.extra)
         offsets = block.offset_array()
         if columns.refused:
             good = np.flatnonzero(slot >= 0)
@@ -279,7 +279,7 @@ class TwinProcessor:
         )
         for text in lines:
             outcome.add(self._topics.timeseries, None, text)
-        self._count("accepted", "", int(accepted.sum()))
+        outcome.count("accepted", times=int(accepted.sum()))
         if not everything or bool((status == admission.ACCEPTED_LATE).any()):
             self._account(block, status, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
@@ -287,19 +287,15 @@ class TwinProcessor:
 
     def _account(self, block: Block, status: NDArray[np.uint8], outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""
-        self._count("duplicate", "", int((status == admission.DUPLICATE).sum()))
+        outcome.count("duplicate", times=int((status == admission.DUPLICATE).sum()))
         late = (status == admission.LATE) | (status == admission.ACCEPTED_LATE)
-        self._count("late", "", int(late.sum()))
+        outcome.count("late", times=int(late.sum()))
         if self._definition.late == "deadletter":
             for index in np.flatnonzero(status == admission.LATE).tolist():
-                self._refuse(outcome, block, index, Reason.LATE, "older than the twin's last record")
+                self._output.dead_letter(outcome, block, index, Reason.LATE, "older than the twin's last record")
         for index in np.flatnonzero(status >= admission.IN_QUARANTINE).tolist():
             reason, detail = admission.REFUSALS[int(status[index])]
-            self._refuse(outcome, block, index, reason, detail)
-
-    def _refuse(self, outcome: Outcome, block: Block, index: int, reason: Reason, detail: str) -> None:
-        self._output.dead_letter(outcome, block, index, reason, detail)
-        self._count("deadletter", reason.value, 1)
+            self._output.dead_letter(outcome, block, index, reason, detail)
 
     def _default_parameters(self) -> None:
         """A changed default holds for every twin that never set that parameter."""
@@ -325,7 +321,3 @@ def _picked(block: Block, indices: NDArray[np.int64]) -> Block:
         [block.values[i] for i in chosen],
         [block.headers[i] for i in chosen],
     )
-
-
-def _no_count(_what: str, _reason: str, _times: int) -> None:
-    """For a processor whose counts interest nobody."""

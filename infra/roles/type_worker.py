@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def _engine(
     )
 
     def processor(lineage: Lineage) -> TwinProcessor:
-        return TwinProcessor(twin_type, lineage, observer.count)
+        return TwinProcessor(twin_type, lineage)
 
     return Engine(options, processor, observer)
 
@@ -188,15 +189,6 @@ class WorkerObserver:
         """Whether the worker has its partitions, or stands by."""
         return self._ready
 
-    def count(self, what: str, reason: str, times: int) -> None:
-        """Count records of the twins."""
-        if what == "deadletter":
-            self._deadletters.labels(self._type, reason).inc(times)
-        elif what == "extra":
-            self._extra.inc(times)
-        else:
-            self._records.labels(self._type, what).inc(times)
-
     def owned(self, partitions: frozenset[int]) -> None:
         """Note the assignment; a worker without partitions stands by, which is ready, too."""
         self._partitions.set(len(partitions))
@@ -232,6 +224,16 @@ class WorkerObserver:
         self._rows.inc(rows)
         self._outputs.inc(outputs)
         self._flush_seconds.observe(seconds)
+
+    def counted(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count records of the twins."""
+        for (what, reason), times in counts.items():
+            if what == "deadletter":
+                self._deadletters.labels(self._type, reason).inc(times)
+            elif what == "extra":
+                self._extra.inc(times)
+            else:
+                self._records.labels(self._type, what).inc(times)
 
     def position(self, partition: int, next_offset: int, lag: int) -> None:  # noqa: ARG002 - bounded labels
         """Note the lag."""

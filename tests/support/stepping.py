@@ -48,11 +48,6 @@ class Run:
     changelog: dict[bytes, bytes | None] = field(default_factory=dict)
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
 
-    def count(self, what: str, reason: str, times: int) -> None:
-        """For the processor."""
-        if times:
-            self.counts[what, reason] += times
-
     def messages(self, kind: str) -> list[dict[str, Any]]:
         """JSON outputs on the topic that ends in `kind`, in order."""
         found = [values for topic, values in self.outputs.items() if topic.endswith(f".{kind}")]
@@ -65,6 +60,7 @@ class Run:
 
     def take(self, outcome: Outcome) -> None:
         """Note what a block led to."""
+        self.counts.update(outcome.counts)
         for topic, records in outcome.outputs.items():
             for key, value, _ in records:
                 self.result.add_output(topic, key, value or b"")
@@ -77,7 +73,7 @@ class Stepping:
     def __init__(self, twin_type: TwinType) -> None:
         self.twin_type = twin_type
         self.run = Run()
-        self.processor = TwinProcessor(twin_type, LINEAGE, self.run.count)
+        self.processor = TwinProcessor(twin_type, LINEAGE)
         self._next_offset = 0
 
     def step(self, *records: LogRecord) -> Run:
@@ -103,7 +99,7 @@ class Stepping:
         """Flush, and go on with a processor that knows only the changelog."""
         self.snapshot()
         self.twin_type = twin_type or self.twin_type
-        self.processor = TwinProcessor(self.twin_type, LINEAGE, self.run.count)
+        self.processor = TwinProcessor(self.twin_type, LINEAGE)
         # Compaction keeps the order of the last writes; the layout is written before the rows that need it.
         self.processor.restore(list(self.run.changelog.items()))
         self.processor.restored()

@@ -32,6 +32,7 @@ class _Echo:
             if value == b"x":
                 raise RuntimeError(value)
             outcome.add("out", key, value)
+            outcome.count("accepted")
             outcome.urgent |= value == b"!"
             self.rows[key or b""] = value
         return outcome
@@ -68,6 +69,15 @@ def test_the_position_moves_past_holes_at_the_end_of_a_block() -> None:
     owned = _partition()
     owned.process(_block(10, b"a", end=15), 0.0)
     assert (owned.position, owned.unflushed) == (15, 5)
+
+
+def test_counts_leave_with_the_snapshot_whose_transaction_they_belong_to() -> None:
+    owned = _partition()
+    owned.process(_block(10, b"a", b"b"), 0.0)
+    owned.process(_block(12, b"c"), 0.0)
+    assert owned.snapshot(1.0).counts == {("accepted", ""): 3}
+    owned.process(_block(13, b"d"), 1.0)
+    assert owned.snapshot(2.0).counts == {("accepted", ""): 1}
 
 
 def test_a_snapshot_takes_rows_outputs_and_last_of_all_the_position_and_leaves_nothing() -> None:

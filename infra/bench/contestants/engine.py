@@ -1,5 +1,6 @@
 """This engine: the worker of the type incubator as `up` runs it, with default settings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -34,10 +35,11 @@ def main() -> int:
             watch.start()
             super().stepping(partition, offset)
 
-        def count(self, what: str, reason: str, times: int) -> None:
+        def counted(self, counts: Mapping[tuple[str, str], int]) -> None:
             """Keep totals for the report."""
-            self._totals[what] = self._totals.get(what, 0) + times
-            super().count(what, reason, times)
+            for (what, _), times in counts.items():
+                self._totals[what] = self._totals.get(what, 0) + times
+            super().counted(counts)
 
         def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:
             """Keep totals for the report."""
