@@ -58,9 +58,9 @@ class Telemetry(TypedDict):
     fan_on: bool
 
 
-def room_temperature(time_s: float) -> float:
-    """Room temperature in °C at a time in seconds since the Unix epoch."""
-    return 10.0 * math.sin(time_s / 10000.0 - 2.7) + 15.0
+def room_temperature(since_start_s: float) -> float:
+    """Room temperature in °C: cool at the start, so that an open lid is felt whatever the time of day."""
+    return 10.0 * math.sin(since_start_s / 10000.0 - 2.7) + 15.0
 
 
 def transition(duration_s: float, *, lid_open: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -128,7 +128,7 @@ class Box:
         self.fan_on = self.orders["fan"].popleft() if self.orders["fan"] else self.fan_on
         since_start_s = self.cycles * CYCLE_S
         time_ns = self.start_ns + round(since_start_s * NS_PER_S)
-        room = room_temperature(time_ns / NS_PER_S)
+        room = room_temperature(since_start_s)
         air = float(self.temperatures[1])
         record = Telemetry(
             time=time_ns,

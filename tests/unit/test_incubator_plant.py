@@ -17,8 +17,8 @@ def _plant(name: str) -> Any:
     return load(FOLDER, f"plant.py:{name}")
 
 
-def _box(first_lid_s: float = 0.0, every_s: float = 0.0, seed: int = 1) -> Any:
-    return _plant("Box")(_plant("Lid")(seed, first_lid_s, every_s), START_NS, seed, "boot")
+def _box(first_lid_s: float = 0.0, every_s: float = 0.0, seed: int = 1, start_ns: int = START_NS) -> Any:
+    return _plant("Box")(_plant("Lid")(seed, first_lid_s, every_s), start_ns, seed, "boot")
 
 
 @pytest.mark.parametrize("lid_open", [False, True])
@@ -75,9 +75,10 @@ def test_the_lid_follows_its_seed_and_stays_closed_when_asked_to() -> None:
     assert not any(never.is_open(time) for time in times)
 
 
-def test_the_twin_heats_the_box_and_notices_an_open_lid_and_nothing_else() -> None:
-    for seed in (1, 2, 3):
-        box, twin = _box(first_lid_s=210.0, every_s=900.0, seed=seed), PlainTwin(FOLDER)
+def test_the_twin_heats_the_box_and_notices_an_open_lid_and_nothing_else_at_any_time_of_day() -> None:
+    for seed, later_s in ((1, 0), (2, 17_000), (3, 34_000), (4, 51_000)):
+        box = _box(first_lid_s=210.0, every_s=900.0, seed=seed, start_ns=START_NS + later_s * 10**9)
+        twin = PlainTwin(FOLDER)
         watch = _plant("Lid")(seed, 210.0, 900.0)
         opened, noticed, warm = [], [], []
         last: dict[str, bool | None] = {"heater": None, "fan": None}
