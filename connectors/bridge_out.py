@@ -9,30 +9,18 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from connectors.connector import Connector
-from connectors.outbound import OutboundRoute
-from connectors.ports import (
-    BridgeObserver,
-    BrokerAwayError,
-    Outgoing,
-    Outlet,
-    Reader,
-    Receipt,
-    Silent,
-    Writer,
-)
+from connectors.dispatch import Dispatch, groups, judge, letter, outcome, outcomes, outgoing, plan
+from connectors.ports import BridgeObserver, BrokerAwayError, Outlet, Reader, Receipt, Silent, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, first_failure, leaving_within
-from schemas.clock import NS_PER_S, Clock
-from schemas.messages import Command, DeadLetter, Event, dead_letter, encode, stable_id
+from schemas.clock import Clock
+from schemas.messages import Command, encode
 from schemas.reasons import Reason
-from schemas.topics import DEADLETTER, TypeTopics, type_of_topic
+from schemas.topics import DEADLETTER, TypeTopics
 from streams.log.record import LogRecord
 from streams.log.retry import LONGEST_DELAY_S, retrying
 
 OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 """Topics that an outbound bridge reads."""
-
-INTERNAL_EVENTS = frozenset({"command_sent", "command_acknowledged"})
-"""Events about the delivery of a command; brokers don't get them."""
 
 _BATCH_RECORDS = 500
 
@@ -42,60 +30,6 @@ log = structlog.get_logger(__name__)
 def group_of(technology: str) -> str:
     """Consumer group of an outbound bridge."""
     return f"twinstream-bridge-{technology}"
-
-
-class Plan(msgspec.Struct):
-    """What a batch of records asks for.
-
-    Attributes:
-        outgoing: Messages with what they were made of, in order; a message appears once for each of its routes.
-        expired: Commands that outlived their time to live.
-        unreadable: Records that are neither.
-    """
-
-    outgoing: list[tuple[Outgoing, Command | Event]]
-    expired: list[Command]
-    unreadable: list[tuple[LogRecord, str]]
-
-
-def plan(records: Sequence[LogRecord], routes: Sequence[OutboundRoute], now_ns: int) -> Plan:
-    """Decide what leaves; a message that no route takes is not this broker's business."""
-    made = Plan([], [], [])
-    for record in records:
-        try:
-            message = _decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            made.unreadable.append((record, str(error)))
-            continue
-        if message is None or (isinstance(message, Event) and message.name in INTERNAL_EVENTS):
-            continue
-        taking = [route for route in routes if route.takes(message)]
-        expires_in_s = None
-        if isinstance(message, Command):
-            if taking and message.expires_ns < now_ns:
-                made.expired.append(message)
-                continue
-            expires_in_s = (message.expires_ns - now_ns) / NS_PER_S
-        for route in taking:
-            rendered = route.render(message)
-            outgoing = Outgoing(rendered.exchange, rendered.address, rendered.payload, expires_in_s)
-            made.outgoing.append((outgoing, message))
-    return made
-
-
-def outcome(command: Command, name: str) -> Event:
-    """The event that tells what became of `command`: `command_sent` or `command_expired`."""
-    word = name.removeprefix("command_")
-    return Event(
-        id=stable_id(word, command.id),
-        type=command.type,
-        twin=command.twin,
-        name=name,
-        severity="warning" if word == "expired" else "info",
-        event_time_ns=command.issued_ns,
-        cause=command.cause,
-        data={"id": command.id, "name": command.name},
-    )
 
 
 class OutboundBridge:
@@ -152,57 +86,45 @@ class OutboundBridge:
                     await reader.commit()
 
     async def _forward(self, records: Sequence[LogRecord], outlet: Outlet, writer: Writer) -> None:
-        made = plan(records, self._connector.outbound, self._clock.now_ns())
-        receipts = await outlet.publish([outgoing for outgoing, _ in made.outgoing]) if made.outgoing else []
-        outcomes = [outcome(command, "command_expired") for command in made.expired]
-        outcomes += [outcome(command, "command_sent") for command in self._sent(made, receipts)]
-        self._observer.expired(len(made.expired))
-        written = [
-            await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event) for event in outcomes
-        ]
-        for record, detail in made.unreadable:
-            letter = _letter(record, detail, self._clock.now_ns())
-            written.append(await self._send(writer, DEADLETTER, record.key, letter))
-            self._observer.dead_lettered(letter.type, letter.reason)
-        for durable in written:
-            await durable
+        made = plan(records, self._connector.outbound)
+        await self._give_up(made.unusable, writer)
+        for group in groups(made.dispatches, outlet.window):
+            # Judged group by group: the broker may have kept the one before waiting.
+            now_ns = self._clock.now_ns()
+            fresh, expired = judge(group, now_ns)
+            receipts = await outlet.publish(outgoing(fresh, now_ns)) if fresh else []
+            self._count(fresh, receipts)
+            self._observer.expired(len(expired))
+            events = [outcome(command, "command_expired") for command in expired] + outcomes(fresh, receipts)
+            for durable in [
+                await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event) for event in events
+            ]:
+                await durable
 
-    def _sent(self, made: Plan, receipts: Sequence[Receipt]) -> list[Command]:
-        """Count what the broker said; the commands that it took on at least one route, each once."""
-        sent: dict[str, Command] = {}
-        for (outgoing, message), receipt in zip(made.outgoing, receipts, strict=True):
+    async def _give_up(self, unusable: Sequence[tuple[LogRecord, Reason, str]], writer: Writer) -> None:
+        """Write dead letters; returns once they are durable."""
+        letters = [letter(*what, self._clock.now_ns()) for what in unusable]
+        written = [await self._send(writer, DEADLETTER, one.twin.encode() or None, one) for one in letters]
+        for durable, one in zip(written, letters, strict=True):
+            await durable
+            self._observer.dead_lettered(one.type, one.reason)
+
+    def _count(self, dispatches: Sequence[Dispatch], receipts: Sequence[Receipt]) -> None:
+        kinds = [
+            ("command" if isinstance(dispatch.message, Command) else "event", rendered.address)
+            for dispatch in dispatches
+            for rendered in dispatch.rendered
+        ]
+        for (kind, address), receipt in zip(kinds, receipts, strict=True):
             if receipt is Receipt.REFUSED:
-                log.warning("broker refuses a message", broker=self._name, address=outgoing.address)
+                log.warning("broker refuses a message", broker=self._name, address=address)
             else:
-                self._observer.published("command" if isinstance(message, Command) else "event", 1)
-                if isinstance(message, Command):
-                    sent[message.id] = message
+                self._observer.published(kind, 1)
             if receipt is not Receipt.TAKEN:
                 self._observer.undelivered(receipt.value, 1)
-        return list(sent.values())
 
     async def _send(
         self, writer: Writer, topic: str, key: bytes | None, message: msgspec.Struct
     ) -> asyncio.Future[tuple[int, int]]:
         value = encode(message)
         return await retrying(lambda: writer.send(topic, key, value), f"bridge {self._name}")
-
-
-def _decode(record: LogRecord) -> Command | Event | None:
-    if record.value is None:
-        return None
-    if record.topic.endswith(".commands"):
-        return msgspec.json.decode(record.value, type=Command)
-    return msgspec.json.decode(record.value, type=Event)
-
-
-def _letter(record: LogRecord, detail: str, now_ns: int) -> DeadLetter:
-    return dead_letter(
-        reason=Reason.UNDECODABLE,
-        detail=detail,
-        source=f"kafka:{record.topic}/{record.partition}/{record.offset}",
-        type_name=type_of_topic(record.topic),
-        twin="",
-        received_ns=now_ns,
-        raw=record.value or b"",
-    )

@@ -57,7 +57,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     Attributes:
         exchange: AMQP exchange; `""` for MQTT.
         address: MQTT topic or AMQP routing key.
-        expires_in_s: The broker may throw it away after this long; None keeps it.
+        expires_in_s: The broker must not deliver it after this long, if the protocol can say so; None keeps it.
     """
 
     exchange: str
@@ -104,6 +104,14 @@ class Inlet(Protocol):
 class Outlet(Protocol):
     """One connection that publishes."""
 
+    @property
+    def window(self) -> int:
+        """Most messages that `publish` hands over before it waits for an answer; asked after entering.
+
+        The bridge asks for no more at once, except when one message has more routes: what waits for the broker is
+        judged anew, because commands expire.
+        """
+
     async def __aenter__(self) -> Self:
         """Connect; called once by the bridge, which calls it on a new outlet after every failure.
 
@@ -119,8 +127,9 @@ class Outlet(Protocol):
     async def publish(self, messages: Sequence[Outgoing]) -> list[Receipt]:
         """Publish `messages` in this order; return what the broker said about each.
 
-        Returns when the broker has answered for every one. The bridge then reports those it took as sent, logs and
-        counts the others, and commits.
+        Returns when the broker has answered for every one. The bridge then reports commands that it took as sent and
+        those that it refused as refused, logs and counts the others, and commits. A message that can't be expressed in
+        the protocol is `Receipt.REFUSED`; no other error may come of it.
 
         Raises:
             BrokerAwayError: at least one has no answer. The bridge enters a new outlet and publishes all of

@@ -19,8 +19,8 @@ from streams.log.record import LogRecord
 PATTERN = r"^twinstream\.(definitions|[a-z0-9_-]+\.(metadata|commands|events))$"
 """Topics that documents come from."""
 
-STATUS_RANK = {"issued": 0, "expired": 1, "sent": 2, "refused": 3, "acked": 4}
-"""An acknowledgement is stronger than what a bridge believes: the device has seen the command."""
+STATUS_RANK = {"issued": 0, "expired": 1, "refused": 2, "sent": 3, "acked": 4}
+"""One broker may refuse what another took; an acknowledgement is stronger than both: the device saw the command."""
 _STATUS_OF_EVENT = {
     "command_sent": "sent",
     "command_expired": "expired",

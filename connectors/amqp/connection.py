@@ -24,6 +24,10 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 2.0
+_ADDRESS_MAX_BYTES = 255
+"""Of a routing key; the client finds out only after it has counted the message."""
+_LONGEST_EXPIRATION_S = (2**32 - 1) / 1000
+"""Of RabbitMQ, which closes the channel at a longer one."""
 
 OnMessage = Callable[[AbstractIncomingMessage], None]
 
@@ -118,12 +122,15 @@ class AmqpConnection:
             await asyncio.gather(*publishing, return_exceptions=True)
 
     async def _publish(self, outgoing: Outgoing) -> Receipt:
+        if len(outgoing.address.encode()) > _ADDRESS_MAX_BYTES:
+            return Receipt.REFUSED
+        expires_in_s = outgoing.expires_in_s
         message = aio_pika.Message(
             outgoing.payload,
             content_type="application/json",
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             # The broker too drops a command whose time is over.
-            expiration=outgoing.expires_in_s,
+            expiration=None if expires_in_s is None else min(expires_in_s, _LONGEST_EXPIRATION_S),
         )
         exchange = self._exchanges[outgoing.exchange]
         try:

@@ -12,6 +12,8 @@ from connectors.ports import BrokerAwayError, Outgoing, Receipt
 class AmqpOutlet:
     """An `Outlet` on one connection."""
 
+    window = 100
+
     def __init__(self, settings: AmqpSettings) -> None:
         self._connection = AmqpConnection(settings, "out")
 

@@ -160,6 +160,8 @@ class MemoryInlet:
 class MemoryOutlet:
     """An `Outlet`."""
 
+    window = 100
+
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
         self.broken = asyncio.Event()

@@ -27,7 +27,12 @@ ANSWER_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 2.0
 _MOST_UNCONFIRMED = 100
 _FAILURE = 0x80
+_LARGEST_PACKET_BYTES = 268_435_455
+_PACKET_OVERHEAD_BYTES = 16
+"""Header, packet id and properties of a PUBLISH besides topic and payload, generously."""
 
+Confirmation = asyncio.Future[Sequence[ReasonCode]]
+"""Done with the broker's reason codes."""
 OnMessage = Callable[[paho.MQTTMessage], None]
 
 
@@ -59,8 +64,9 @@ class MqttConnection:
         self._client_id = f"{settings.client_id}-{direction}"
         self._on_message = on_message
         self._version5 = settings.protocol == "5"
-        self._waiting: dict[int, asyncio.Future[Sequence[ReasonCode]]] = {}
+        self._waiting: dict[int, Confirmation] = {}
         self.session_present = False
+        self._largest_packet_bytes = _LARGEST_PACKET_BYTES
         self.most_unconfirmed = _MOST_UNCONFIRMED
         """Most published messages that the broker lets us leave unconfirmed."""
 
@@ -124,8 +130,15 @@ class MqttConnection:
         if refused := _refusals(filters, await self._answer(answer, ANSWER_TIMEOUT_S, "confirm the subscriptions")):
             raise BrokerAwayError(f"{self._endpoint}: {refused}")
 
-    def publish(self, topic: str, payload: bytes, expires_in_s: int | None) -> asyncio.Future[Sequence[ReasonCode]]:
-        """Publish with QoS 1; the future is done when the broker has confirmed."""
+    def publish(self, topic: str, payload: bytes, expires_in_s: int | None) -> Confirmation:
+        """Publish with QoS 1; the future is done when the broker has confirmed.
+
+        Raises:
+            ValueError: MQTT can't express it, or the broker said that it takes no packet of this size.
+        """
+        if len(topic.encode()) + len(payload) + _PACKET_OVERHEAD_BYTES > self._largest_packet_bytes:
+            message = "larger than the largest packet that the broker takes"
+            raise ValueError(message)
         properties = None
         if self._version5 and expires_in_s is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -138,9 +151,7 @@ class MqttConnection:
         """Send the PUBACK of one message."""
         self._client.ack(packet_id, 1)
 
-    async def answers(
-        self, expected: Sequence[asyncio.Future[Sequence[ReasonCode]]], what: str
-    ) -> list[Sequence[ReasonCode]]:
+    async def answers(self, expected: Sequence[Confirmation], what: str) -> list[Sequence[ReasonCode]]:
         """Wait for all of `expected`."""
         return [await self._answer(future, ANSWER_TIMEOUT_S, what) for future in expected]
 
@@ -202,8 +213,8 @@ class MqttConnection:
             raise BrokerAwayError(f"{self._endpoint}: {self._gone.result()}")
         raise BrokerAwayError(f"{self._endpoint}: the broker did not {what} within {timeout_s:g} s")
 
-    def _expect(self, mid: int | None) -> asyncio.Future[Sequence[ReasonCode]]:
-        expected: asyncio.Future[Sequence[ReasonCode]] = self._loop.create_future()
+    def _expect(self, mid: int | None) -> Confirmation:
+        expected: Confirmation = self._loop.create_future()
         self._waiting[mid or 0] = expected
         return expected
 
@@ -218,8 +229,11 @@ class MqttConnection:
         if expected is not None and not expected.done():
             expected.set_result(codes)
 
-    def _settle_connect(self, code: ReasonCode, receive_maximum: int, *, session_present: bool) -> None:
+    def _settle_connect(
+        self, code: ReasonCode, receive_maximum: int, largest_packet_bytes: int, *, session_present: bool
+    ) -> None:
         self.most_unconfirmed = min(receive_maximum, _MOST_UNCONFIRMED)
+        self._largest_packet_bytes = largest_packet_bytes
         self.session_present = session_present
         if code.is_failure:
             self._lost(f"the broker refuses the connection: {code}")
@@ -239,7 +253,8 @@ class MqttConnection:
     def _connected(self, _c: object, _u: object, flags: Any, code: ReasonCode, properties: Any) -> None:  # noqa: ANN401
         # Without the property a broker takes as many as there are packet ids.
         allowed = getattr(properties, "ReceiveMaximum", _MOST_UNCONFIRMED)
-        self._call(self._settle_connect, code, allowed, session_present=flags.session_present)
+        largest = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET_BYTES)
+        self._call(self._settle_connect, code, allowed, largest, session_present=flags.session_present)
 
     def _disconnected(self, _c: object, _u: object, flags: Any, code: ReasonCode, _p: object) -> None:  # noqa: ANN401
         by_broker = flags.is_disconnect_packet_from_server

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from connectors.mqtt.connection import MqttConnection
+from connectors.mqtt.connection import Confirmation, MqttConnection
 from connectors.mqtt.settings import MqttSettings
 from connectors.ports import BrokerAwayError, Outgoing, Receipt
 
 _NO_SUBSCRIBERS = 0x10
 _FAILURE = 0x80
-_REFUSED = frozenset({0x87, 0x90, 0x99})
-"""Not authorised, topic name invalid, payload format invalid: trying again can't help."""
+_LONGEST_EXPIRY_S = 2**32 - 1
 
 
 class MqttOutlet:
@@ -32,19 +31,31 @@ class MqttOutlet:
         """Disconnect."""
         await self._connection.__aexit__(kind, error, trace)
 
+    @property
+    def window(self) -> int:
+        """Messages that the broker lets us leave unconfirmed."""
+        return self._connection.most_unconfirmed
+
     async def publish(self, messages: Sequence[Outgoing]) -> list[Receipt]:
         """Publish in order and wait for every PUBACK."""
         receipts: list[Receipt] = []
-        most = self._connection.most_unconfirmed
-        for start in range(0, len(messages), most):
-            expected = []
-            for message in messages[start : start + most]:
-                # The broker too drops a command whose time is over, for a device that is offline (MQTT 5).
-                expires_in_s = None if message.expires_in_s is None else max(1, math.ceil(message.expires_in_s))
-                expected.append(self._connection.publish(message.address, message.payload, expires_in_s))
-            answers = await self._connection.answers(expected, "confirm a message")
-            receipts += [_receipt(codes[0].value) for codes in answers]
+        for start in range(0, len(messages), self.window):
+            expected = [self._publish(message) for message in messages[start : start + self.window]]
+            answers = iter(
+                await self._connection.answers([one for one in expected if one is not None], "confirm a message")
+            )
+            receipts += [Receipt.REFUSED if one is None else _receipt(next(answers)[0].value) for one in expected]
         return receipts
+
+    def _publish(self, message: Outgoing) -> Confirmation | None:
+        """Hand one message over; None when MQTT can't express it."""
+        # The broker too drops a command whose time is over, for a device that is offline (MQTT 5, full seconds).
+        left_s = message.expires_in_s
+        expires_in_s = None if left_s is None else min(max(1, math.floor(left_s)), _LONGEST_EXPIRY_S)
+        try:
+            return self._connection.publish(message.address, message.payload, expires_in_s)
+        except ValueError:
+            return None
 
     async def watch(self) -> None:
         """Wait until the connection is gone."""
@@ -52,9 +63,6 @@ class MqttOutlet:
 
 
 def _receipt(code: int) -> Receipt:
-    if code in _REFUSED:
-        return Receipt.REFUSED
     if code >= _FAILURE:
-        message = f"the broker answered with reason code {code:#x}"
-        raise BrokerAwayError(message)
+        return Receipt.REFUSED
     return Receipt.UNROUTABLE if code == _NO_SUBSCRIBERS else Receipt.TAKEN

@@ -302,11 +302,41 @@ async def test_own_commands_do_not_come_back_as_dead_letters(broker: BrokerUnder
     assert letters(log) == []
 
 
-async def test_unreadable_command_is_a_dead_letter_and_the_next_is_sent(broker: BrokerUnderTest) -> None:
+async def test_command_that_can_never_be_sent_is_a_dead_letter_and_the_next_is_sent(broker: BrokerUnderTest) -> None:
     log = MemoryLog()
-    log.send(COMMANDS, b"inc-1", b"{", ())
+    good = encode(command(1))
+    bad = {
+        b"{": "undecodable",
+        b"[" * 100_000: "undecodable",
+        good.replace(b'"heater"', b'"heater/#"'): "invalid_name",
+        good.replace(b'"inc-1"', b'"+"'): "invalid_name",
+        good.replace(b'"incubator"', b'"Incubator"'): "invalid_name",
+    }
+    for value in bad:
+        log.send(COMMANDS, b"inc-1", value, ())
     log.send(COMMANDS, b"inc-1", encode(command(2)), ())
     async with running(outbound(broker.connector(SystemClock()), log)):
         await until(lambda: events(log))
-    (letter,) = letters(log)
-    assert (letter.reason, letter.source) == ("undecodable", f"kafka:{COMMANDS}/0/0")
+    assert [(letter.reason, letter.source) for letter in letters(log)] == [
+        (reason, f"kafka:{COMMANDS}/0/{offset}") for offset, reason in enumerate(bad.values())
+    ]
+    assert [(event.name, event.data["id"]) for event in events(log)] == [("command_sent", "c2")]
+
+
+async def test_command_with_the_longest_names_and_far_expiry_leaves_or_is_told_as_refused(
+    broker: BrokerUnderTest,
+) -> None:
+    log = MemoryLog()
+    far = msgspec.structs.replace(command(1), twin="t" * 64, name="n" * 128, expires_ns=2**63)
+    type_name = f"{'p' * 40}-{'t' * 40}"
+    longest = msgspec.structs.replace(far, type=type_name, id="c2")
+    log.send(COMMANDS, b"t", encode(far), ())
+    log.send(f"twinstream.{type_name}.commands", b"t", encode(longest), ())
+    log.send(COMMANDS, b"t", encode(command(3)), ())
+    connector = broker.connector(SystemClock())
+    async with running(outbound(connector, log)):
+        await until(lambda: len(log.records.get(f"twinstream.{type_name}.events", [])) == 1 and len(events(log)) == 2)
+    assert [event.name for event in events(log)] == ["command_sent"] * 2
+    told = msgspec.json.decode(log.records[f"twinstream.{type_name}.events"][0].value or b"", type=Event)
+    # A routing key of AMQP has at most 255 bytes.
+    assert told.name == ("command_refused" if broker.technology == "amqp" else "command_sent")

@@ -33,6 +33,7 @@ class Broker:
     answers: list[Callable[[], list[Receipt]] | None] = field(default_factory=list)
     published: list[list[str]] = field(default_factory=list)
     committed_then: list[int] = field(default_factory=list)
+    window: int = 100
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,11 +145,42 @@ async def test_nothing_is_committed_before_its_outcome_is_durable() -> None:
     assert outcomes(log) == [("command_sent", "c1")]
 
 
-async def test_refused_command_is_not_told_as_sent_and_stops_nobody() -> None:
+async def test_what_waited_behind_a_broker_that_hung_is_judged_again() -> None:
+    log, clock = MemoryLog(), ManualClock()
+
+    def slow() -> list[Receipt]:
+        clock.advance(5.0)
+        return [Receipt.TAKEN] * 2
+
+    broker = Broker(log, window=2, answers=[slow])
+    for number, expires_ns in enumerate((10**9, 10**9, 10**9, 10**12)):
+        log.send(COMMANDS, b"t", command(f"c{number}", expires_ns), ())
+    async with running(broker, clock):
+        await until(lambda: log.committed("g", COMMANDS) == 4)
+    assert broker.published[:2] == [["c0", "c1"], ["c3"]]
+    sent, expired = [("command_sent", f"c{number}") for number in (0, 1, 3)], ("command_expired", "c2")
+    assert outcomes(log) == [*sent[:2], expired, sent[2]]
+
+
+@pytest.mark.parametrize("bad", [b"[" * 100_000, command("c0", 10**12).replace(b"valve", b"a/#")])
+async def test_a_record_that_can_never_leave_is_a_dead_letter_and_stops_nobody(bad: bytes) -> None:
+    log = MemoryLog()
+    broker = Broker(log)
+    log.send(COMMANDS, b"t", bad, ())
+    log.send(COMMANDS, b"t", command("c1", 10**12), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 2)
+    assert outcomes(log) == [("command_sent", "c1")]
+    (letter,) = log.records["twinstream.deadletter"]
+    found = msgspec.json.decode(letter.value or b"")
+    assert (found["source"], found["type"], found["twin"], letter.key) == (f"kafka:{COMMANDS}/0/0", "tank", "t", b"t")
+
+
+async def test_refused_command_is_told_as_refused_and_stops_nobody() -> None:
     log = MemoryLog()
     broker = Broker(log, [lambda: [Receipt.REFUSED, Receipt.UNROUTABLE, Receipt.TAKEN]])
     for name in ("c1", "c2", "c3"):
         log.send(COMMANDS, b"t", command(name, 100), ())
     async with running(broker, ManualClock()):
         await until(lambda: log.committed("g", COMMANDS) == 3)
-    assert outcomes(log) == [("command_sent", "c2"), ("command_sent", "c3")]
+    assert outcomes(log) == [("command_refused", "c1"), ("command_sent", "c2"), ("command_sent", "c3")]

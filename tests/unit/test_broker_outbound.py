@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.bridge_out import outcome, plan
+from connectors.dispatch import groups, judge, outcome, outcomes, outgoing, plan
 from connectors.outbound import AmqpOutbound, MqttOutbound, outbound_routes
 from connectors.patterns import AMQP, MQTT
+from connectors.ports import Receipt
 from schemas.messages import Cause, Command, Event, Value, encode
 from streams.log.record import LogRecord
 
@@ -83,16 +84,16 @@ def test_without_a_template_the_object_itself_is_sent() -> None:
     ],
 )
 def test_default_routes_send_everything_below_twins(dialect: Any, addresses: list[str]) -> None:
-    made = plan([record(command()), record(EVENT)], outbound_routes((), dialect, default_routes=True), 0)
-    assert [outgoing.address for outgoing, _ in made.outgoing] == addresses
+    made = plan([record(command()), record(EVENT)], outbound_routes((), dialect, default_routes=True))
+    assert [one.address for one in outgoing(made.dispatches, 0)] == addresses
 
 
 def test_message_leaves_by_every_route_that_takes_it() -> None:
     routes = outbound_routes(
         [MqttOutbound(topic="h", name="heater"), MqttOutbound(topic="other", id="t-2")], MQTT, default_routes=True
     )
-    made = plan([record(command()), record(command(name="fan"))], routes, 0)
-    assert [outgoing.address for outgoing, _ in made.outgoing] == [
+    made = plan([record(command()), record(command(name="fan"))], routes)
+    assert [one.address for one in outgoing(made.dispatches, 0)] == [
         "h",
         "twins/tank/t-1/commands/heater",
         "twins/tank/t-1/commands/fan",
@@ -100,24 +101,66 @@ def test_message_leaves_by_every_route_that_takes_it() -> None:
 
 
 def test_expired_command_is_set_apart_unless_no_route_takes_it() -> None:
-    late = record(command(expires_ns=99))
-    assert plan([late], [MqttOutbound(topic="h")], 100).expired == [command(expires_ns=99)]
-    made = plan([late, record(command(expires_ns=100))], [MqttOutbound(topic="h", id="else")], 100)
-    assert (made.expired, made.outgoing) == ([], [])
+    late, in_time = record(command(expires_ns=99)), record(command(expires_ns=100))
+    fresh, expired = judge(plan([late, in_time], [MqttOutbound(topic="h")]).dispatches, 100)
+    assert ([one.message for one in fresh], expired) == ([command(expires_ns=100)], [command(expires_ns=99)])
+    assert plan([late, in_time], [MqttOutbound(topic="h", id="else")]).dispatches == []
 
 
 def test_command_may_be_thrown_away_by_the_broker_when_it_expires() -> None:
-    made = plan([record(command(expires_ns=3_500_000_000))], [MqttOutbound(topic="h")], 1_000_000_000)
-    assert made.outgoing[0][0].expires_in_s == 2.5
-    made = plan([record(EVENT)], [MqttOutbound(topic="h", kind="event")], 1_000_000_000)
-    assert made.outgoing[0][0].expires_in_s is None
+    made = plan([record(command(expires_ns=3_500_000_000))], [MqttOutbound(topic="h")])
+    assert outgoing(made.dispatches, 1_000_000_000)[0].expires_in_s == 2.5
+    made = plan([record(EVENT)], [MqttOutbound(topic="h", kind="event")])
+    assert outgoing(made.dispatches, 1_000_000_000)[0].expires_in_s is None
+
+
+def test_groups_are_no_larger_than_the_window_and_keep_the_routes_of_a_message_together() -> None:
+    routes = [MqttOutbound(topic="a"), MqttOutbound(topic="b", name="fan")]
+    records = [record(command(name=name)) for name in ("heater", "fan", "heater", "heater", "fan")]
+    dispatches = plan(records, routes).dispatches
+    cut = {window: [len(outgoing(group, 0)) for group in groups(dispatches, window)] for window in (1, 2, 3, 100)}
+    assert cut == {1: [1, 2, 1, 1, 2], 2: [1, 2, 2, 2], 3: [3, 2, 2], 100: [7]}
+    assert all([one for group in groups(dispatches, window) for one in group] == dispatches for window in cut)
+
+
+def test_a_command_is_refused_only_when_every_route_was_refused() -> None:
+    made = plan([record(command()), record(EVENT)], [MqttOutbound(topic="a"), MqttOutbound(topic="b", kind="event")])
+    twice = plan([record(command())], [MqttOutbound(topic="a"), MqttOutbound(topic="b")])
+    taken, refused = Receipt.TAKEN, Receipt.REFUSED
+    assert [one.name for one in outcomes(made.dispatches, [taken, refused])] == ["command_sent"]
+    assert [one.name for one in outcomes(twice.dispatches, [refused, Receipt.UNROUTABLE])] == ["command_sent"]
+    (event,) = outcomes(twice.dispatches, [refused, refused])
+    assert (event.name, event.severity, event.data["id"]) == ("command_refused", "warning", "c")
+
+
+_BAD = {
+    b"{": "undecodable",
+    b"\xff": "undecodable",
+    b"[" * 100_000: "undecodable",
+    encode(EVENT).replace(b'{"level":1.5}', b'{"a":' * 100_000 + b"1" + b"}" * 100_000): "undecodable",
+    encode(EVENT).replace(b'"overflow"', b'"#"'): "invalid_name",
+    encode(EVENT).replace(b'"overflow"', b'"a/+/b"'): "invalid_name",
+    encode(EVENT).replace(b'"t-1"', b'"+"'): "invalid_name",
+    encode(EVENT).replace(b'"tank"', b'"Tank"'): "invalid_name",
+    encode(EVENT).replace(b'"tank"', b'"incubator"'): "invalid_name",
+    encode(EVENT).replace(b'"e"', b'"%s"' % (b"e" * 1000)): "invalid_name",
+}
+
+
+@pytest.mark.parametrize(("value", "reason"), _BAD.items(), ids=range(len(_BAD)))
+def test_a_record_that_can_never_leave_is_set_apart_alone(value: bytes, reason: str) -> None:
+    bad = record(EVENT)._replace(value=value, offset=7)
+    made = plan([record(EVENT), bad, record(EVENT)], outbound_routes((), MQTT, default_routes=True))
+    assert [one.message for one in made.dispatches] == [EVENT, EVENT]
+    ((found, why, detail),) = made.unusable
+    assert (found, why, bool(detail)) == (bad, reason, True)
 
 
 def test_events_about_deliveries_stay_inside() -> None:
     routes = outbound_routes((), MQTT, default_routes=True)
     kept = [record(outcome(command(), name)) for name in ("command_sent", "command_expired")]
     kept.append(record(msgspec.structs.replace(EVENT, name="command_acknowledged")))
-    assert [outgoing.address for outgoing, _ in plan(kept, routes, 0).outgoing] == [
+    assert [one.address for one in outgoing(plan(kept, routes).dispatches, 0)] == [
         "twins/tank/t-1/events/command_expired"
     ]
 

@@ -27,6 +27,7 @@ class Broker:
         self.packets: list[tuple[int, bytes]] = []
         self.connack = b"\x00\x00"
         self.suback = 1
+        self.puback = [b""]
         self.answers = {CONNECT, SUBSCRIBE, PUBLISH}
         self.writer: asyncio.StreamWriter | None = None
         self.connections = 0
@@ -67,7 +68,8 @@ class Broker:
                     self.write(SUBACK, body[:2] + bytes([self.suback]))
                 elif kind == PUBLISH:
                     start = 2 + int.from_bytes(body[:2], "big")
-                    self.write(PUBACK, body[start : start + 2])
+                    reason = self.puback.pop(0) if len(self.puback) > 1 else self.puback[0]
+                    self.write(PUBACK, body[start : start + 2] + reason)
         writer.close()
 
 
@@ -250,6 +252,23 @@ async def test_messages_leave_in_order_across_windows(fake: Fake) -> None:
         receipts = await outlet.publish([Outgoing("", "a", b"%d" % number) for number in range(250)])
     assert len(receipts) == 250
     assert [body[5:] for body in broker.of(PUBLISH)] == [b"%d" % number for number in range(250)]
+
+
+async def test_every_reason_code_of_failure_refuses_one_message_and_so_does_a_packet_that_is_too_large(
+    fake: Fake,
+) -> None:
+    broker, settings = fake
+    largest = (200).to_bytes(4, "big")
+    broker.connack = b"\x00\x00" + b"\x05\x27" + largest
+    broker.puback = [b"\x80", b"\x87", b"\x97", b"\x10", b""]
+    async with connector(settings.model_copy(update={"protocol": "5"}), SystemClock()).outlet() as outlet:
+        payloads = [b"unspecified", b"forbidden", b"quota", b"nobody", b"x" * 200, b"fine"]
+        receipts = await outlet.publish([Outgoing("", "a", payload, 60.5) for payload in payloads])
+        assert await outlet.publish([Outgoing("", "a/#", b"1"), Outgoing("", "a", b"2")]) == ["refused", "taken"]
+    assert receipts == ["refused", "refused", "refused", "unroutable", "refused", "taken"]
+    assert len(broker.of(PUBLISH)) == 6
+    # Message expiry interval, full seconds.
+    assert all(b"\x05\x02" + (60).to_bytes(4, "big") in body for body in broker.of(PUBLISH)[:5])
 
 
 async def test_nothing_listens_there(unused_tcp_port: int) -> None:

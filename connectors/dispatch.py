@@ -1,0 +1,172 @@
+"""Commands and events that leave: read from the log, checked, rendered, judged by their time to live. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from connectors.outbound import OutboundRoute, Rendered
+from connectors.ports import Outgoing, Receipt
+from schemas.clock import NS_PER_S
+from schemas.errors import InvalidNameError
+from schemas.messages import Command, DeadLetter, Event, dead_letter, stable_id
+from schemas.names import check_field, check_twin_id, parse_type
+from schemas.reasons import Reason
+from schemas.topics import type_of_topic
+from streams.log.record import LogRecord
+
+INTERNAL_EVENTS = frozenset({"command_sent", "command_acknowledged"})
+"""Events about the delivery of a command; brokers don't get them."""
+
+_SEVERITY = {"command_sent": "info", "command_expired": "warning", "command_refused": "warning"}
+_REASON = {"command_refused": "the broker refuses it"}
+_TOKEN_LENGTH = 128
+"""Most characters of an id or content hash; ours have 32 and 64."""
+_UNUSABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+"""What reading and writing JSON of others raises: undecodable, nested too deeply, integers beyond 64 bits."""
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """A message and what it looks like on each route that takes it; at least one."""
+
+    message: Command | Event
+    rendered: Sequence[Rendered]
+
+
+class Plan(msgspec.Struct):
+    """What a batch of records asks for.
+
+    Attributes:
+        dispatches: Messages to publish, in order.
+        unusable: Records that can never leave, and why.
+    """
+
+    dispatches: list[Dispatch]
+    unusable: list[tuple[LogRecord, Reason, str]]
+
+
+def plan(records: Iterable[LogRecord], routes: Sequence[OutboundRoute]) -> Plan:
+    """Decide what leaves; a message that no route takes is not this broker's business."""
+    made = Plan([], [])
+    for record in records:
+        try:
+            dispatch = _dispatch(record, routes)
+        except InvalidNameError as error:
+            made.unusable.append((record, Reason.INVALID_NAME, str(error)))
+        except _UNUSABLE as error:
+            made.unusable.append((record, Reason.UNDECODABLE, f"{type(error).__name__}: {error}"))
+        else:
+            if dispatch is not None:
+                made.dispatches.append(dispatch)
+    return made
+
+
+def groups(dispatches: Iterable[Dispatch], window: int) -> Iterator[list[Dispatch]]:
+    """Cut into runs of at most `window` messages on the broker; the routes of one message stay together."""
+    group: list[Dispatch] = []
+    size = 0
+    for dispatch in dispatches:
+        if group and size + len(dispatch.rendered) > window:
+            yield group
+            group, size = [], 0
+        group.append(dispatch)
+        size += len(dispatch.rendered)
+    if group:
+        yield group
+
+
+def judge(dispatches: Iterable[Dispatch], now_ns: int) -> tuple[list[Dispatch], list[Command]]:
+    """What may still leave now, and the commands that outlived their time to live."""
+    fresh: list[Dispatch] = []
+    expired: list[Command] = []
+    for dispatch in dispatches:
+        message = dispatch.message
+        if isinstance(message, Command) and message.expires_ns < now_ns:
+            expired.append(message)
+        else:
+            fresh.append(dispatch)
+    return fresh, expired
+
+
+def outgoing(dispatches: Iterable[Dispatch], now_ns: int) -> list[Outgoing]:
+    """What the broker gets, in order."""
+    return [
+        Outgoing(rendered.exchange, rendered.address, rendered.payload, _left_s(dispatch.message, now_ns))
+        for dispatch in dispatches
+        for rendered in dispatch.rendered
+    ]
+
+
+def outcomes(dispatches: Iterable[Dispatch], receipts: Sequence[Receipt]) -> list[Event]:
+    """What became of each command: sent when the broker took it on at least one route, else refused."""
+    said = iter(receipts)
+    events = []
+    for dispatch in dispatches:
+        of_message = [next(said) for _ in dispatch.rendered]
+        if isinstance(dispatch.message, Command):
+            refused = all(receipt is Receipt.REFUSED for receipt in of_message)
+            events.append(outcome(dispatch.message, "command_refused" if refused else "command_sent"))
+    return events
+
+
+def outcome(command: Command, name: str) -> Event:
+    """The event that tells what became of `command`: `command_sent`, `command_expired` or `command_refused`."""
+    data = {"id": command.id, "name": command.name}
+    if name in _REASON:
+        data |= {"reason": _REASON[name]}
+    return Event(
+        id=stable_id(name.removeprefix("command_"), command.id),
+        type=command.type,
+        twin=command.twin,
+        name=name,
+        severity="warning" if _SEVERITY[name] == "warning" else "info",
+        event_time_ns=command.issued_ns,
+        cause=command.cause,
+        data=data,
+    )
+
+
+def letter(record: LogRecord, reason: Reason, detail: str, now_ns: int) -> DeadLetter:
+    """The dead letter of a record that can never leave."""
+    return dead_letter(
+        reason=reason,
+        detail=detail,
+        source=f"kafka:{record.topic}/{record.partition}/{record.offset}",
+        type_name=type_of_topic(record.topic),
+        twin=(record.key or b"").decode(errors="replace"),
+        received_ns=record.timestamp_ms * 1_000_000 or now_ns,
+        raw=record.value or b"",
+    )
+
+
+def _dispatch(record: LogRecord, routes: Sequence[OutboundRoute]) -> Dispatch | None:
+    if record.value is None:
+        return None
+    message: Command | Event
+    if record.topic.endswith(".commands"):
+        message = msgspec.json.decode(record.value, type=Command)
+    else:
+        message = msgspec.json.decode(record.value, type=Event)
+    _check(message, type_of_topic(record.topic))
+    if isinstance(message, Event) and message.name in INTERNAL_EVENTS:
+        return None
+    rendered = [route.render(message) for route in routes if route.takes(message)]
+    return Dispatch(message, rendered) if rendered else None
+
+
+def _check(message: Command | Event, type_name: str) -> None:
+    """Refuse what would become part of an address, or of an event of ours, and is outside the grammar.
+
+    Raises:
+        InvalidNameError: it says what is wrong.
+    """
+    parse_type(message.type)
+    if message.type != type_name:
+        raise InvalidNameError(f"type {message.type} in a topic of {type_name}")
+    check_twin_id(message.twin)
+    check_field(message.name, "name")
+    if not 0 < len(message.id) <= _TOKEN_LENGTH or len(message.cause.definition) > _TOKEN_LENGTH:
+        raise InvalidNameError(f"id and definition must have at most {_TOKEN_LENGTH} characters")
+
+
+def _left_s(message: Command | Event, now_ns: int) -> float | None:
+    return (message.expires_ns - now_ns) / NS_PER_S if isinstance(message, Command) else None
