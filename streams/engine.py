@@ -27,7 +27,7 @@ from streams.changelog import ChangelogReader, Restored
 from streams.fetch import fetch_blocks_of
 from streams.log.client import KafkaOptions
 from streams.partition import FlushPolicy, OwnedPartition, Snapshot
-from streams.processor import Lineage, Observer, Processor, ProcessorFactory, SilentObserver
+from streams.processor import Lineage, Observer, Outcome, Processor, ProcessorFactory, SilentObserver
 from streams.transaction import PartitionTransactions
 from streams.transport import BlockTransport
 
@@ -186,22 +186,24 @@ class Engine:
                     return OwnedPartition(
                         number, kept.processor, transactions, kept.flushed, kept.flushed, kept.changelog_end
                     )
-                processor, restored = await self._restore(changelog, number)
+                processor, restored, outcome = await self._restore(changelog, number)
         except BaseException:
             await transactions.close()
             raise
         position = restored.position.offset if restored.position else 0
-        return OwnedPartition(number, processor, transactions, position, position, restored.end)
+        owned = OwnedPartition(number, processor, transactions, position, position, restored.end)
+        owned.begin(outcome, time.monotonic())
+        return owned
 
-    async def _restore(self, changelog: ChangelogReader, number: int) -> tuple[Processor, Restored]:
+    async def _restore(self, changelog: ChangelogReader, number: int) -> tuple[Processor, Restored, Outcome]:
         started_s = time.monotonic()
         processor = self._factory(Lineage(self._options.cluster, self._options.topic_id, number))
         restored = Restored()
         async for rows in changelog.rows(number, restored):
             await self._in_thread(partial(processor.restore, rows))
-        await self._in_thread(processor.restored)
+        outcome = await self._in_thread(processor.restored)
         self._observer.restored(number, restored.rows, time.monotonic() - started_s)
-        return processor, restored
+        return processor, restored, outcome
 
     async def _reopen(self, owned: OwnedPartition) -> None:
         """Throw a broken partition's rows away and build it anew, then read again from where the log says."""
@@ -359,7 +361,7 @@ class Engine:
         try:
             async with asyncio.timeout(self._options.session_timeout_s / 3):
                 await self._drop_flush(owned.number)
-                if not owned.broken and owned.unflushed > 0:
+                if not owned.broken and owned.pending:
                     await self._commit(owned)
                 if not owned.broken:
                     self._kept[owned.number] = owned

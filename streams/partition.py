@@ -11,7 +11,7 @@ import msgspec
 
 from streams.block import Block
 from streams.changelog import POSITION_KEY, Position
-from streams.processor import OutputRecord, Processor
+from streams.processor import Outcome, OutputRecord, Processor
 from streams.transaction import PartitionTransactions
 
 
@@ -79,6 +79,11 @@ class OwnedPartition:
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
+    def pending(self) -> bool:
+        """Whether a flush would write more than the position that the log has."""
+        return self.unflushed > 0 or bool(self._outputs)
+
+    @property
     def unflushed(self) -> int:
         """Offsets processed since the last snapshot was committed."""
         return self.position - self.flushed
@@ -87,15 +92,23 @@ class OwnedPartition:
         """Step a block that starts at or below the position; return how many records were new."""
         block = block.since(self.position)
         if len(block):
-            outcome = self.processor.process(block)
-            for topic, records in outcome.outputs.items():
-                self._outputs.setdefault(topic, []).extend(records)
-            self._counts.update(outcome.counts)
-            self.urgent |= outcome.urgent
+            self._take(self.processor.process(block))
         self.position = max(self.position, block.end)
         if self.waiting_since_s is None:
             self.waiting_since_s = now_s
         return len(block)
+
+    def begin(self, outcome: Outcome, now_s: float) -> None:
+        """Take what the processor made of its restored rows; it is flushed even if no record ever comes."""
+        self._take(outcome)
+        if outcome.outputs:
+            self.waiting_since_s = now_s
+
+    def _take(self, outcome: Outcome) -> None:
+        for topic, records in outcome.outputs.items():
+            self._outputs.setdefault(topic, []).extend(records)
+        self._counts.update(outcome.counts)
+        self.urgent |= outcome.urgent
 
     def snapshot(self, now_s: float) -> Snapshot:
         """Take what the next transaction writes, and clear it here."""

@@ -62,8 +62,12 @@ class Processor(Protocol):
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take in changelog records, oldest first, a value None deleting a key; called before any block."""
 
-    def restored(self) -> None:
-        """End of the changelog: called once, after the last `restore`."""
+    def restored(self) -> Outcome:
+        """End of the changelog: called once, after the last `restore`.
+
+        Returns:
+            What has to be told of rows that were not restored as they were written, flushed before anything else.
+        """
 
     def process(self, block: Block) -> Outcome:
         """Step the records of a block in order. Results must not depend on how records were cut into blocks."""

@@ -16,6 +16,9 @@ from schemas.definition import Definition, Scalar, StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
+DEFINITION_KEY = RESERVED_KEY_PREFIX + b"definition"
+"""Content hash of the definition that every document was last written for."""
+
 FINGERPRINT_BYTES = 8
 
 QUARANTINED = 1
@@ -78,7 +81,8 @@ class RowLayout:
         fields: list[Any] = list(_HEADER)
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
         fields += [(f"p_{name}", "f8") for name in definition.parameters]
-        fields += [("set", "u1", (max(1, len(definition.parameters)),))]
+        if definition.parameters:
+            fields += [("set", _packed([(name, "u1") for name in definition.parameters]))]
         fields += [(f"o_{name}", "f8") for name in definition.fields()]
         fields += [(f"s_{name}", _state_dtype(state)) for name, state in states.items() if state]
         fields += [(f"e_{name}", "?") for name in definition.outputs.events]

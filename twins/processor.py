@@ -8,6 +8,7 @@ import numpy as np
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
+from schemas.clock import SystemClock
 from schemas.definition import Definition
 from schemas.errors import DefinitionError
 from schemas.reasons import Reason
@@ -21,7 +22,7 @@ from twins.compiler import Kernel, compile_kernel, compile_problem
 from twins.control import ControlRecords
 from twins.firing import Firing
 from twins.kernel_source import SENT, value_fields
-from twins.layout import LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
+from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
 from twins.output import OutputWriter, received_ns
 from twins.population import Population
 from twins.requests import RequestRunner
@@ -93,7 +94,7 @@ class TwinProcessor:
         self._control = ControlRecords(self._population, requests, self._output)
         self._values = len(value_fields(definition))
         self._topics = TypeTopics(str(definition.type_name))
-        self._layout_written = False
+        self._layout_written = self._definition_written = False
 
     # -- the engine's side ---------------------------------------------------------------------------------------
 
@@ -104,16 +105,23 @@ class TwinProcessor:
                 fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
                 self._table.learn_layout(fingerprint, value or b"")
                 self._layout_written |= fingerprint == self._type.layout.fingerprint
+            elif key == DEFINITION_KEY:
+                self._definition_written = value == self._type.content.encode()
             elif value is not None:
                 self._table.restore(key, value)
             else:
                 self._table.forget(key)
 
-    def restored(self) -> None:
-        """Prepare what is derived from the rows."""
-        for slot in range(len(self._table)):
-            self._population.set_prefix(slot)
+    def restored(self) -> Outcome:
+        """Prepare what is derived from the rows; under another definition than before every document is due."""
+        outcome = Outcome()
+        now_ns = SystemClock().now_ns()
         self._default_parameters()
+        for slot, twin in enumerate(self._table.ids):
+            self._population.set_prefix(slot)
+            if twin and not self._definition_written:
+                self._output.document(outcome, self._table, slot, now_ns)
+        return outcome
 
     def process(self, block: Block) -> Outcome:
         """Step a block in record order: runs of telemetry by the kernel, everything else one by one."""
@@ -129,12 +137,15 @@ class TwinProcessor:
         return outcome
 
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
-        """Changed rows, with the layout they need on the first occasion."""
+        """Changed rows; on the first occasion the layout they need and the definition they are under."""
         rows: list[tuple[bytes, bytes | None]] = []
         if not self._layout_written:
             layout = self._type.layout
             rows.append((LAYOUT_KEY_PREFIX + layout.fingerprint.hex().encode(), layout.description))
             self._layout_written = True
+        if not self._definition_written:
+            rows.append((DEFINITION_KEY, self._type.content.encode()))
+            self._definition_written = True
         rows.extend(self._table.snapshot())
         return rows
 
@@ -301,10 +312,10 @@ class TwinProcessor:
         """A changed default holds for every twin that never set that parameter."""
         table = self._table
         used = len(table)
-        for position, (name, declared) in enumerate(self._definition.parameters.items()):
+        for name, declared in self._definition.parameters.items():
             default = declared.encode(declared.default)
             values = table.rows[f"p_{name}"][:used]
-            stale = np.flatnonzero(~table.rows["set"][:used, position].astype(bool) & (values != default))
+            stale = np.flatnonzero((table.rows["set"][name][:used] == 0) & (values != default))
             table.rows[f"p_{name}"][stale] = default
             table.dirty[stale] = 1
 

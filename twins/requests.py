@@ -133,10 +133,9 @@ class RequestRunner:
         if reasons:
             raise Refusal("; ".join(reasons))
         row = table.row(slot)
-        marks = list(declared)
         for name, value in new.items():
             row[f"p_{name}"] = declared[name].encode(value)
-            row["set"][marks.index(name)] = True
+            row["set"][name] = True
         if new:
             row["parameter_revision"] += 1
 

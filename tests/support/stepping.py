@@ -102,7 +102,7 @@ class Stepping:
         self.processor = TwinProcessor(self.twin_type, LINEAGE)
         # Compaction keeps the order of the last writes; the layout is written before the rows that need it.
         self.processor.restore(list(self.run.changelog.items()))
-        self.processor.restored()
+        self.run.take(self.processor.restored())
 
     def state(self, twin: bytes) -> Any:
         """A twin as people see it."""

@@ -23,8 +23,8 @@ class _Echo:
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         self.rows |= dict(rows)
 
-    def restored(self) -> None:
-        pass
+    def restored(self) -> Outcome:
+        return Outcome()
 
     def process(self, block: Block) -> Outcome:
         outcome = Outcome()
@@ -78,6 +78,22 @@ def test_counts_leave_with_the_snapshot_whose_transaction_they_belong_to() -> No
     assert owned.snapshot(1.0).counts == {("accepted", ""): 3}
     owned.process(_block(13, b"d"), 1.0)
     assert owned.snapshot(2.0).counts == {("accepted", ""): 1}
+
+
+def test_what_restoring_led_to_is_flushed_although_no_record_comes() -> None:
+    owned = _partition()
+    owned.begin(Outcome(), 0.0)
+    assert not owned.pending
+    assert not owned.flush_due(POLICY, 9.0)
+    outcome = Outcome()
+    outcome.add("documents", b"k", b"v")
+    owned.begin(outcome, 0.0)
+    assert owned.pending
+    assert owned.flush_due(POLICY, 9.0)
+    taken = owned.snapshot(9.0)
+    assert (taken.position, taken.outputs) == (10, {"documents": [(b"k", b"v", ())]})
+    assert not owned.pending
+    assert not owned.flush_due(POLICY, 99.0)
 
 
 def test_a_snapshot_takes_rows_outputs_and_last_of_all_the_position_and_leaves_nothing() -> None:

@@ -66,7 +66,7 @@ def test_a_changed_definition_takes_over_what_has_the_same_name_and_shape(types:
     engine.step(reading(TWIN, 1, a=3, b=2))
     engine.restart(after)
     rewritten = engine.snapshot()
-    assert set(rewritten) == {TWIN, b"#layout/" + after.layout.fingerprint.hex().encode()}
+    assert set(rewritten) == {TWIN, b"#layout/" + after.layout.fingerprint.hex().encode(), b"#definition"}
     state = engine.state(TWIN)
     assert state.version == "2.0.0"
     assert state.inputs == {"b": 2, "a": 3.0, "c": None}
@@ -94,9 +94,10 @@ def test_the_mark_of_a_parameter_that_was_set_follows_its_name_when_parameters_m
 ) -> None:
     before, after = types
     engine = Stepping(before)
-    engine.step(put(TWIN, {"untouched": 2.0}))
+    engine.step(put(TWIN, {"untouched": 2.0}), put(TWINS[1], {"kept": 1.0}))
     engine.restart(after)
     assert engine.state(TWIN).parameters == {"fresh": 7.0, "untouched": 2.0, "kept": 10.0}
+    assert engine.state(TWINS[1]).parameters == {"fresh": 7.0, "untouched": 20.0, "kept": 1.0}
 
 
 def test_a_changed_default_holds_after_a_restart_for_twins_that_never_set_it(tmp_path: Path) -> None:
@@ -109,6 +110,25 @@ def test_a_changed_default_holds_after_a_restart_for_twins_that_never_set_it(tmp
     engine.step(put(TWIN, {"limit": 50.0}), reading(TWINS[1], 0, a=1, b=1, c=True))
     engine.restart(two)
     assert [engine.state(twin).parameters["limit"] for twin in TWINS[:2]] == [50.0, 5.0]
+
+
+def test_a_new_definition_tells_the_documents_of_idle_twins_anew_and_once(types: tuple[TwinType, TwinType]) -> None:
+    before, after = types
+    engine = Stepping(before)
+    engine.step(put(TWIN, {"kept": 1.5}, {"place": "hall"}), reading(TWINS[1], 0, a=4, b=1))
+    told = len(engine.run.messages("metadata"))
+    engine.restart()
+    assert len(engine.run.messages("metadata")) == told
+    engine.restart(after)
+    documents = engine.run.messages("metadata")[told:]
+    assert [(document["id"], document["version"], document["parameters"]) for document in documents] == [
+        (TWIN.decode(), "2.0.0", {"fresh": 7.0, "untouched": 20.0, "kept": 1.5}),
+        (TWINS[1].decode(), "2.0.0", {"fresh": 7.0, "untouched": 20.0, "kept": 10.0}),
+    ]
+    assert [document["definition"] for document in documents] == ["after", "after"]
+    assert [document["revision"] for document in documents] == [1, 1]
+    engine.restart(after)
+    assert engine.run.messages("metadata")[told:] == documents
 
 
 def test_a_deleted_twin_does_not_come_back_with_a_changed_definition(types: tuple[TwinType, TwinType]) -> None:
