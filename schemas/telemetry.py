@@ -15,6 +15,7 @@ import msgspec
 from schemas.clock import NS_PER_S
 from schemas.errors import PayloadError
 from schemas.line_protocol import parse_lines
+from schemas.nesting import NESTING_LIMIT, is_deep
 from schemas.reasons import Reason
 
 INT64_MAX = 2**63 - 1
@@ -81,6 +82,8 @@ def parse_telemetry(payload: bytes) -> Reading:
 
 
 def _from_json(payload: bytes) -> Reading:
+    if is_deep(payload):
+        raise PayloadError(Reason.UNDECODABLE, f"no JSON, or nested deeper than {NESTING_LIMIT} levels")
     try:
         document = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

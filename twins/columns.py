@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition, Input
 from schemas.errors import PayloadError
+from schemas.nesting import may_be_deep
 from schemas.reasons import Reason
 from schemas.telemetry import Reading, parse_telemetry
 from twins.flat_json import FlatJsonDecoder
@@ -81,7 +82,8 @@ class TelemetryDecoder:
         lenient = msgspec.defstruct("Lenient", lenient_fields, gc=False, kw_only=True)
         self._strict = msgspec.json.Decoder(list[strict | int])  # type: ignore[valid-type]
         self._lenient = msgspec.json.Decoder(list[lenient | int])  # type: ignore[valid-type]
-        self._keys = msgspec.json.Decoder(list[dict[str, msgspec.Raw] | int])
+        # Of every value, undeclared ones too: what is skipped is not checked, and the careful decoder checks all of it.
+        self._whole = msgspec.json.Decoder(list[dict[str, Any] | int])
         self._known = {*self._names, "time", "seq", "boot"}
         self._boots: dict[str, int] = {"": 0}
         self._parser = FlatJsonDecoder(definition)
@@ -123,10 +125,10 @@ class TelemetryDecoder:
             try:
                 decoded: list[Any] = self._strict.decode(joined)
             except msgspec.ValidationError:
-                if self._definition.extra == "deadletter":
+                if self._definition.extra == "deadletter" or any(map(may_be_deep, payloads)):
                     return None
                 decoded = self._lenient.decode(joined)
-                keys = self._keys.decode(joined)[::2]
+                keys = self._whole.decode(joined)[::2]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         records = decoded[::2]
