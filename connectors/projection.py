@@ -1,7 +1,9 @@
 """Records of the log as changes of documents. Pure.
 
 What is issued, sent, expired, refused and acknowledged comes from two topics, in no order that could be relied on. So a
-command's status has a rank, which is its document's revision: the highest wins, whatever comes last.
+command's status has a rank, which is its document's revision: the highest wins, whatever comes last. An event never
+makes a command: what it says is kept, unseen by readers, until the command itself arrives. Its type and twin are part
+of the document's id, so that an acknowledgement reaches commands of its own twin only.
 """
 
 from collections.abc import Iterable
@@ -12,7 +14,8 @@ import msgspec
 
 from connectors.stores import Collection, Document, LogPosition, Refusal
 from schemas.bundle import Deployment
-from schemas.messages import Command, Event, TwinDocument
+from schemas.messages import TEXT_LIMIT, Command, Event, TwinDocument
+from schemas.names import check_twin_id
 from schemas.topics import DEFINITIONS, type_of_topic
 from streams.log.record import LogRecord
 
@@ -28,6 +31,7 @@ _STATUS_OF_EVENT = {
     "command_acknowledged": "acked",
 }
 _DEPLOYMENT_KEY = "type/"
+_ID_LENGTH = 128
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ def project(records: Iterable[LogRecord]) -> tuple[list[Step], list[Refusal]]:
     for record in records:
         try:
             changed = _change(record)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
             refusals.append(Refusal(position_of(record), b"", f"not what this topic holds: {error}"))
             continue
         if changed is not None:
@@ -99,7 +103,8 @@ def _of_type(record: LogRecord, key: str) -> tuple[Collection, Document | _Delet
         return Collection.TYPES, _Deletion(name)
     deployment = msgspec.json.decode(record.value, type=Deployment)
     newest = {"id": name, **_plain(deployment)}
-    return Collection.TYPES, Document(id=name, revision=deployment.time_ns, newest=newest, position=position_of(record))
+    # Clocks of those who deploy may differ; the order of the log is the order of deployments.
+    return Collection.TYPES, Document(id=name, revision=record.offset, newest=newest, position=position_of(record))
 
 
 def _of_twin(record: LogRecord, document_id: str) -> Document | _Deletion:
@@ -112,7 +117,7 @@ def _of_twin(record: LogRecord, document_id: str) -> Document | _Deletion:
 def _of_command(record: LogRecord) -> Document:
     command = msgspec.json.decode(record.value or b"", type=Command)
     return Document(
-        id=command.id,
+        id=_command_key(record, command, command.id),
         revision=STATUS_RANK["issued"],
         newest={"status": "issued"},
         fixed=_plain(command),
@@ -125,15 +130,22 @@ def _of_event(record: LogRecord, value: bytes) -> Document | None:
     status = _STATUS_OF_EVENT.get(event.name)
     if status is None:
         return None
-    command = msgspec.convert(event.data, type=_CommandReference)
-    fixed = {"id": command.id, "type": event.type, "twin": event.twin, f"{status}_ns": event.event_time_ns}
     return Document(
-        id=command.id,
+        id=_command_key(record, event, msgspec.convert(event.data, type=_CommandReference).id),
         revision=STATUS_RANK[status],
         newest={"status": status},
-        fixed=fixed,
+        fixed={f"{status}_ns": event.event_time_ns},
         position=position_of(record),
     )
+
+
+def _command_key(record: LogRecord, message: Command | Event, command_id: str) -> str:
+    type_name = type_of_topic(record.topic)
+    if message.type != type_name:
+        raise ValueError(f"type {message.type[:TEXT_LIMIT]} in a topic of {type_name}")
+    if len(command_id) > _ID_LENGTH:
+        raise ValueError(f"a command's id has at most {_ID_LENGTH} characters")
+    return f"{type_name}/{check_twin_id(message.twin)}/{command_id}"
 
 
 def _plain(message: msgspec.Struct) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """From the log into a store: read, write, commit only what the store has. Knows no technology.
 
 A store that is away is waited for, with one log line when it goes and one when it is back. What a store will never take
-becomes a dead letter `sink_refused`, and the sink goes on.
+becomes a dead letter `sink_refused`, and the sink goes on: what it names itself, and what makes its client stumble,
+which is found by halves.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from connectors.ports import Reader, Writer
 from connectors.projection import Step, position_of, project
 from connectors.stores import (
     Block,
+    Collection,
+    Document,
     DocumentSink,
     PositionedSeriesSink,
     Refusal,
@@ -41,6 +44,9 @@ LINGER_S = 0.2
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
+
+_INEXPRESSIBLE = (ValueError, TypeError, OverflowError, RecursionError)
+"""What a client raises that can't put a value into its protocol; an outage or a wrong set-up is something else."""
 
 _TWIN_TAG = re.compile(rb",twin=([A-Za-z0-9][A-Za-z0-9_-]{0,63})[, ]")
 _NS_PER_MS = 1_000_000
@@ -217,7 +223,9 @@ class TimeseriesSink(Sink):
             self._read = []
 
     async def _store(self, records: Sequence[LogRecord]) -> None:
-        blocks: Sequence[Block] = [Block(position_of(record), record.value or b"") for record in records]
+        await self._write_all(records, [Block(position_of(record), record.value or b"") for record in records])
+
+    async def _write_all(self, records: Sequence[LogRecord], blocks: Sequence[Block]) -> None:
         while blocks:
             blocks = await self._write(records, blocks)
 
@@ -228,6 +236,13 @@ class TimeseriesSink(Sink):
         except StoreRefusedError as error:
             await self._dead_letter(records, error.refusals)
             return error.remaining
+        except _INEXPRESSIBLE as error:
+            if len(blocks) == 1:
+                await self._dead_letter(records, [Refusal(blocks[0].position, b"", repr(error))])
+                return [Block(blocks[0].position, b"")] if blocks[0].lines else ()
+            middle = len(blocks) // 2
+            for half in (blocks[:middle], blocks[middle:]):
+                await self._write_all(records, half)
         return ()
 
 
@@ -251,11 +266,19 @@ class MetadataSink(Sink):
     async def _apply(self, step: Step) -> list[Refusal]:
         if step.deleted:
             await self._patiently(lambda: self._documents.delete(step.collection, step.deleted))
-        if step.upserted:
-            try:
-                await self._patiently(lambda: self._documents.upsert(step.collection, step.upserted))
-            except StoreRefusedError as error:
-                return list(error.refusals)
+        return await self._upsert(step.collection, step.upserted) if step.upserted else []
+
+    async def _upsert(self, collection: Collection, documents: Sequence[Document]) -> list[Refusal]:
+        try:
+            await self._patiently(lambda: self._documents.upsert(collection, documents))
+        except StoreRefusedError as error:
+            return list(error.refusals)
+        except _INEXPRESSIBLE as error:
+            if len(documents) == 1:
+                return [Refusal(documents[0].position, b"", repr(error))]
+            middle = len(documents) // 2
+            first = await self._upsert(collection, documents[:middle])
+            return first + await self._upsert(collection, documents[middle:])
         return []
 
 

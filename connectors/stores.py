@@ -107,6 +107,7 @@ class SeriesSink(Protocol):
         Raises:
             StoreUnavailableError: nothing is promised; the caller repeats the call with the same blocks.
             StoreRefusedError: see there.
+            ValueError: something in it can't be expressed, and nothing is promised; the caller finds it by halves.
             SetupError: the server answers but can't be used as configured; the role ends with the message.
         """
 
@@ -154,6 +155,10 @@ class SeriesReader(Protocol):
         """
 
 
+COMMAND_MARK = "issued_ns"
+"""Key that only the command itself brings; what events told before it arrived is kept until then."""
+
+
 class Collection(StrEnum):
     """Collections of documents, and what `id` means in each."""
 
@@ -162,7 +167,7 @@ class Collection(StrEnum):
     TWINS = "twins"
     """Id: `{qualified type name}/{twin id}`."""
     COMMANDS = "commands"
-    """Id: the command's id."""
+    """Id: `{qualified type name}/{twin id}/{command id}`. Readers don't see one without `COMMAND_MARK`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +211,7 @@ class DocumentSink(Protocol):
         Raises:
             StoreUnavailableError: some may be applied; the caller repeats the call with the same documents.
             StoreRefusedError: the others are applied; `remaining` is empty.
+            ValueError: as for `SeriesSink.write`.
             SetupError: the server answers but can't be used as configured; the role ends with the message.
         """
 

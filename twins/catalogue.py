@@ -11,7 +11,6 @@ import structlog
 from schemas.bundle import Bundle, Deployment, chunk_key, chunks_of, type_key, unpack
 from schemas.clock import Clock, SystemClock
 from schemas.definition import Definition
-from schemas.errors import DefinitionError
 from schemas.topics import DEFINITIONS
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
@@ -125,7 +124,7 @@ class Catalogue:
                 self._deployments[rest] = deployment
             elif kind == "type":
                 self._deployments.pop(rest, None)
-        except (ValueError, DefinitionError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever somebody wrote there, it must not end every role
             log.warning("a record of the definitions topic can't be used", key=str(record.key), error=str(error))
 
     def _assemble(self, deployment: Deployment) -> None:

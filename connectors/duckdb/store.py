@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _READERS = 2
+_ABOUT_THE_DATA = (duckdb.DataError, duckdb.IntegrityError)
+"""Errors that come again with the same blocks; all others speak of disk, memory or the database."""
 _CHANGE_POSITION = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)"
 
 
@@ -88,6 +90,7 @@ class DuckDBStore:
         Raises:
             StoreRefusedError: lines that can't be read; nothing is stored yet.
             StoreUnavailableError: the disk or the memory does not suffice.
+            ValueError: the database can't hold something in it; nothing is stored.
         """
         await self._in(self._writer, lambda: self._write(blocks))
 
@@ -178,6 +181,9 @@ class DuckDBStore:
             for (topic, partition), next_offset in changed.items():
                 connection.execute(_CHANGE_POSITION, [topic, partition, next_offset])
             connection.execute("COMMIT")
+        except _ABOUT_THE_DATA as error:
+            connection.execute("ROLLBACK")
+            raise ValueError(*error.args) from error
         except BaseException:
             with suppress(duckdb.Error):  # a failed commit has rolled back by itself
                 connection.execute("ROLLBACK")

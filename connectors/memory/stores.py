@@ -8,6 +8,7 @@ from typing import Any, Self
 from connectors.lines import LineError, lines_of, parse_line
 from connectors.paging import CommandCursor
 from connectors.stores import (
+    COMMAND_MARK,
     SERIES_LIMIT,
     Block,
     Collection,
@@ -117,7 +118,7 @@ class MemoryDocumentStore(_InMemory):
 
     async def get(self, collection: Collection, document_id: str) -> dict[str, Any] | None:
         """One document, None when there is none."""
-        found = self._documents[collection].get(document_id)
+        found = self._seen(collection).get(document_id)
         return None if found is None else dict(found)
 
     async def list(
@@ -139,7 +140,7 @@ class MemoryDocumentStore(_InMemory):
             raise ValueError(message)
         found = [
             (document_id, document)
-            for document_id, document in self._documents[collection].items()
+            for document_id, document in self._seen(collection).items()
             if type_name in {None, document.get("type")} and twin in {None, document.get("twin")}
         ]
         if collection is Collection.COMMANDS:
@@ -157,7 +158,13 @@ class MemoryDocumentStore(_InMemory):
 
     async def count(self, collection: Collection, *, type_name: str | None = None) -> int:
         """How many documents there are."""
-        return sum(type_name in {None, document.get("type")} for document in self._documents[collection].values())
+        return sum(type_name in {None, document.get("type")} for document in self._seen(collection).values())
+
+    def _seen(self, collection: Collection) -> dict[str, dict[str, Any]]:
+        documents = self._documents[collection]
+        if collection is not Collection.COMMANDS:
+            return documents
+        return {document_id: document for document_id, document in documents.items() if COMMAND_MARK in document}
 
 
 def _newest_first(item: tuple[str, dict[str, Any]]) -> CommandCursor:

@@ -15,6 +15,7 @@ from connectors.mongo.client import MongoConnection, Raw
 from connectors.paging import CommandCursor
 from connectors.settings import MetadataSettings
 from connectors.stores import (
+    COMMAND_MARK,
     Collection,
     Document,
     Page,
@@ -28,7 +29,7 @@ T = TypeVar("T")
 BATCH_DOCUMENTS = 1000
 _LARGEST_BYTES = 15 * 1024 * 1024
 _DUPLICATE_KEY = 11000
-_BAD_DOCUMENT = frozenset({2, 9, 14, 28, 52, 56, 57, 66, 121, 10334, 17280})
+_BAD_DOCUMENT = frozenset({2, 9, 14, 16, 22, 28, 40, 52, 53, 54, 56, 57, 66, 121, 10334, 17280, 17419, 17420})
 """Server error codes that speak of the document itself; any other may pass."""
 
 
@@ -87,7 +88,7 @@ class MongoStore:
             StoreUnavailableError: the server is away.
         """
         async with self._connection.reading() as database:
-            found = await database[collection].find_one({"_id": document_id})
+            found = await database[collection].find_one({**_seen(collection), "_id": document_id})
         return None if found is None else _shown(found)
 
     async def list(
@@ -108,7 +109,7 @@ class MongoStore:
         if limit < 1:
             message = "limit must be at least 1"
             raise ValueError(message)
-        wanted: Raw = {}
+        wanted = _seen(collection)
         if type_name is not None:
             wanted["type"] = type_name
         if twin is not None:
@@ -132,7 +133,8 @@ class MongoStore:
             StoreUnavailableError: the server is away.
         """
         async with self._connection.reading() as database:
-            return int(await database[collection].count_documents({} if type_name is None else {"type": type_name}))
+            wanted = _seen(collection) | ({} if type_name is None else {"type": type_name})
+            return int(await database[collection].count_documents(wanted))
 
 
 async def _bulk(
@@ -145,6 +147,8 @@ async def _bulk(
         return taken, refusals
     try:
         await database[collection].bulk_write([update for update, _ in updates], ordered=False)
+    except BSONError as error:
+        raise ValueError(str(error)) from error
     except BulkWriteError as error:
         unconfirmed: list[Mapping[str, Any]] = error.details.get("writeConcernErrors", [])
         failed: list[Mapping[str, Any]] = error.details.get("writeErrors", [])
@@ -159,6 +163,11 @@ async def _bulk(
         if unconfirmed or not failed:
             raise StoreUnavailableError(f"{collection}: {unconfirmed[:1]}") from error
     return taken, refusals
+
+
+def _seen(collection: Collection) -> Raw:
+    """What readers see: not what events told of a command that has not arrived."""
+    return {COMMAND_MARK: {"$exists": True}} if collection is Collection.COMMANDS else {}
 
 
 def _below(end: CommandCursor) -> Raw:
@@ -179,7 +188,7 @@ def _storable(changes: Sequence[Change]) -> tuple[list[Change], list[Refusal]]:
                 refusals += _refused(change, f"larger than {_LARGEST_BYTES} bytes")
             else:
                 good.append(change)
-        except (BSONError, OverflowError) as error:
+        except (BSONError, ValueError, OverflowError, RecursionError) as error:
             refusals += _refused(change, str(error))
     return good, refusals
 

@@ -154,6 +154,19 @@ async def test_the_order_of_changes_does_not_matter(
     }  # fmt: skip
 
 
+async def test_what_events_told_of_a_command_is_seen_once_the_command_itself_is_there(store: Store) -> None:
+    told = Document(id="c", revision=4, newest={"status": "acked"}, fixed={"acked_ns": 4})
+    await store.sink.upsert(COMMANDS, [told, command("d", 5)])
+    assert await store.reader.get(COMMANDS, "c") is None
+    assert await store.ids(COMMANDS, 1) == [["d"]]
+    assert await store.reader.count(COMMANDS) == 1
+    await store.sink.upsert(COMMANDS, [command("c", 7)])
+    found = await store.reader.get(COMMANDS, "c") or {}
+    assert (found["status"], found["acked_ns"], found["revision"]) == ("acked", 4, 4)
+    assert await store.ids(COMMANDS, 1) == [["c"], ["d"]]
+    assert await store.reader.count(COMMANDS, type_name="m") == 2
+
+
 async def test_writers_that_race_end_at_the_highest_revision(store: Store) -> None:
     async def write(seed: int) -> None:
         revisions = list(range(10))

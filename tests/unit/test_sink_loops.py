@@ -310,3 +310,39 @@ async def test_metadata_that_is_refused_or_unreadable_is_a_dead_letter_and_the_r
 
 async def stored_up_to(store: DuckDBStore, offset: int) -> bool:
     return set((await store.positions()).values()) == {offset}
+
+
+async def test_a_block_that_makes_the_stores_client_stumble_is_a_dead_letter_and_its_neighbours_are_stored() -> None:
+    class Stumbling(Plain):
+        async def write(self, blocks: Sequence[Block]) -> None:
+            if any(b"f=4 " in block.lines for block in blocks):
+                message = "can't be put into the protocol"
+                raise ValueError(message)
+            await super().write(blocks)
+
+    reader, log, store = Reader(history(0, 10)), MemoryLog(), Stumbling()
+    await TimeseriesSink(reader, store, log.writer(), SilentSink()).round()
+    assert (await store.series("m", "t0", "f", None, None, 100)).time_ns == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert [one.source for one in await letters(log)] == [f"kafka:{TOPIC}/0/12"]
+    assert reader.committed == {0: 28}
+
+
+async def test_a_document_that_makes_the_stores_client_stumble_is_a_dead_letter_alone() -> None:
+    class Stumbling(MemoryDocumentStore):
+        async def upsert(self, collection: Collection, documents: Sequence[Document]) -> None:
+            if any(one.id == "m/t3" for one in documents):
+                raise RecursionError
+            await super().upsert(collection, documents)
+
+    def twin(at: int) -> LogRecord:
+        value = (
+            b'{"id":"t%d","type":"m","project":"main","version":"1","revision":1,"parameters":{},"tags":{},'
+            b'"definition":"","created_ns":1,"updated_ns":1,"status":"ok"}' % at
+        )
+        return LogRecord("twinstream.m.metadata", 0, at, 0, b"t%d" % at, value, ())
+
+    reader, log, store = Reader([twin(at) for at in range(6)]), MemoryLog(), Stumbling()
+    await MetadataSink(reader, store, log.writer(), SilentSink()).round()
+    assert [item["id"] for item in (await store.list(Collection.TWINS)).items] == ["t0", "t1", "t2", "t4", "t5"]
+    assert [(one.twin, one.reason) for one in await letters(log)] == [("t3", "sink_refused")]
+    assert reader.committed == {0: 6}

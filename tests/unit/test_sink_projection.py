@@ -75,7 +75,7 @@ _told = [event("command_sent", 10, id="c1", name="heater"), event("command_ackno
 )
 async def test_a_command_ends_at_its_furthest_status_in_any_order(records: list[LogRecord]) -> None:
     store = await applied(records)
-    assert await store.get(Collection.COMMANDS, "c1") == {
+    assert await store.get(Collection.COMMANDS, "p-m/a/c1") == {
         "id": "c1", "type": "p-m", "twin": "a", "name": "heater", "value": True, "issued_ns": 7, "expires_ns": 9,
         "cause": msgspec.to_builtins(CAUSE), "status": "acked", "sent_ns": 10, "acked_ns": 12, "revision": 4,
     }  # fmt: skip
@@ -86,8 +86,25 @@ async def test_a_command_ends_at_its_furthest_status_in_any_order(records: list[
 )
 async def test_each_event_about_a_command_has_its_status(name: str, status: str) -> None:
     store = await applied([command(), event(name, 10, id="c1", name="heater")])
-    found = await store.get(Collection.COMMANDS, "c1") or {}
+    found = await store.get(Collection.COMMANDS, "p-m/a/c1") or {}
     assert (found["status"], found[f"{status}_ns"]) == (status, 10)
+
+
+async def test_events_alone_make_no_command() -> None:
+    store = await applied([*_told, event("command_refused", 10, id="never", name="heater")])
+    assert await store.count(Collection.COMMANDS) == 0
+    assert (await store.list(Collection.COMMANDS)).items == []
+    assert await store.get(Collection.COMMANDS, "p-m/a/c1") is None
+
+
+async def test_an_acknowledgement_changes_no_command_of_another_twin_or_type() -> None:
+    acked = event("command_acknowledged", 12, id="c1", name="heater")
+    value = acked.value or b""
+    of_other_twin = acked._replace(value=value.replace(b'"twin":"a"', b'"twin":"b"'))
+    of_other_type = acked._replace(topic="twinstream.q-m.events", value=value.replace(b'"p-m"', b'"q-m"'))
+    store = await applied([of_other_twin, command(), of_other_type])
+    (found,) = (await store.list(Collection.COMMANDS)).items
+    assert (found["status"], "acked_ns" in found) == ("issued", False)
 
 
 async def test_other_events_and_parts_of_bundles_change_nothing() -> None:
@@ -98,7 +115,7 @@ async def test_other_events_and_parts_of_bundles_change_nothing() -> None:
 async def test_types_are_stored_with_their_deployment_and_an_undeployed_one_stays() -> None:
     deployments = [
         Deployment(type="p-m", project="p", version=version, hash="h", chunks=1, time_ns=at, deployed=deployed)
-        for at, version, deployed in ((2, "2", False), (1, "1", True))
+        for at, version, deployed in ((2, "1", True), (1, "2", False))  # the clock of the second is behind
     ]
     store = await applied([record("", "type/p-m", encode(one), topic="twinstream.definitions") for one in deployments])
     found = await store.get(Collection.TYPES, "p-m") or {}
@@ -112,8 +129,11 @@ def test_what_can_not_be_read_is_refused_alone() -> None:
         record("commands", "a", b"\xff"),
         record("events", "a", b"[" * 100_000),
         event("command_sent", 1),
+        event("command_sent", 1, id="x" * 1000),
+        event("command_sent", 1, id="c1")._replace(topic="twinstream.other.events"),
+        command()._replace(topic="twinstream.other.commands"),
         record("metadata", "a", b"{}")._replace(key=b"\xff"),
     ]
     steps, refusals = project([*bad, command()])
     assert [refusal.position.offset for refusal in refusals] == [one.offset for one in bad]
-    assert [step.upserted[0].id for step in steps] == ["c1"]
+    assert [step.upserted[0].id for step in steps] == ["p-m/a/c1"]
