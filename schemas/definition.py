@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.names import DEFAULT_PROJECT, RESERVED_FIELDS, TypeName, check_field, parse_type
+from schemas.names import DEFAULT_PROJECT, RESERVED_EVENTS, RESERVED_FIELDS, TypeName, check_field, parse_type
 
 ScalarType = Literal["float", "int", "bool", "string"]
 Scalar = bool | int | float | str
@@ -413,6 +413,11 @@ def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
         wanted += [(f"outputs.events.{name}.data.{i}", f) for i, f in enumerate(event.data)]
     wanted += [(f"outputs.commands.{name}.field", command.field) for name, command in outputs.commands.items()]
     faults = [(path, f"no field {field}", remedy) for path, field in wanted if field not in stored]
+    faults += [
+        (f"outputs.events.{name}", f"{name} is an event of twinstream itself", "choose another name")
+        for name in outputs.events
+        if name in RESERVED_EVENTS
+    ]
     for name, event in outputs.events.items():
         declared = results.get(event.when) or definition.inputs.get(event.when)
         if declared is not None and declared.type != "bool":

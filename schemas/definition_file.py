@@ -10,6 +10,9 @@ from schemas.errors import DefinitionError, Problem
 
 FILE = "twin.yaml"
 
+_MEANINGS = {"bool": "a boolean", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date"}
+"""What YAML 1.1 takes a plain word for: `on`, `off`, `yes` and `no` are booleans."""
+
 _REMEDIES = {
     "missing": "add it",
     "extra_forbidden": "remove it or mend its spelling",
@@ -33,12 +36,14 @@ def read_definition(text: str, file: str = FILE) -> Definition:
         message = f"no YAML: {str(error).splitlines()[0]}"
         raise DefinitionError([Problem(file, 0, "", message, "write it as UTF-8 text")]) from None
     lines: dict[str, int] = {"": 1}
+    words: dict[str, yaml.ScalarNode] = {}
     try:
-        twice = _walk(node, "", lines)
+        problems = [
+            Problem(file, lines[path], path, message, remedy) for path, message, remedy in _walk(node, "", lines, words)
+        ]
     except RecursionError:
         remedy = "write out what the alias stands for"
         raise DefinitionError([Problem(file, 0, "", "an alias stands inside what it names", remedy)]) from None
-    problems = [Problem(file, line, path, "key given twice", "remove one of the two") for path, line in twice]
     if not isinstance(raw, dict):
         problems.append(Problem(file, 1, "", "expected a mapping", "start with name:, version: and inputs:"))
         raise DefinitionError(problems)
@@ -47,7 +52,7 @@ def read_definition(text: str, file: str = FILE) -> Definition:
     try:
         definition = Definition.model_validate(raw)
     except pydantic.ValidationError as error:
-        faults = [_fault(item) for item in error.errors(include_url=False)]
+        faults = [_fault(item, words) for item in error.errors(include_url=False) if not _is_of_key(item)]
     if definition is not None:
         faults = wiring_faults(definition)
     problems += [Problem(file, _line(path, lines), path, message, remedy) for path, message, remedy in faults]
@@ -56,30 +61,50 @@ def read_definition(text: str, file: str = FILE) -> Definition:
     return definition
 
 
-def _fault(item: Any) -> tuple[str, str, str]:  # noqa: ANN401
+def _is_of_key(item: Any) -> bool:  # noqa: ANN401
+    """Whether a fault is that a key is no text; the walk through the file says so in better words."""
+    return bool(item["type"] == "invalid_key" or (item["type"] == "string_type" and item["loc"][-1] == "[key]"))
+
+
+def _fault(item: Any, words: dict[str, yaml.ScalarNode]) -> tuple[str, str, str]:  # noqa: ANN401
     keys = [str(key) for key in item["loc"] if not str(key).startswith("function-") and key != "[key]"]
+    path = ".".join(keys)
+    if item["type"] == "string_type" and path in words and (misread := _misread(words[path])):
+        return path, *misread
     message = item["msg"].removeprefix("Value error, ")
-    return ".".join(keys), message, _REMEDIES.get(item["type"], "")
+    return path, message, _REMEDIES.get(item["type"], "")
 
 
-def _walk(node: yaml.Node | None, path: str, lines: dict[str, int]) -> list[tuple[str, int]]:
-    """Note the line of every key path; return the keys that are given twice."""
-    twice: list[tuple[str, int]] = []
+def _misread(word: yaml.ScalarNode) -> tuple[str, str] | None:
+    """Message and remedy for a word that YAML takes for something else than text."""
+    meaning = _MEANINGS.get(word.tag.rpartition(":")[2])
+    return (f"{word.value} is {meaning} in YAML, not a text", f'quote it: "{word.value}"') if meaning else None
+
+
+def _walk(
+    node: yaml.Node | None, path: str, lines: dict[str, int], words: dict[str, yaml.ScalarNode]
+) -> list[tuple[str, str, str]]:
+    """Note the line of every key path, and the plain values; return the faults of keys."""
+    faults: list[tuple[str, str, str]] = []
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             below = f"{path}.{key.value}" if path else str(key.value)
-            if below in seen:
-                twice.append((below, key.start_mark.line + 1))
-            seen.add(below)
             lines[below] = key.start_mark.line + 1
-            twice += _walk(value, below, lines)
+            if below in seen:
+                faults.append((below, "key given twice", "remove one of the two"))
+            elif isinstance(key, yaml.ScalarNode) and (misread := _misread(key)):
+                faults.append((below, *misread))
+            seen.add(below)
+            faults += _walk(value, below, lines, words)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             below = f"{path}.{index}"
             lines[below] = value.start_mark.line + 1
-            twice += _walk(value, below, lines)
-    return twice
+            faults += _walk(value, below, lines, words)
+    elif isinstance(node, yaml.ScalarNode):
+        words[path] = node
+    return faults
 
 
 def _line(path: str, lines: dict[str, int]) -> int:

@@ -14,6 +14,20 @@ _FIELD_LENGTH = 128
 
 RESERVED_FIELDS = frozenset({"time", "seq", "boot"})
 
+RESERVED_EVENTS = frozenset(
+    {
+        "command_acknowledged",
+        "command_expired",
+        "command_refused",
+        "command_sent",
+        "quarantined",
+        "released",
+        "request_accepted",
+        "request_rejected",
+    }
+)
+"""Events that workers and bridges themselves write; readers act on them, so that no type may declare one."""
+
 
 @dataclass(frozen=True, slots=True)
 class TypeName:

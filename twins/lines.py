@@ -12,6 +12,9 @@ from schemas.line_protocol import escape_measurement, escape_tag
 BLOCK_BYTES = 480 * 1024
 """Blocks of text are cut at the last line below this."""
 
+_WASTE_BYTES = 64 * 1024
+"""Prefixes that were replaced are kept until they take this much and more than those in use."""
+
 _NULL, _COMMA, _BRACKET, _SPACE, _NEWLINE, _ZERO = b"n,] \n0"
 _TIME_DIGITS = 20
 _LINE_OVERHEAD = _TIME_DIGITS + 2
@@ -32,6 +35,7 @@ class LineWriter:
         self._prefix_used = 0
         self._prefix_starts = np.zeros(64, np.int64)
         self._prefix_ends = np.zeros(64, np.int64)
+        self._prefix_live = 0
         nothing = np.zeros(1, np.int64)
         self.write(nothing, nothing, np.zeros((1, len(fields))))  # compiles, where the event loop does not wait for it
 
@@ -40,13 +44,32 @@ class LineWriter:
         parts = [self._measurement, f"twin={escape_tag(twin)}"]
         parts += [f"{escape_tag(key)}={escape_tag(value)}" for key, value in sorted(tags.items()) if value]
         prefix = ",".join(parts).encode()
-        start, end = self._prefix_used, self._prefix_used + len(prefix)
-        self._prefixes = _grown(self._prefixes, end)
         self._prefix_starts = _grown(self._prefix_starts, slot + 1)
         self._prefix_ends = _grown(self._prefix_ends, slot + 1)
-        self._prefixes[start:end] = np.frombuffer(prefix, np.uint8)
-        self._prefix_starts[slot], self._prefix_ends[slot] = start, end
-        self._prefix_used = end
+        start, old_end = int(self._prefix_starts[slot]), int(self._prefix_ends[slot])
+        self._prefix_live += len(prefix) - (old_end - start)
+        if len(prefix) > old_end - start:
+            self._prefix_starts[slot] = self._prefix_ends[slot] = 0
+            if self._prefix_used > 2 * self._prefix_live + _WASTE_BYTES:
+                self._compact()
+            start = self._prefix_used
+            self._prefix_used += len(prefix)
+            self._prefixes = _grown(self._prefixes, self._prefix_used)
+        self._prefixes[start : start + len(prefix)] = np.frombuffer(prefix, np.uint8)
+        self._prefix_starts[slot], self._prefix_ends[slot] = start, start + len(prefix)
+
+    @property
+    def prefix_bytes(self) -> int:
+        """Memory that prefixes take."""
+        return len(self._prefixes)
+
+    def _compact(self) -> None:
+        """Leave out the prefixes that no row has any more."""
+        starts, ends = self._prefix_starts, self._prefix_ends
+        kept = np.concatenate([self._prefixes[start:end] for start, end in zip(starts, ends, strict=True)])
+        ends[:] = np.cumsum(ends - starts)
+        starts[1:], starts[0] = ends[:-1], 0
+        self._prefixes, self._prefix_used = kept, len(kept)
 
     def write(self, slot: NDArray[np.int64], time_ns: NDArray[np.int64], values: NDArray[np.float64]) -> list[bytes]:
         """Text blocks for n records.

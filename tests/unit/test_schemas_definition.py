@@ -82,6 +82,9 @@ def test_every_fault_is_reported_at_once_with_its_line() -> None:
         ("  hot:", "  seq:", 5, "inputs.seq"),
         ("  hot:", "  dt_s:", 5, "inputs.dt_s"),
         ("  limit: {default", "  t1: {default", 7, "parameters.t1"),
+        ("    went_high:", "    command_sent:", 16, "outputs.events.command_sent"),
+        ("    went_high:", "    request_rejected:", 16, "outputs.events.request_rejected"),
+        ("    went_high:", "    quarantined:", 16, "outputs.events.quarantined"),
         ("      high: {type: bool}", "      hot: {type: bool}", 12, "pipeline.0.outputs.hot"),
         ("fields: [t1, high]", "fields: [t1, low]", 14, "outputs.timeseries.fields.1"),
         ("when: high", "when: t1", 16, "outputs.events.went_high.when"),
@@ -98,6 +101,43 @@ def test_parts_that_do_not_fit_each_other_are_faults_at_their_line(
 def test_a_key_that_is_given_twice_is_a_fault_at_the_second() -> None:
     assert (6, "inputs.t1") in _problems(GOOD.replace("  hot:", "  hot: {type: bool}\n  t1:"))
     assert (21, "name") in _problems(GOOD + "name: other\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "path", "message"),
+    [
+        ("  hot:", "  on:", 5, "inputs.on", 'on is a boolean in YAML, not a text (quote it: "on")'),
+        (
+            "  limit: {default",
+            "  No: {default",
+            7,
+            "parameters.No",
+            'No is a boolean in YAML, not a text (quote it: "No")',
+        ),
+        ("  limit:\n", "  off:\n", 18, "requests.off", 'off is a boolean in YAML, not a text (quote it: "off")'),
+        (
+            "[t1, high]",
+            "[t1, yes]",
+            14,
+            "outputs.timeseries.fields.1",
+            'yes is a boolean in YAML, not a text (quote it: "yes")',
+        ),
+        ("name: alarm", "name: on", 9, "pipeline.0.name", 'on is a boolean in YAML, not a text (quote it: "on")'),
+        ("version: 1.0.0", "version: 1.0", 2, "version", '1.0 is a number in YAML, not a text (quote it: "1.0")'),
+        ("name: probe", "on: probe", 1, "on", 'on is a boolean in YAML, not a text (quote it: "on")'),
+    ],
+)
+def test_a_word_that_yaml_takes_for_something_else_is_to_be_quoted(
+    before: str, after: str, line: int, path: str, message: str
+) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read_definition(GOOD.replace(before, after, 1))
+    assert f"twin.yaml:{line}: {path}: {message}" in map(str, caught.value.problems)
+    assert not any("valid string" in str(problem) or "be strings" in str(problem) for problem in caught.value.problems)
+
+
+def test_quoted_words_are_names() -> None:
+    assert "on" in read_definition(GOOD.replace("  hot:", '  "on":', 1)).inputs
 
 
 @pytest.mark.parametrize(

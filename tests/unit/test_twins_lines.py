@@ -54,6 +54,19 @@ def test_lines_equal_those_of_a_naive_formatter(
     assert found == "".join(expected)
 
 
+def test_tags_that_change_again_and_again_take_no_more_and_more_memory() -> None:
+    writer = LineWriter("m", ("a",))
+    values, times = np.ones((3, 1)), np.full(3, 5, np.int64)
+    rounds = 3000
+    for turn in range(rounds):
+        for slot in range(3):
+            writer.set_prefix(slot, f"twin-{slot}", {"place": "x" * (turn * (slot + 1) % 200)})
+    assert writer.prefix_bytes < rounds * 100
+    (block,) = writer.write(np.arange(3), times, values)
+    tags = ["x" * ((rounds - 1) * (slot + 1) % 200) for slot in range(3)]
+    assert block.decode().splitlines() == [f"m,twin=twin-{s},place={tag} a=1.0 5" for s, tag in enumerate(tags)]
+
+
 @given(twin=text, tag=text, number=st.floats(allow_nan=False, allow_infinity=False), time_ns=st.integers(0, 2**63 - 1))
 @settings(deadline=None)
 def test_a_line_says_what_was_written_whatever_the_names(twin: str, tag: str, number: float, time_ns: int) -> None:
