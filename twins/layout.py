@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition, Scalar, StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
+from twins.row_format import RowFormat, carry
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
 DEFINITION_KEY = RESERVED_KEY_PREFIX + b"definition"
@@ -91,9 +92,15 @@ class RowLayout:
         return cls(definition, states, _packed(fields))
 
     @cached_property
+    def format(self) -> RowFormat:
+        """What the bytes mean, for those who have no definition."""
+        parameters = self.definition.parameters
+        return RowFormat(self.dtype, {name: item.choices for name, item in parameters.items() if item.choices})
+
+    @cached_property
     def description(self) -> bytes:
-        """The record's fields as JSON, from which rows can be read without the definition."""
-        return describe_dtype(self.dtype)
+        """The format as JSON, from which rows can be read without the definition."""
+        return self.format.describe()
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -170,11 +177,30 @@ class RowLayout:
         tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         return np.frombuffer(value, self.dtype, count=1, offset=FINGERPRINT_BYTES)[0], tags
 
-    def carried_over(self, old: NDArray[np.void]) -> NDArray[np.void]:
-        """A row of this layout with everything that `old`, of another layout, knows under the same name and shape."""
+    def carried_over(self, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], tuple[str, ...]]:
+        """A row of this layout with everything that a row of an earlier one knows under the same name and shape.
+
+        Args:
+            old: The row, shape (1,).
+            earlier: Its format.
+
+        Returns:
+            The new row, shape (1,), and the parameters that were set to what is no choice any more: the default holds.
+        """
         row = self.new_row()
-        _carry(old, row)
-        return row
+        carry(old, row)
+        refused = []
+        for name, parameter in self.definition.parameters.items():
+            if earlier.has_parameter(name) and (parameter.choices or name in earlier.choices):
+                chosen = earlier.chosen(old, name)
+                if chosen is not None and chosen in parameter.choices:
+                    row[f"p_{name}"] = parameter.encode(chosen)
+                    continue
+                row[f"p_{name}"] = parameter.encode(parameter.default)
+                if row["set"][name][0]:
+                    row["set"][name] = 0
+                    refused.append(name)
+        return row, tuple(refused)
 
 
 def step_state(step: Step) -> dict[str, StateField]:
@@ -184,52 +210,6 @@ def step_state(step: Step) -> dict[str, StateField]:
     from twins.functions.registry import BUILT_INS  # noqa: PLC0415 - the registry's models import definitions
 
     return BUILT_INS[step.step].bind(step.config).state
-
-
-def describe_dtype(dtype: np.dtype[np.void]) -> bytes:
-    """A record's fields, offsets and size as JSON."""
-    return msgspec.json.encode(_described(dtype))
-
-
-def dtype_of(description: bytes) -> np.dtype[np.void]:
-    """Undo `describe_dtype`."""
-    dtype: np.dtype[np.void] = _undescribed(msgspec.json.decode(description))
-    return dtype
-
-
-def _described(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
-    if dtype.subdtype is not None:
-        base, shape = dtype.subdtype
-        return {"base": _described(base), "shape": list(shape)}
-    if dtype.fields is None:
-        return dtype.str
-    names = list(dtype.names or ())
-    return {
-        "names": names,
-        "formats": [_described(dtype.fields[name][0]) for name in names],
-        "offsets": [dtype.fields[name][1] for name in names],
-        "itemsize": dtype.itemsize,
-    }
-
-
-def _undescribed(described: Any) -> Any:  # noqa: ANN401
-    if isinstance(described, str):
-        return np.dtype(described)
-    if "base" in described:
-        return np.dtype((_undescribed(described["base"]), tuple(described["shape"])))
-    record: Any = {**described, "formats": [_undescribed(item) for item in described["formats"]]}
-    return np.dtype(record)
-
-
-def _carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
-    for name in new.dtype.names or ():
-        if name not in (old.dtype.names or ()):
-            continue
-        before, after = old.dtype[name], new.dtype[name]
-        if before.fields is not None and after.fields is not None:
-            _carry(old[name], new[name])
-        elif before.shape == after.shape:
-            new[name] = old[name]
 
 
 def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ from twins.output import OutputWriter, received_ns
 from twins.population import Population
 from twins.requests import RequestRunner
 from twins.wiring import wire
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ class TwinProcessor:
     def restored(self) -> Outcome:
         """Prepare what is derived from the rows; under another definition than before every document is due."""
         outcome = Outcome()
+        for parameter, twins in self._table.refused.items():
+            log.warning("stored text is no longer a choice: the default holds", parameter=parameter, twins=twins)
+        self._table.refused.clear()
         now_ns = SystemClock().now_ns()
         self._default_parameters()
         for slot, twin in enumerate(self._table.ids):

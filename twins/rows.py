@@ -1,12 +1,14 @@
 """All twins of one partition: rows, ids, tags and which of them changed."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from twins.layout import FINGERPRINT_BYTES, RowLayout, dtype_of
+from twins.layout import FINGERPRINT_BYTES, RowLayout
+from twins.row_format import RowFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +25,7 @@ class RowTable:
         slots: Slot of each twin id, as the bytes of the record key.
         ids: Twin id of each slot, empty for a twin that was taken out.
         tags: Tags of each slot.
+        refused: How many restored rows held a text that is no longer a choice of a parameter, by parameter.
     """
 
     def __init__(self, layout: RowLayout) -> None:
@@ -33,7 +36,8 @@ class RowTable:
         self.ids: list[bytes] = []
         self.tags: list[dict[str, str]] = []
         self._new_row = layout.new_row()
-        self._known_layouts: dict[bytes, np.dtype[np.void]] = {layout.fingerprint: layout.dtype}
+        self.refused: Counter[str] = Counter()
+        self._formats: dict[bytes, RowFormat] = {layout.fingerprint: layout.format}
 
     def __len__(self) -> int:
         """Number of twins."""
@@ -65,7 +69,7 @@ class RowTable:
 
     def learn_layout(self, fingerprint: bytes, description: bytes) -> None:
         """Note a layout that rows may come in."""
-        self._known_layouts[fingerprint] = dtype_of(description)
+        self._formats[fingerprint] = RowFormat.read(description)
 
     def restore(self, key: bytes, value: bytes) -> int:
         """Take in a changelog row, of this layout or an older one; return its slot.
@@ -74,19 +78,21 @@ class RowTable:
             ValueError: the row's layout is unknown.
         """
         fingerprint = value[:FINGERPRINT_BYTES]
-        dtype = self._known_layouts.get(fingerprint)
-        if dtype is None:
+        earlier = self._formats.get(fingerprint)
+        if earlier is None:
             message = f"row of {key!r} has the unknown layout {fingerprint.hex()}"
             raise ValueError(message)
         slot = self.slots.get(key)
         if slot is None:
             slot = self.add(key)
-        end = FINGERPRINT_BYTES + dtype.itemsize
-        row = np.frombuffer(value, dtype, count=1, offset=FINGERPRINT_BYTES)
+        end = FINGERPRINT_BYTES + earlier.dtype.itemsize
+        row = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
         if fingerprint == self.layout.fingerprint:
             self.rows[slot] = row[0]
         else:
-            self.rows[slot] = self.layout.carried_over(row)[0]
+            carried, refused = self.layout.carried_over(row, earlier)
+            self.rows[slot] = carried[0]
+            self.refused.update(refused)
             self.dirty[slot] = 1
         self.tags[slot] = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         return slot

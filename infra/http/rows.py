@@ -10,7 +10,8 @@ import structlog
 
 from schemas.bundle import Deployment
 from schemas.definition import Definition
-from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState, dtype_of
+from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState
+from twins.row_format import RowFormat
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class RowReader:
     def __init__(self, catalogue: TypeCatalogue) -> None:
         self._catalogue = catalogue
         self._current: dict[str, _Current] = {}
-        self._earlier: dict[tuple[str, bytes], np.dtype[np.void]] = {}
+        self._earlier: dict[tuple[str, bytes], RowFormat] = {}
 
     def learn(self, type_name: str, key: bytes, value: bytes | None) -> None:
         """Take in a reserved record of a state topic; only layout records matter here."""
@@ -64,8 +65,8 @@ class RowReader:
             return
         try:
             fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
-            self._earlier[type_name, fingerprint] = dtype_of(value)
-        except (ValueError, TypeError, msgspec.DecodeError) as error:
+            self._earlier[type_name, fingerprint] = RowFormat.read(value)
+        except (ValueError, TypeError, KeyError, AttributeError, msgspec.DecodeError) as error:
             log.warning("a layout record can't be read", type=type_name, key=key.hex(), error=str(error))
 
     def read(self, type_name: str, value: bytes) -> TwinState | None:
@@ -82,12 +83,13 @@ class RowReader:
     def _read(self, type_name: str, current: _Current, value: bytes) -> TwinState | None:
         fingerprint = value[:FINGERPRINT_BYTES]
         if fingerprint != current.fingerprint:
-            dtype = self._earlier.get((type_name, fingerprint))
-            if dtype is None:
+            earlier = self._earlier.get((type_name, fingerprint))
+            if earlier is None:
                 return None
-            end = FINGERPRINT_BYTES + dtype.itemsize
-            old = np.frombuffer(value, dtype, count=1, offset=FINGERPRINT_BYTES)
-            value = current.layout.encode(current.layout.carried_over(old).tobytes(), value[end:])
+            end = FINGERPRINT_BYTES + earlier.dtype.itemsize
+            old = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
+            row, _ = current.layout.carried_over(old, earlier)
+            value = current.layout.encode(row.tobytes(), value[end:])
         return current.layout.describe(value)
 
     def _layout(self, type_name: str) -> _Current | None:

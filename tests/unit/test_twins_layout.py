@@ -9,8 +9,9 @@ from support.oracle import load_type
 from support.stepping import TWINS, Stepping, put, reading
 
 from schemas.definition_file import read_definition
-from twins.layout import FINGERPRINT_BYTES, RowLayout, describe_dtype, dtype_of
+from twins.layout import FINGERPRINT_BYTES, RowLayout
 from twins.processor import TwinProcessor, TwinType
+from twins.row_format import RowFormat
 
 TWIN = TWINS[0]
 BEFORE = """\
@@ -131,6 +132,51 @@ def test_a_new_definition_tells_the_documents_of_idle_twins_anew_and_once(types:
     assert engine.run.messages("metadata")[told:] == documents
 
 
+@pytest.mark.parametrize(
+    ("choices", "default", "expected"),
+    [
+        ("[slow, fast]", "slow", ["fast", "slow"]),
+        ("[off, slow, fast]", "slow", ["fast", "slow"]),
+        ("[fast, slow]", "fast", ["fast", "fast"]),
+        ("[slow, quick]", "quick", ["quick", "quick"]),
+        ("[a, b, c]", "b", ["b", "b"]),
+    ],
+)
+def test_a_text_stays_the_same_text_when_its_choices_change(
+    tmp_path: Path, choices: str, default: str, expected: list[str]
+) -> None:
+    folders = [stepping.probe_type(tmp_path / name) for name in ("one", "two")]
+    text = (folders[1] / "twin.yaml").read_text()
+    declared = "mode: {type: string, choices: [slow, fast], default: slow}"
+    assert declared in text
+    changed = declared.replace("[slow, fast]", choices.replace("off", '"off"')).replace(
+        "default: slow", f"default: {default}"
+    )
+    (folders[1] / "twin.yaml").write_text(text.replace(declared, changed))
+    one, two = (load_type(folder, folder.name, tmp_path / "cache") for folder in folders)
+    engine = Stepping(one)
+    engine.step(put(TWIN, {"mode": "fast"}), reading(TWINS[1], 0, a=1, b=1, c=True))
+    engine.restart(two)
+    assert [engine.state(twin).parameters["mode"] for twin in TWINS[:2]] == expected
+    engine.restart(two)
+    assert [engine.state(twin).parameters["mode"] for twin in TWINS[:2]] == expected
+
+
+def test_a_text_that_became_a_number_and_the_other_way_round_take_their_defaults(tmp_path: Path) -> None:
+    folders = [stepping.probe_type(tmp_path / name) for name in ("one", "two")]
+    text = (folders[1] / "twin.yaml").read_text()
+    text = text.replace("mode: {type: string, choices: [slow, fast], default: slow}", "mode: {type: int, default: 7}")
+    text = text.replace(
+        "divisor: {type: float, default: 2.0}", "divisor: {type: string, choices: [x, y, z], default: z}"
+    )
+    (folders[1] / "twin.yaml").write_text(text)
+    one, two = (load_type(folder, folder.name, tmp_path / "cache") for folder in folders)
+    engine = Stepping(one)
+    engine.step(put(TWIN, {"mode": "fast", "divisor": 1.0}))
+    engine.restart(two)
+    assert engine.state(TWIN).parameters == {"divisor": "z", "limit": 50.0, "mode": 7, "steps": 1}
+
+
 def test_a_deleted_twin_does_not_come_back_with_a_changed_definition(types: tuple[TwinType, TwinType]) -> None:
     before, after = types
     engine = Stepping(before)
@@ -156,8 +202,8 @@ def test_a_row_of_a_layout_that_nobody_described_is_an_error(types: tuple[TwinTy
 @pytest.mark.parametrize("text", [BEFORE, AFTER])
 def test_a_layout_is_its_description_and_nothing_else(text: str) -> None:
     layout = RowLayout.of(read_definition(text))
-    assert dtype_of(layout.description) == layout.dtype
-    assert describe_dtype(dtype_of(layout.description)) == layout.description
+    assert RowFormat.read(layout.description) == layout.format
+    assert RowFormat.read(layout.description).describe() == layout.description
     assert len(layout.fingerprint) == FINGERPRINT_BYTES
     assert RowLayout.of(read_definition(text.replace("kept", "kep"))).fingerprint != layout.fingerprint
 

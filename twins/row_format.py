@@ -1,0 +1,79 @@
+"""What the bytes of a row mean, as JSON that lies beside the rows in the changelog."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """Enough to read rows without the definition they were written under.
+
+    Attributes:
+        dtype: The record.
+        choices: Permitted values of each parameter that is a text; rows hold the index among them.
+    """
+
+    dtype: np.dtype[np.void]
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, description: bytes) -> Self:
+        """Undo `describe`."""
+        described = msgspec.json.decode(description)
+        choices = {name: tuple(texts) for name, texts in described.get("choices", {}).items()}
+        return cls(_undescribed(described), choices)
+
+    def describe(self) -> bytes:
+        """Fields, offsets, size and choices as JSON."""
+        return msgspec.json.encode({**_described(self.dtype), "choices": self.choices})
+
+    def chosen(self, row: NDArray[np.void], parameter: str) -> str | None:
+        """The text that a row, shape (1,), holds for a parameter; None where it is no text."""
+        choices = self.choices.get(parameter, ())
+        number = float(row[f"p_{parameter}"][0])
+        return choices[int(number)] if number.is_integer() and 0 <= number < len(choices) else None
+
+    def has_parameter(self, name: str) -> bool:
+        """Whether rows hold a parameter of this name."""
+        return f"p_{name}" in (self.dtype.names or ())
+
+
+def _described(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return {"base": _described(base), "shape": list(shape)}
+    if dtype.fields is None:
+        return dtype.str
+    names = list(dtype.names or ())
+    return {
+        "names": names,
+        "formats": [_described(dtype.fields[name][0]) for name in names],
+        "offsets": [dtype.fields[name][1] for name in names],
+        "itemsize": dtype.itemsize,
+    }
+
+
+def _undescribed(described: Any) -> Any:  # noqa: ANN401
+    if isinstance(described, str):
+        return np.dtype(described)
+    if "base" in described:
+        return np.dtype((_undescribed(described["base"]), tuple(described["shape"])))
+    record: Any = {key: described[key] for key in ("names", "offsets", "itemsize")}
+    record |= {"formats": [_undescribed(item) for item in described["formats"]]}
+    return np.dtype(record)
+
+
+def carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
+    """Copy every field that both records have under the same name and shape."""
+    for name in new.dtype.names or ():
+        if name not in (old.dtype.names or ()):
+            continue
+        before, after = old.dtype[name], new.dtype[name]
+        if before.fields is not None and after.fields is not None:
+            carry(old[name], new[name])
+        elif before.shape == after.shape:
+            new[name] = old[name]
