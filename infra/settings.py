@@ -102,6 +102,8 @@ class EngineSettings(Section):
     """Longest time from a step to its transaction; blocks with commands or events are flushed at once."""
     session_timeout_s: Annotated[float, Field(ge=1.0)] = 8.0
     """A worker that was not heard of for this long loses its partitions."""
+    step_timeout_s: PositiveSeconds = 60.0
+    """A worker that steps one block for longer is killed, which counts as a death at its first record."""
     max_block_bytes: Annotated[int, Field(ge=64 * 1024)] = 1024 * 1024
     """Most bytes that are fetched from a partition at once."""
 

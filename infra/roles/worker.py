@@ -118,7 +118,7 @@ def _child(role: Role, config: Path, type_name: str) -> Child:
             say=_pass_on,
         )
 
-    return Child(name, run, mark_path(role.registry.folder, name))
+    return Child(name, run, mark_path(role.registry.folder, name), role.settings.engine.step_timeout_s)
 
 
 def _waiting_for(only: tuple[str, ...], wanted: Mapping[str, str]) -> str:

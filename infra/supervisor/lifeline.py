@@ -1,5 +1,6 @@
 """A child never outlives its parent, however the parent ends."""
 
+import atexit
 import ctypes
 import os
 import signal
@@ -9,7 +10,7 @@ import time
 
 PARENT_VARIABLE = "TWINSTREAM_PARENT"
 _LOOK_S = 1.0
-_GRACE_S = 5.0
+_GRACE_S = 5
 _PR_SET_PDEATHSIG = 1
 
 
@@ -21,8 +22,8 @@ def supervised() -> bool:
 def follow_parent() -> None:
     """End with SIGTERM when the supervisor that started this process ends; without one, do nothing.
 
-    Linux tells by itself; a thread that looks every second covers other systems, and ends for good a process that
-    does not stop when asked.
+    Linux tells by itself; a thread that looks every second covers other systems, and sees to it that a process which
+    does not stop when asked is ended by the system's alarm, which needs nothing of the interpreter any more.
     """
     named = os.environ.get(PARENT_VARIABLE)
     if not named:
@@ -32,12 +33,13 @@ def follow_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it ended before we asked to be told
         raise SystemExit(1)
+    # Threads of ours stand still once the interpreter is being taken down, which may hang in foreign code.
+    atexit.register(signal.alarm, _GRACE_S)
     threading.Thread(target=_watch, args=(parent,), name="lifeline", daemon=True).start()
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_S)
+    signal.alarm(_GRACE_S)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE_S)
-    os._exit(1)

@@ -13,6 +13,7 @@ import structlog
 from infra.registry import ChildView
 from infra.supervisor.roster import Action, Kill, Phase, Report, Roster, Start, Stop
 from infra.supervisor.step_mark import take_mark
+from infra.supervisor.watchdog import Watchdog
 from schemas.clock import Clock, SystemClock
 from schemas.errors import SetupError
 
@@ -47,12 +48,13 @@ class Child:
     Attributes:
         run: Makes the next life.
         mark: Where it notes the record it is at, None when it does not.
-        required: A failure of its first start is raised by `Supervisor.first_start`.
+        step_timeout_s: Longest time at one mark, after which it is killed; None for any.
     """
 
     name: str
     run: Callable[[], Runner]
     mark: Path | None = None
+    step_timeout_s: float | None = None
 
 
 class Supervisor:
@@ -191,13 +193,34 @@ class Supervisor:
             self._act([])
             if not first.done():
                 first.set_result(None)
-            how = await runner.wait()
+            how = await self._until_ended(child, runner)
         if runner.exit_code == EXPECTED_FAILURE:
             self._failed.add(child.name)
         mark = take_mark(child.mark) if child.mark is not None else None
         self._act(self._roster.exited(child.name, how, self._clock.monotonic_s(), mark))
         async with self._news:
             self._news.notify_all()
+
+    async def _until_ended(self, child: Child, runner: Runner) -> str:
+        """Wait for the end of a life, and bring it about when a step hangs; says how it ended."""
+        if child.mark is None or child.step_timeout_s is None:
+            return await runner.wait()
+        hung = False
+
+        async def watch(watchdog: Watchdog) -> None:
+            nonlocal hung
+            mark = await watchdog.barks(self._clock)
+            hung = True
+            text = f"{child.name} has been at partition {mark.partition}, offset {mark.offset} for too long, killing it"
+            self._act([Report(child.name, text)])
+            runner.kill()
+
+        watching = asyncio.create_task(watch(Watchdog(child.mark, child.step_timeout_s)))
+        try:
+            how = await runner.wait()
+        finally:
+            watching.cancel()
+        return f"a step took longer than engine.step_timeout_s, {child.step_timeout_s:g} s" if hung else how
 
     async def _watch(self) -> None:
         """Do what becomes due."""

@@ -69,6 +69,12 @@ class Instance:
         """Base of the HTTP API."""
         return self.urls["API"].rstrip("/")
 
+    @property
+    def pid(self) -> int:
+        """Of its supervisor."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> int:
         """SIGTERM, and wait; return the exit code."""
         assert self._process is not None
