@@ -23,10 +23,14 @@ class Position(msgspec.Struct, frozen=True):
 
     Attributes:
         offset: Next offset of the input partition.
+        cluster: Id of the Kafka cluster that the input was read from.
+        topic_id: Id of the input topic.
         note: Fingerprints of layout and definition.
     """
 
     offset: int
+    cluster: str
+    topic_id: str
     note: dict[str, str] = {}
 
 
@@ -75,10 +79,10 @@ class ChangelogReader:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def end(self, partition: int) -> int:
-        """Last stable offset of a changelog partition."""
+    async def end(self, partition: int, topic: str | None = None) -> int:
+        """Last stable offset of a partition of the changelog, or of another topic."""
         consumer = self._connected
-        target = TopicPartition(self.topic, partition)
+        target = TopicPartition(topic or self.topic, partition)
         ends: dict[TopicPartition, int] = await consumer.end_offsets([target])
         return ends[target]
 

@@ -1,4 +1,4 @@
-"""One owned partition: its position, its unflushed outcome, and the rules when to flush.
+"""Rows, unflushed outcome and position of one partition, and the rules when to flush.
 
 Everything here that touches rows runs in the engine's one worker thread, so rows, outputs and position move together;
 a snapshot taken while a block is being stepped is impossible by construction.
@@ -11,8 +11,7 @@ import msgspec
 
 from streams.block import Block
 from streams.changelog import POSITION_KEY, Position
-from streams.processor import Outcome, OutputRecord, Processor
-from streams.transaction import PartitionTransactions
+from streams.processor import Lineage, Outcome, OutputRecord, Processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +47,26 @@ class Snapshot:
 
 
 @dataclass(slots=True)
-class OwnedPartition:
-    """A partition between assignment and revocation.
+class PartitionRows:
+    """What a partition is made of between restore and release.
 
     Attributes:
-        number: Partition of the input topic.
+        lineage: Where its records come from.
         processor: Its rows and steps.
-        transactions: Its producer.
         position: Next offset to process.
         flushed: Next offset according to the last committed transaction.
         changelog_end: Next offset of the changelog after the last committed transaction.
-        broken: Rows and log may differ; nothing is processed or flushed until the partition is rebuilt.
+        broken: Rows and log may differ: nothing more is stepped or flushed, the partition is rebuilt.
         behind: More input waits than was read.
-        closed: Given up; what a worker thread still computes for it is thrown away.
+        urgent: Somebody waits for what is unflushed.
     """
 
-    number: int
+    lineage: Lineage
     processor: Processor
-    transactions: PartitionTransactions
     position: int
     flushed: int
     changelog_end: int
     broken: bool = False
-    closed: bool = False
     behind: bool = False
     urgent: bool = False
     waiting_since_s: float | None = None
@@ -79,43 +75,59 @@ class OwnedPartition:
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
-    def pending(self) -> bool:
-        """Whether a flush would write more than the position that the log has."""
-        return self.unflushed > 0 or bool(self._outputs)
+    def number(self) -> int:
+        """Partition of the input topic."""
+        return self.lineage.partition
 
     @property
     def unflushed(self) -> int:
         """Offsets processed since the last snapshot was committed."""
         return self.position - self.flushed
 
+    @property
+    def settled(self) -> bool:
+        """Whether the log holds everything that is here."""
+        return not self.broken and self.unflushed == 0 and self.waiting_since_s is None
+
     def process(self, block: Block, now_s: float) -> int:
         """Step a block that starts at or below the position; return how many records were new."""
         block = block.since(self.position)
         if len(block):
-            self._take(self.processor.process(block))
-        self.position = max(self.position, block.end)
-        if self.waiting_since_s is None:
-            self.waiting_since_s = now_s
+            self._demand_whole()
+            try:
+                outcome = self.processor.process(block)
+            except BaseException:
+                self.broken = True
+                raise
+            self.take(outcome, now_s)
+        self._move(block.end, now_s)
         return len(block)
 
-    def begin(self, outcome: Outcome, now_s: float) -> None:
-        """Take what the processor made of its restored rows; it is flushed even if no record ever comes."""
-        self._take(outcome)
-        if outcome.outputs:
-            self.waiting_since_s = now_s
+    def give_up(self, record: Block, detail: str, now_s: float) -> int:
+        """Pass over a record that can't be stepped, leaving a dead letter; return 1, or 0 when it was passed before."""
+        record = record.since(self.position)
+        if len(record):
+            self._demand_whole()
+            self.take(self.processor.refuse(record, detail), now_s)
+        self._move(record.end, now_s)
+        return len(record)
 
-    def _take(self, outcome: Outcome) -> None:
+    def take(self, outcome: Outcome, now_s: float) -> None:
+        """Add an outcome to what the next transaction writes."""
         for topic, records in outcome.outputs.items():
             self._outputs.setdefault(topic, []).extend(records)
         self._counts.update(outcome.counts)
         self.urgent |= outcome.urgent
+        if outcome.outputs and self.waiting_since_s is None:
+            self.waiting_since_s = now_s
 
     def snapshot(self, now_s: float) -> Snapshot:
         """Take what the next transaction writes, and clear it here."""
+        self._demand_whole()
         outputs, self._outputs = self._outputs, {}
         counts, self._counts = self._counts, Counter()
         rows: list[OutputRecord] = [(key, value, ()) for key, value in self.processor.snapshot()]
-        position = Position(self.position, dict(self.processor.note()))
+        position = Position(self.position, self.lineage.cluster, self.lineage.topic_id, dict(self.processor.note()))
         rows.append((POSITION_KEY, msgspec.json.encode(position), ()))
         self.urgent = False
         self.waiting_since_s = None
@@ -124,7 +136,7 @@ class OwnedPartition:
 
     def flush_due(self, policy: FlushPolicy, now_s: float) -> bool:
         """Whether to flush now."""
-        if self.broken or self.closed or self.waiting_since_s is None:
+        if self.broken or self.waiting_since_s is None:
             return False
         if self.unflushed >= policy.records:
             return True
@@ -133,3 +145,14 @@ class OwnedPartition:
         if self.urgent and now_s - self.last_flush_s >= policy.urgent_interval_s:
             return True
         return now_s - self.waiting_since_s >= policy.interval_s
+
+    def _move(self, end: int, now_s: float) -> None:
+        if end > self.position:
+            self.position = end
+            if self.waiting_since_s is None:
+                self.waiting_since_s = now_s
+
+    def _demand_whole(self) -> None:
+        if self.broken:
+            message = f"partition {self.number} is broken: it must be rebuilt before anything else"
+            raise RuntimeError(message)

@@ -72,6 +72,9 @@ class Processor(Protocol):
     def process(self, block: Block) -> Outcome:
         """Step the records of a block in order. Results must not depend on how records were cut into blocks."""
 
+    def refuse(self, record: Block, detail: str) -> Outcome:
+        """Make a dead letter of a block of one record that can't be stepped."""
+
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         """Rows changed since the last snapshot, key and value; None deletes. Clears the marks."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerClosed
 
 from streams.log.client import KafkaOptions
 from streams.processor import OutputRecord
@@ -82,9 +83,18 @@ class PartitionTransactions:
         return max(ends)
 
     async def close(self) -> None:
-        """Let go, without waiting long for a broker that is away."""
+        """Let go, without waiting long for a broker that is away; the next owner's fence aborts what is open."""
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._producer.stop()
         except Exception as error:  # noqa: BLE001 - a producer that is being thrown away
             log.warning("producer did not stop cleanly", transactional_id=self.transactional_id, error=repr(error))
+            await self._tear_down()
+
+    async def _tear_down(self) -> None:
+        """End what `stop` left behind when it was cut short: the sender, those who wait for it, the connections."""
+        self._producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - there is no public way
+        sender = self._producer._sender  # noqa: SLF001
+        if sender is not None and sender.sender_task is not None:
+            sender.sender_task.cancel()
+        await self._producer.client.close()

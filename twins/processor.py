@@ -142,6 +142,12 @@ class TwinProcessor:
         self._telemetry(block if first == 0 else block.part(first, count), outcome)
         return outcome
 
+    def refuse(self, record: Block, detail: str) -> Outcome:
+        """Make a dead letter of a record that processing fails on, whatever it is."""
+        outcome = Outcome()
+        self._output.dead_letter(outcome, record, 0, Reason.STEP_FAILED, f"processing failed: {detail}")
+        return outcome
+
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         """Changed rows; on the first occasion the layout they need and the definition they are under."""
         rows: list[tuple[bytes, bytes | None]] = []

@@ -14,6 +14,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher, subscription_state
+from aiokafka.producer import message_accumulator, sender
 from aiokafka.protocol import api
 from aiokafka.record.default_records import DefaultRecordBatch
 from faust.transport.consumer import Consumer as FaustConsumer
@@ -49,6 +50,9 @@ def test_the_installed_version_is_the_one_that_is_pinned_exactly(package: str, p
         (AIOKafkaClient.fetch_all_metadata, ["self"]),
         (AIOKafkaAdminClient._send_request_to_node, ["self", "node_id", "request"]),
         (subscription_state.Assignment.state_value, ["self", "tp"]),
+        (message_accumulator.MessageAccumulator.fail_all, ["self", "exception"]),
+        (FaustConsumer.pause_partitions, ["self", "tps"]),
+        (FaustConsumer.resume_partitions, ["self", "tps"]),
     ],
 )
 def test_a_private_function_is_there_and_takes_what_it_took(
@@ -75,6 +79,9 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         (aiokafka.AIOKafkaConsumer.__init__, "self._subscription = "),
         (aiokafka.AIOKafkaConsumer.__init__, "self._client = "),
         (AIOKafkaAdminClient.__init__, "self._client = "),
+        (aiokafka.AIOKafkaProducer.__init__, "self._message_accumulator = "),
+        (aiokafka.AIOKafkaProducer.__init__, "self._sender = "),
+        (sender.Sender.sender_task.fget, "return self._sender_task"),
         (subscription_state.TopicPartitionState.__init__, "self._position = "),
     ],
 )

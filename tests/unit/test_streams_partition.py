@@ -1,15 +1,14 @@
 """An owned partition: what it steps, what a flush takes, and when one is due."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 import pytest
 
 from streams.block import Block
 from streams.changelog import POSITION_KEY, Position
-from streams.partition import FlushPolicy, OwnedPartition
-from streams.processor import Outcome
+from streams.partition import FlushPolicy, PartitionRows
+from streams.processor import Lineage, Outcome
 
 POLICY = FlushPolicy(interval_s=0.1, records=100, urgent_interval_s=0.02)
 
@@ -37,6 +36,11 @@ class _Echo:
             self.rows[key or b""] = value
         return outcome
 
+    def refuse(self, record: Block, detail: str) -> Outcome:
+        outcome = Outcome()
+        outcome.add("dead", record.keys[0], detail.encode())
+        return outcome
+
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         rows, self.rows = list(self.rows.items()), {}
         return rows
@@ -45,9 +49,8 @@ class _Echo:
         return {"layout": "abc"}
 
 
-def _partition(position: int = 10) -> OwnedPartition:
-    transactions: Any = None
-    return OwnedPartition(0, _Echo(), transactions, position, position, 0)
+def _partition(position: int = 10) -> PartitionRows:
+    return PartitionRows(Lineage("cluster", "topic", 0), _Echo(), position, position, 0)
 
 
 def _block(first: int, *values: bytes, end: int | None = None) -> Block:
@@ -82,17 +85,17 @@ def test_counts_leave_with_the_snapshot_whose_transaction_they_belong_to() -> No
 
 def test_what_restoring_led_to_is_flushed_although_no_record_comes() -> None:
     owned = _partition()
-    owned.begin(Outcome(), 0.0)
-    assert not owned.pending
+    owned.take(Outcome(), 0.0)
+    assert owned.settled
     assert not owned.flush_due(POLICY, 9.0)
     outcome = Outcome()
     outcome.add("documents", b"k", b"v")
-    owned.begin(outcome, 0.0)
-    assert owned.pending
+    owned.take(outcome, 0.0)
+    assert not owned.settled
     assert owned.flush_due(POLICY, 9.0)
     taken = owned.snapshot(9.0)
     assert (taken.position, taken.outputs) == (10, {"documents": [(b"k", b"v", ())]})
-    assert not owned.pending
+    assert owned.settled
     assert not owned.flush_due(POLICY, 99.0)
 
 
@@ -104,18 +107,40 @@ def test_a_snapshot_takes_rows_outputs_and_last_of_all_the_position_and_leaves_n
     assert taken.rows[0] == (b"k", b"b", ())
     key, value, _ = taken.rows[-1]
     assert key == POSITION_KEY
-    assert msgspec.json.decode(value or b"", type=Position) == Position(12, {"layout": "abc"})
+    assert msgspec.json.decode(value or b"", type=Position) == Position(12, "cluster", "topic", {"layout": "abc"})
     assert (taken.position, taken.output_count()) == (12, 2)
     again = owned.snapshot(2.0)
     assert ([row[0] for row in again.rows], again.outputs) == ([POSITION_KEY], {})
 
 
-def test_a_block_that_fails_moves_no_position() -> None:
+def test_rows_of_a_block_that_failed_half_way_are_never_written() -> None:
     owned = _partition()
+    owned.process(_block(10, b"a"), 0.0)
     with pytest.raises(RuntimeError):
-        owned.process(_block(10, b"a", b"x"), 0.0)
-    assert owned.position == 10
-    assert owned.snapshot(0.0).outputs == {}
+        owned.process(_block(11, b"b", b"x"), 0.0)
+    assert (owned.position, owned.broken, owned.settled) == (11, True, False)
+    assert not owned.flush_due(POLICY, 200.0)
+    with pytest.raises(RuntimeError, match="rebuilt"):
+        owned.snapshot(0.0)
+    with pytest.raises(RuntimeError, match="rebuilt"):
+        owned.process(_block(11, b"b"), 0.0)
+
+
+def test_a_record_that_is_given_up_moves_the_position_and_leaves_a_dead_letter() -> None:
+    owned = _partition()
+    assert owned.give_up(_block(10, b"x"), "why", 0.0) == 1
+    assert owned.give_up(_block(10, b"x"), "why", 0.0) == 0
+    assert owned.position == 11
+    assert owned.snapshot(0.0).outputs == {"dead": [(b"k", b"why", ())]}
+
+
+def test_rows_are_settled_when_the_log_holds_all_of_them() -> None:
+    owned = _partition()
+    assert owned.settled
+    owned.process(_block(10, b"a"), 0.0)
+    assert not owned.settled
+    owned.flushed = owned.snapshot(0.0).position
+    assert owned.settled
 
 
 def test_nothing_is_due_without_records() -> None:
@@ -154,11 +179,3 @@ def test_urgency_stays_until_it_was_flushed() -> None:
     owned.process(_block(10, b"!"), 100.0)
     owned.process(_block(11, b"a"), 100.0)
     assert owned.flush_due(POLICY, 100.0)
-
-
-@pytest.mark.parametrize("state", ["broken", "closed"])
-def test_what_cannot_be_trusted_is_never_flushed(state: str) -> None:
-    owned = _partition()
-    owned.process(_block(10, b"!"), 100.0)
-    setattr(owned, state, True)
-    assert not owned.flush_due(POLICY, 200.0)

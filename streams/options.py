@@ -1,0 +1,39 @@
+"""Settings of one engine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streams.log.client import KafkaOptions
+from streams.partition import FlushPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Settings of one engine.
+
+    Attributes:
+        group: Consumer group, also the prefix of transactional ids.
+        source: Input topic.
+        changelog: Compacted topic with the rows; the same number of partitions as `source`.
+        cluster: Id of the Kafka cluster.
+        topic_id: Id of the input topic.
+        session_timeout_s: After this long without a heartbeat the group gives our partitions to others.
+        transaction_timeout_s: After this long the broker aborts a transaction that a frozen owner left open.
+        fetch_bytes: Bound of one partition's share of a fetch, and so of a block.
+        fetch_wait_s: How long the broker waits for records before it answers a fetch.
+        partitions: Of the source, for Faust's own book-keeping.
+    """
+
+    kafka: KafkaOptions
+    group: str
+    source: str
+    changelog: str
+    cluster: str
+    topic_id: str
+    data_dir: Path
+    partitions: int = 8
+    session_timeout_s: float = 6.0
+    transaction_timeout_s: float = 10.0
+    fetch_bytes: int = 1 << 20
+    fetch_wait_s: float = 0.1
+    flush: FlushPolicy = field(default_factory=FlushPolicy)

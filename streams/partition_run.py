@@ -1,0 +1,249 @@
+"""One owned partition from the end of its restore to its release: takes blocks, steps them, flushes, lets go."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import ProducerFenced
+
+from streams.block import Block
+from streams.faults import Faults
+from streams.options import EngineOptions
+from streams.partition import PartitionRows, Snapshot
+from streams.processor import Observer
+from streams.source import Source
+from streams.transaction import PartitionTransactions
+
+log = structlog.get_logger(__name__)
+
+
+class State(Enum):
+    """Where a partition is in its life here."""
+
+    RUNNING = "running"
+    BROKEN = "broken"
+    """Rows can't be trusted: blocks are dropped, the rebuild reads them again."""
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a partition uses of the engine.
+
+    Attributes:
+        in_thread: Runs work in the thread that owns all rows, in the order of the calls.
+        wake: Has the flusher look at once.
+        broken: Told when the partition must be rebuilt, and after how many seconds.
+    """
+
+    options: EngineOptions
+    observer: Observer
+    source: Source
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    wake: Callable[[], None]
+    broken: Callable[["PartitionRun", float], None]
+
+
+class PartitionRun:
+    """Steps and flushes one partition. All methods belong to the event loop's thread."""
+
+    def __init__(self, rows: PartitionRows, transactions: PartitionTransactions, faults: Faults, host: Host) -> None:
+        self.rows = rows
+        self._transactions = transactions
+        self._faults = faults
+        self._host = host
+        self._policy = host.options.flush
+        self._state = State.RUNNING
+        self._flush: asyncio.Task[None] | None = None
+        self._backlog: deque[Block] = deque()
+        self._catching_up: asyncio.Task[None] | None = None
+
+    @property
+    def number(self) -> int:
+        """Partition of the input topic."""
+        return self.rows.number
+
+    # -- stepping ------------------------------------------------------------------------------------------------
+
+    async def take(self, block: Block) -> None:
+        """Step a block, or put it aside while the flush is far behind, so that other partitions need not wait.
+
+        Never raises: an exception would restart Faust's agent at the next block, a silent hole.
+        """
+        if self._state is not State.RUNNING:
+            return
+        if self._catching_up is None and not self._far_ahead():
+            await self._step_all(block)
+            return
+        self._backlog.append(block)
+        if self._catching_up is None:
+            self._host.source.pause(self.number)
+            self._catching_up = asyncio.create_task(self._catch_up(), name=f"catch-up-{self.number}")
+
+    def _far_ahead(self) -> bool:
+        """At most one flush in flight and one flush's worth behind it."""
+        return self._flush is not None and self.rows.unflushed >= 2 * self._policy.records
+
+    async def _catch_up(self) -> None:
+        """Step what was put aside, in order, then let more come."""
+        while self._backlog and self._state is State.RUNNING:
+            if self._far_ahead() and self._flush is not None:
+                await asyncio.wait([self._flush])
+                continue
+            await self._step_all(self._backlog.popleft())
+        self._catching_up = None
+        if self._state is State.RUNNING:
+            self._host.source.resume(self.number)
+
+    async def _step_all(self, block: Block) -> None:
+        rows, source = self.rows, self._host.source
+        if block.start > rows.position:
+            # Fetched before a seek, which brings what lies between; or retention deleted what lies between.
+            try:
+                lost = await self._lost_to_retention(block)
+            except Exception as error:  # noqa: BLE001 - Kafka is away, or the partition was taken away
+                log.warning("start of the input is not known", partition=self.number, error=repr(error))
+                lost = False
+            if not lost:
+                await source.seek(self.number, rows.position)
+                return
+        for part, detail in self._faults.parts(block):
+            if self._state is not State.RUNNING:
+                return
+            try:
+                await self._step(part, detail)
+            except Exception as error:
+                log.exception("block failed", partition=self.number, start=part.start, end=part.end, error=repr(error))
+                self._faults.suspect(part, error)
+                self._break("block")
+                return
+        rows.behind = source.lag(self.number, rows.position) > 0
+        if rows.urgent and not rows.behind:
+            self._host.wake()
+
+    async def _step(self, part: Block, detail: str) -> None:
+        rows, observer = self.rows, self._host.observer
+        started_s = time.monotonic()
+
+        def work() -> int:
+            observer.stepping(rows.number, max(part.start, rows.position))
+            return rows.give_up(part, detail, started_s) if detail else rows.process(part, started_s)
+
+        records = await self._host.in_thread(work)
+        observer.processed(rows.number, records, time.monotonic() - started_s)
+        if detail and records:
+            log.error("record given up as a dead letter", partition=rows.number, offset=part.start, error=detail)
+
+    async def _lost_to_retention(self, block: Block) -> bool:
+        """Whether the records between position and block were deleted by retention; then they are lost, and counted."""
+        position = self.rows.position
+        earliest = await self._host.source.earliest(self.number)
+        if earliest <= position:
+            return False
+        log.error(
+            "records were deleted before they were processed: retention is shorter than the outage",
+            partition=self.number,
+            position=position,
+            earliest=earliest,
+        )
+        self._host.observer.lost(self.number, earliest - position)
+        return block.start <= earliest
+
+    # -- flushing ------------------------------------------------------------------------------------------------
+
+    def flush_if_due(self, now_s: float) -> None:
+        """Start a flush when one is due, at most one at a time."""
+        if self._state is State.RUNNING and self._flush is None and self.rows.flush_due(self._policy, now_s):
+            self._flush = asyncio.create_task(self._flush_once(), name=f"flush-{self.number}")
+
+    async def _flush_once(self) -> None:
+        try:
+            await self._commit()
+        except ProducerFenced:
+            log.warning("fenced: another worker owns the partition now", partition=self.number)
+            self._break("fenced", at_least_s=self._host.options.session_timeout_s)
+        except Exception as error:  # noqa: BLE001 - any indefinite outcome: rebuild from the log
+            log.warning("flush failed, rebuilding the partition", partition=self.number, error=repr(error))
+            self._break("flush")
+        finally:
+            self._flush = None
+            self._host.wake()
+
+    async def _commit(self) -> None:
+        rows, observer, options = self.rows, self._host.observer, self._host.options
+        started_s = time.monotonic()
+        snapshot, batches = await self._host.in_thread(
+            partial(_snapshot, rows, self._transactions, options.changelog, started_s)
+        )
+        last = await self._transactions.commit(
+            batches,
+            options.changelog,
+            TopicPartition(options.source, self.number),
+            snapshot.position,
+            options.group,
+        )
+        rows.flushed = snapshot.position
+        rows.changelog_end = last + 2  # the position record and the commit marker
+        self._faults.reached(snapshot.position)
+        observer.flushed(self.number, len(snapshot.rows) - 1, snapshot.output_count(), time.monotonic() - started_s)
+        observer.counted(snapshot.counts)
+        observer.position(self.number, snapshot.position, self._host.source.lag(self.number, rows.position))
+
+    def _break(self, kind: str, *, at_least_s: float = 0.0) -> None:
+        """Stop here; the engine rebuilds the partition, unless a rebalance does so first."""
+        self.rows.broken = True
+        if self._state is not State.RUNNING:
+            return
+        self._state = State.BROKEN
+        self._host.observer.failed(self.number, kind)
+        self._host.broken(self, max(at_least_s, self._faults.delay_s()))
+
+    # -- letting go ----------------------------------------------------------------------------------------------
+
+    async def close(self, timeout_s: float) -> PartitionRows | None:
+        """Flush and let go; what can't be flushed in time is dropped, and the next owner steps it again.
+
+        Returns:
+            The rows when the log holds all of them, so that they may be used again.
+        """
+        running = self._state is State.RUNNING
+        self._state = State.CLOSED
+        rows = self.rows
+        try:
+            async with asyncio.timeout(timeout_s):
+                # A step that is being worked on ends first: its outcome belongs to this flush, or to nobody.
+                await self._host.in_thread(_nothing)
+                if self._flush is not None:
+                    await asyncio.wait([self._flush])
+                if running and not rows.broken and not rows.settled:
+                    await self._commit()
+        except Exception as error:  # noqa: BLE001 - the next owner starts from the last commit
+            rows.broken = True
+            log.warning("last flush failed; the next owner repeats it", partition=self.number, error=repr(error))
+        finally:
+            for task in (self._catching_up, self._flush):
+                if task is not None:
+                    task.cancel()
+            await self._transactions.close()
+        return rows if rows.settled else None
+
+
+def _nothing() -> None:
+    """What the thread does last."""
+
+
+def _snapshot(
+    rows: PartitionRows, transactions: PartitionTransactions, changelog: str, now_s: float
+) -> tuple[Snapshot, dict[str, list[Any]]]:
+    snapshot = rows.snapshot(now_s)
+    # Outputs first: the position record is the last one written.
+    batches = {topic: transactions.batches(records) for topic, records in snapshot.outputs.items()}
+    batches[changelog] = transactions.batches(snapshot.rows)
+    return snapshot, batches

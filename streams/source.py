@@ -1,0 +1,47 @@
+"""The engine's hold on Faust's consumer: pausing, seeking and asking about partitions of the input topic."""
+
+import structlog
+from faust.types import TP, AppT
+
+log = structlog.get_logger(__name__)
+
+
+class Source:
+    """The input topic as this worker's consumer sees it."""
+
+    def __init__(self, app: AppT, topic: str) -> None:
+        self._app = app
+        self._topic = topic
+
+    def assigned(self) -> frozenset[int]:
+        """Partitions that the group gave to this worker."""
+        return frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._topic)
+
+    def pause(self, partition: int) -> None:
+        """Fetch nothing more of a partition; blocks already fetched may still come."""
+        self._app.consumer.pause_partitions({TP(self._topic, partition)})
+
+    def resume(self, partition: int) -> None:
+        """Fetch a partition again."""
+        if partition in self.assigned():
+            self._app.consumer.resume_partitions({TP(self._topic, partition)})
+
+    async def seek(self, partition: int, position: int) -> None:
+        """Read on at `position`. A rebalance at the same moment seeks by itself."""
+        try:
+            await self._app.consumer.seek(TP(self._topic, partition), position)
+        except Exception as error:  # noqa: BLE001 - aiokafka raises several kinds for a partition that was taken away
+            log.info("seek was overtaken by a rebalance", partition=partition, error=repr(error))
+
+    def lag(self, partition: int, position: int) -> int:
+        """Offsets between `position` and the end of the input, as the latest fetch told it; 0 while unknown."""
+        if partition not in self.assigned():
+            return 0
+        end: int | None = self._app.consumer.highwater(TP(self._topic, partition))
+        return max(0, (end or 0) - position)
+
+    async def earliest(self, partition: int) -> int:
+        """First offset that retention left."""
+        source = TP(self._topic, partition)
+        found: int = (await self._app.consumer.earliest_offsets(source))[source]
+        return found

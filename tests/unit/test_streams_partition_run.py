@@ -1,0 +1,271 @@
+"""An owned partition between blocks, flushes, failures and its release, with a thread as the engine has it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.block import Block
+from streams.faults import Faults
+from streams.log.client import KafkaOptions
+from streams.options import EngineOptions
+from streams.partition import FlushPolicy, PartitionRows
+from streams.partition_run import Host, PartitionRun
+from streams.processor import Lineage, Outcome, SilentObserver
+
+OPTIONS = EngineOptions(
+    KafkaOptions("127.0.0.1:1"),
+    "group",
+    "source",
+    "changelog",
+    "cluster",
+    "topic",
+    Path(),
+    flush=FlushPolicy(interval_s=0.0, records=2),
+)
+
+
+class _Slow:
+    """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row."""
+
+    def __init__(self) -> None:
+        self.stepped: list[bytes | None] = []
+        self.dirty = False
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Nothing to take in."""
+
+    def restored(self) -> Outcome:
+        return Outcome()
+
+    def process(self, block: Block) -> Outcome:
+        outcome = Outcome()
+        for value in block.values:
+            if value == b"slow":
+                time.sleep(0.3)
+            self.stepped.append(value)
+            self.dirty = True
+            if value == b"x":
+                message = "poison"
+                raise RuntimeError(message)
+            outcome.add("out", b"k", value)
+        return outcome
+
+    def refuse(self, record: Block, detail: str) -> Outcome:
+        outcome = Outcome()
+        outcome.add("dead", b"k", detail.encode())
+        assert len(record) == 1
+        return outcome
+
+    def snapshot(self) -> list[tuple[bytes, bytes | None]]:
+        self.dirty = False
+        return [(b"row", b"".join(value or b"" for value in self.stepped))]
+
+    def note(self) -> Mapping[str, str]:
+        return {}
+
+
+class _Transactions:
+    """Keeps what was committed; commits wait for `gate`."""
+
+    def __init__(self) -> None:
+        self.committed: list[tuple[dict[str, list[Any]], int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fault: Exception | None = None
+        self.closed = False
+
+    def batches(self, records: Iterable[Any]) -> list[Any]:
+        return list(records)
+
+    async def commit(self, batches: dict[str, list[Any]], _last: str, _source: Any, offset: int, _group: str) -> int:
+        await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        self.committed.append((batches, offset))
+        return 10 * len(self.committed)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def values(self, topic: str) -> list[bytes]:
+        return [value for batches, _ in self.committed for _, value, _ in batches.get(topic, [])]
+
+
+class _Source:
+    """Remembers pauses and seeks."""
+
+    def __init__(self) -> None:
+        self.paused: set[int] = set()
+        self.sought: list[int] = []
+        self.first = 0
+
+    def assigned(self) -> frozenset[int]:
+        return frozenset({0})
+
+    def pause(self, partition: int) -> None:
+        self.paused.add(partition)
+
+    def resume(self, partition: int) -> None:
+        self.paused.discard(partition)
+
+    async def seek(self, _partition: int, position: int) -> None:
+        self.sought.append(position)
+
+    def lag(self, _partition: int, _position: int) -> int:
+        return 0
+
+    async def earliest(self, _partition: int) -> int:
+        return self.first
+
+
+class _Bench:
+    """One partition and everything around it."""
+
+    def __init__(self) -> None:
+        self.thread = ThreadPoolExecutor(1)
+        self.transactions, self.source, self.faults = _Transactions(), _Source(), Faults()
+        self.rebuilds: list[float] = []
+        self.run = self.rebuilt()
+
+    def rebuilt(self) -> PartitionRun:
+        self.processor = _Slow()
+        position = self.transactions.committed[-1][1] if self.transactions.committed else 0
+        rows = PartitionRows(Lineage("cluster", "topic", 0), self.processor, position, position, 0)
+        source: Any = self.source
+        transactions: Any = self.transactions
+        host = Host(
+            OPTIONS,
+            SilentObserver(),
+            source,
+            self.in_thread,
+            lambda: None,
+            lambda _, delay_s: self.rebuilds.append(delay_s),
+        )
+        self.run = PartitionRun(rows, transactions, self.faults, host)
+        return self.run
+
+    async def in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, work)
+
+    async def flushed(self) -> None:
+        self.run.flush_if_due(time.monotonic() + 1)
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[_Bench]:
+    made = _Bench()
+    yield made
+    made.thread.shutdown()
+
+
+def _block(first: int, *values: bytes) -> Block:
+    count = len(values)
+    offsets = list(range(first, first + count))
+    return Block(0, first, first + count, offsets, [0] * count, [b"k"] * count, list(values), [()] * count)
+
+
+async def test_a_partition_that_is_given_up_during_a_step_flushes_that_step_before_its_rows_are_kept(
+    bench: _Bench,
+) -> None:
+    stepping = asyncio.create_task(bench.run.take(_block(0, b"slow", b"b")))
+    await asyncio.sleep(0.05)
+    kept = await bench.run.close(2.0)
+    await stepping
+    assert bench.transactions.values("out") == [b"slow", b"b"]
+    assert kept is not None
+    assert (kept.position, kept.flushed) == (2, 2)
+    assert bench.transactions.closed
+
+
+async def test_rows_of_a_step_that_outlasts_the_release_are_not_kept(bench: _Bench) -> None:
+    stepping = asyncio.create_task(bench.run.take(_block(0, b"slow")))
+    await asyncio.sleep(0.05)
+    assert await bench.run.close(0.05) is None
+    await stepping
+    assert bench.transactions.committed == []
+
+
+async def test_rows_whose_last_flush_failed_are_not_kept(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"a"))
+    bench.transactions.fault = ConnectionError("away")
+    assert await bench.run.close(1.0) is None
+
+
+async def test_blocks_after_the_release_are_left_to_the_next_owner(bench: _Bench) -> None:
+    await bench.run.close(1.0)
+    await bench.run.take(_block(0, b"a"))
+    assert bench.processor.stepped == []
+
+
+async def test_a_slow_flush_pauses_its_partition_and_nothing_is_lost_or_reordered(bench: _Bench) -> None:
+    bench.transactions.gate.clear()
+    await bench.run.take(_block(0, b"a", b"b"))
+    await bench.flushed()
+    await bench.run.take(_block(2, b"c", b"d"))
+    began_s = time.monotonic()
+    await bench.run.take(_block(4, b"e"))
+    await bench.run.take(_block(5, b"f"))
+    assert time.monotonic() - began_s < 0.1, "the agent must be free for other partitions"
+    await asyncio.sleep(0.05)
+    assert bench.processor.stepped == [b"a", b"b", b"c", b"d"]
+    assert bench.source.paused == {0}
+    bench.transactions.gate.set()
+    await asyncio.sleep(0.1)
+    assert bench.source.paused == set()
+    await bench.flushed()
+    assert bench.transactions.values("out") == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+async def test_a_block_that_failed_half_way_is_neither_flushed_nor_stepped_on(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"a", b"x"))
+    assert len(bench.rebuilds) == 1
+    await bench.flushed()
+    await bench.run.take(_block(2, b"c"))
+    assert await bench.run.close(1.0) is None
+    assert bench.transactions.committed == []
+    assert bench.processor.stepped == [b"a", b"x"]
+
+
+async def test_the_one_record_that_fails_becomes_a_dead_letter_and_its_neighbours_are_stepped(bench: _Bench) -> None:
+    records = [b"a", b"b", b"x", b"c", b"d"]
+    for _ in range(6):
+        before = len(bench.rebuilds)
+        await bench.run.take(_block(0, *records))
+        await bench.flushed()
+        if len(bench.rebuilds) == before:
+            break
+        await bench.run.close(1.0)
+        bench.rebuilt()
+    assert bench.transactions.values("out") == [b"a", b"b", b"c", b"d"]
+    assert bench.transactions.values("dead") == [b"RuntimeError: poison"]
+    assert len(bench.rebuilds) == 3, "the block, the record alone, and once more to be sure"
+
+
+async def test_a_flush_that_fails_again_and_again_is_tried_at_growing_intervals(bench: _Bench) -> None:
+    bench.transactions.fault = ConnectionError("away")
+    for _ in range(4):
+        await bench.run.take(_block(0, b"a"))
+        await bench.flushed()
+        await bench.run.close(1.0)
+        bench.rebuilt()
+    assert bench.rebuilds == sorted(bench.rebuilds)
+    assert bench.rebuilds[-1] >= 4 * bench.rebuilds[0]
+
+
+async def test_a_block_fetched_before_a_seek_is_dropped_and_sought_again(bench: _Bench) -> None:
+    await bench.run.take(_block(5, b"f"))
+    assert bench.source.sought == [0]
+    assert bench.processor.stepped == []
+
+
+async def test_after_a_loss_to_retention_stepping_goes_on_behind_it(bench: _Bench) -> None:
+    bench.source.first = 5
+    await bench.run.take(_block(5, b"f"))
+    assert bench.processor.stepped == [b"f"]
+    assert bench.run.rows.position == 6
