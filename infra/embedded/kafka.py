@@ -6,18 +6,24 @@ import os
 import uuid
 from pathlib import Path
 
+import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from infra.embedded.jars import KAFKA_VERSION, class_path, ensure_jars, java
-from infra.embedded.kafka_properties import server_properties
+from infra.embedded.kafka_properties import NODE_ID, controller_properties, server_properties
+from infra.embedded.kafka_registration import unregister, was_cut_off
 from infra.embedded.ports import LOOPBACK, accepts, free_port
 from infra.embedded.process import ChildProcess
 from infra.embedded.server import EmbeddedServer
 from schemas.errors import SetupError
 
+_LOG_DIR = "log"
 _FORMAT_TIMEOUT_S = 60.0
+_CONTROLLER_TIMEOUT_S = 60.0
 _PROBE_TIMEOUT_MS = 2000
+
+_log = structlog.get_logger(__name__)
 
 
 class EmbeddedKafka(EmbeddedServer):
@@ -87,12 +93,14 @@ class EmbeddedKafka(EmbeddedServer):
 
     async def _command(self) -> list[str]:
         properties = self._folder / "server.properties"
-        properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()), "utf-8")
+        _write_properties(properties, self._settings())
         await self._format(properties)
+        if was_cut_off(self._folder / _LOG_DIR):
+            await self._end_registration()
         return [*self._java_command, "kafka.Kafka", str(properties)]
 
     def _settings(self) -> dict[str, str]:
-        own = server_properties(self.port, controller_port=free_port(), log_dir="log")
+        own = server_properties(self.port, controller_port=free_port(), log_dir=_LOG_DIR)
         return {**own, **self._overrides}
 
     async def _format(self, properties: Path) -> None:
@@ -115,6 +123,17 @@ class EmbeddedKafka(EmbeddedServer):
             raise SetupError(message)
         _write_atomically(done, "")
 
+    async def _end_registration(self) -> None:
+        """Let a controller without a broker forget the broker that was killed: see `kafka_registration`."""
+        _log.info("Kafka was not stopped cleanly, the registration it left behind is ended", folder=str(self._folder))
+        port = free_port()
+        properties = self._folder / "controller.properties"
+        _write_properties(properties, controller_properties(port, log_dir=_LOG_DIR))
+        command = [*self._java_command, "kafka.Kafka", str(properties)]
+        name = "Kafka's controller"
+        async with ChildProcess(name, command, log_path=self.log_path, cwd=self._folder) as controller:
+            await controller.until_ready(lambda: unregister(NODE_ID, port), _CONTROLLER_TIMEOUT_S)
+
     async def _answers(self) -> bool:
         """Whether a metadata request is answered by a broker that knows itself."""
         if not accepts(self.port):
@@ -135,6 +154,10 @@ def _new_cluster_id() -> str:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not cluster_id.startswith("-"):
             return cluster_id
+
+
+def _write_properties(path: Path, properties: dict[str, str]) -> None:
+    path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), "utf-8")
 
 
 def _write_atomically(path: Path, text: str) -> None:

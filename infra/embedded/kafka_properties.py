@@ -2,7 +2,9 @@
 
 from infra.embedded.ports import LOOPBACK
 
-_NODE_ID = 1
+NODE_ID = 1
+"""Of the one broker and controller."""
+
 _INTERNAL_PARTITIONS = 8
 _MAX_RECORD_BYTES = 5 * 1024 * 1024
 """Room for a dead letter of 4 MiB and what surrounds it."""
@@ -25,8 +27,8 @@ def server_properties(port: int, *, controller_port: int, log_dir: str) -> dict[
     """
     values: dict[str, str | int] = {
         "process.roles": "broker,controller",
-        "node.id": _NODE_ID,
-        "controller.quorum.voters": f"{_NODE_ID}@{LOOPBACK}:{controller_port}",
+        "node.id": NODE_ID,
+        "controller.quorum.voters": f"{NODE_ID}@{LOOPBACK}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
@@ -50,9 +52,10 @@ def server_properties(port: int, *, controller_port: int, log_dir: str) -> dict[
         "group.initial.rebalance.delay.ms": 0,
         # An open transaction of a worker that froze holds back every reader of its partition until it is aborted.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
-        # A killed broker may register again only after its old session has ended: up after 6 s instead of 14 s.
         "broker.heartbeat.interval.ms": 500,
-        "broker.session.timeout.ms": 4000,
+        # Nobody else could take over: a machine that is busy for a while must not take the partitions from their only
+        # broker, which would lose the markers of transactions that are being ended.
+        "broker.session.timeout.ms": 30_000,
         "log.cleaner.dedupe.buffer.size": _CLEANER_BUFFER_BYTES,
         "num.network.threads": 2,
         "num.io.threads": 4,
@@ -60,3 +63,16 @@ def server_properties(port: int, *, controller_port: int, log_dir: str) -> dict[
         "num.recovery.threads.per.data.dir": 2,
     }
     return {key: str(value) for key, value in values.items()}
+
+
+def controller_properties(controller_port: int, *, log_dir: str) -> dict[str, str]:
+    """Settings of the same node as a controller alone, on the metadata log of `server_properties`."""
+    return {
+        "process.roles": "controller",
+        "node.id": str(NODE_ID),
+        "controller.quorum.voters": f"{NODE_ID}@{LOOPBACK}:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"CONTROLLER://{LOOPBACK}:{controller_port}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT",
+        "log.dirs": log_dir,
+    }

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from infra.embedded import EmbeddedKafka
+from infra.embedded.kafka_registration import was_cut_off
 
 pytestmark = pytest.mark.kafka
 
@@ -80,6 +81,17 @@ async def test_log_survives_a_killed_broker(tmp_path: Path) -> None:
         await server.ended()
     async with EmbeddedKafka(tmp_path, 0) as server:
         assert await _read(server.bootstrap_servers, "crash") == b"kept"
+
+
+async def test_a_clean_stop_leaves_no_registration_to_end(tmp_path: Path) -> None:
+    log_dir = tmp_path / "kafka" / "log"
+    async with EmbeddedKafka(tmp_path, 0) as server:
+        assert was_cut_off(log_dir)
+    assert not was_cut_off(log_dir)
+    async with EmbeddedKafka(tmp_path, 0) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        await server.ended()
+    assert was_cut_off(log_dir)
 
 
 async def test_record_of_four_mebibytes_fits_where_the_topic_allows_it(kafka: EmbeddedKafka) -> None:

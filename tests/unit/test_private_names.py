@@ -13,6 +13,7 @@ import faust
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.consumer import fetcher, subscription_state
 from aiokafka.producer import message_accumulator, sender
 from aiokafka.protocol import api
@@ -20,6 +21,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 
+from infra.embedded.kafka_registration import UnregisterBrokerRequest
 from streams.fetch import BlockRecords, fetch_blocks_of
 from streams.log.metadata import TopicIdRequest
 from streams.transport import BlockConsumer, BlockTransport
@@ -49,6 +51,8 @@ def test_the_installed_version_is_the_one_that_is_pinned_exactly(package: str, p
         (AIOKafkaClient.get_random_node, ["self"]),
         (AIOKafkaClient.fetch_all_metadata, ["self"]),
         (AIOKafkaAdminClient._send_request_to_node, ["self", "node_id", "request"]),
+        (AIOKafkaConnection.send, ["self", "request", "expect_response"]),
+        (AIOKafkaConnection.close, ["self", "reason", "exc"]),
         (subscription_state.Assignment.state_value, ["self", "tp"]),
         (message_accumulator.MessageAccumulator.fail_all, ["self", "exception"]),
         (FaustConsumer.pause_partitions, ["self", "tps"]),
@@ -118,6 +122,8 @@ def test_faust_awaits_the_signals_that_the_engine_works_in() -> None:
 
 def test_requests_of_our_own_are_built_as_those_of_aiokafka() -> None:
     assert issubclass(TopicIdRequest, api.Request)
+    assert issubclass(UnregisterBrokerRequest, api.Request)
+    assert {"host", "port", "request_timeout_ms"} <= set(inspect.signature(create_conn).parameters)
     assert list(inspect.signature(api.Request.build).parameters) == ["self", "request_struct_class"]
 
 
