@@ -24,5 +24,5 @@ class Reason(StrEnum):
     WRONG_PARTITION = "wrong_partition"  # the record's partition is not murmur2(id)
     QUARANTINED = "quarantined"  # the twin is quarantined until `release`
     STEP_FAILED = "step_failed"  # a step raised or gave NaN or infinity on this record
-    INVALID_REQUEST = "invalid_request"  # a request, parameter or ack record that can't be read
+    INVALID_REQUEST = "invalid_request"  # an ack that can't be read or is for no command that the twin was given lately
     SINK_REFUSED = "sink_refused"  # the store refuses this record whatever is tried

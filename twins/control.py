@@ -1,27 +1,31 @@
 """Records of the input topic that are no telemetry: requests, parameter changes, acknowledgements."""
 
-from typing import Any
-
-import msgspec
-
 from schemas.headers import ID, KIND, NAME, Kind
 from schemas.messages import TEXT_LIMIT
 from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Outcome
+from twins.acknowledgements import Acknowledgements
 from twins.output import OutputWriter, header, header_text, received_ns
 from twins.population import Population
-from twins.requests import UNREADABLE, Refusal, RequestRunner
+from twins.requests import Refusal, RequestRunner
 
 
 class ControlRecords:
     """Carries out the control records of one partition, one by one."""
 
-    def __init__(self, population: Population, requests: RequestRunner, output: OutputWriter) -> None:
+    def __init__(
+        self,
+        population: Population,
+        requests: RequestRunner,
+        acknowledgements: Acknowledgements,
+        output: OutputWriter,
+    ) -> None:
         self._population = population
         self._table = population.table
         self._requests = requests
         self._output = output
+        self._acknowledgements = acknowledgements
 
     @staticmethod
     def of(block: Block) -> list[tuple[int, bytes]]:
@@ -107,22 +111,19 @@ class ControlRecords:
         )
 
     def _acknowledged(self, block: Block, index: int, slot: int, outcome: Outcome) -> None:
+        name, offset = header_text(block, index, NAME), block.offsets[index]
         try:
-            answer: Any = msgspec.json.decode(block.values[index] or b"")
-            command_id = answer["id"]
-        except (*UNREADABLE, KeyError, TypeError):
-            detail = 'an acknowledgement is a JSON object with the "id" of its command'
-            self._output.dead_letter(outcome, block, index, Reason.INVALID_REQUEST, detail)
+            command_id = self._acknowledgements.command(slot, name, block.values[index] or b"", offset)
+        except Refusal as refusal:
+            self._output.dead_letter(outcome, block, index, Reason.INVALID_REQUEST, str(refusal))
             return
-        row = self._table.row(slot)
-        data = {"id": str(command_id)[:64], "name": header_text(block, index, NAME)}
         self._output.event(
             outcome,
-            int(row["parameter_revision"]),
+            int(self._table.row(slot)["parameter_revision"]),
             self._table.ids[slot],
             "command_acknowledged",
             severity="info",
-            offset=block.offsets[index],
+            offset=offset,
             event_ns=received_ns(block, index),
-            data=data,
+            data={"id": command_id, "name": name},
         )

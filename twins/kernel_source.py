@@ -11,7 +11,7 @@ for changed metadata and one that the kernel leaves alone; status (n,) uint8 out
 """
 
 from schemas.definition import Definition
-from twins.layout import RowLayout
+from twins.layout import ISSUED_DEPTH, RowLayout
 from twins.wiring import WiredStep
 
 SENT = 1
@@ -180,6 +180,12 @@ def _marks(definition: Definition) -> list[str]:
             low, high = command.range
             mark = [f"fired[r, {column}] = {SENT} if {low!r} <= value <= {high!r} else {REFUSED}"]
         lines += [f"value = {_number(command.field, definition)}", f"if {due}:"]
-        lines += [f"    {line}" for line in (*mark, f"row.c_{name} = value", f"row.t_{name} = time_ns[r]")]
+        issued = [
+            f"if fired[r, {column}] == {SENT}:",
+            f"    for age in range({ISSUED_DEPTH - 1}, 0, -1):",
+            f"        row.a_{name}[age] = row.a_{name}[age - 1]",
+            f"    row.a_{name}[0] = offset[r] & 0xFFFFFFFF",
+        ]
+        lines += [f"    {line}" for line in (*mark, f"row.c_{name} = value", f"row.t_{name} = time_ns[r]", *issued)]
         column += 1
     return lines

@@ -25,6 +25,12 @@ FINGERPRINT_BYTES = 8
 QUARANTINED = 1
 """Bit of `status`: no record is stepped until the request `release`."""
 
+ISSUED_DEPTH = 8
+"""Commands of each name that a row remembers: the last that may still be acknowledged."""
+
+NOT_ISSUED = 0xFFFFFFFF
+"""In place of an offset where fewer commands were issued."""
+
 _HEADER: list[tuple[str, str]] = [
     ("revision", "i8"),  # changes of the twin so far
     ("parameter_revision", "i8"),  # changes of its parameters so far
@@ -67,8 +73,9 @@ class RowLayout:
         definition: What the rows belong to.
         states: State of each step, built-ins' included, by step name.
         dtype: NumPy record. `i_`, `p_` and `o_` prefix inputs, parameters and outputs, `s_` the state of a step, `e_`
-            an event's last condition, `c_` and `t_` a command's last value and its event time; `set` marks the
-            parameters that somebody set.
+            an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
+            bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
+            set.
     """
 
     definition: Definition
@@ -88,7 +95,7 @@ class RowLayout:
         fields += [(f"s_{name}", _state_dtype(state)) for name, state in states.items() if state]
         fields += [(f"e_{name}", "?") for name in definition.outputs.events]
         for name in definition.outputs.commands:
-            fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8")]
+            fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8"), (f"a_{name}", "u4", (ISSUED_DEPTH,))]
         return cls(definition, states, _packed(fields))
 
     @cached_property
@@ -114,6 +121,8 @@ class RowLayout:
         for name in self.dtype.names or ():
             if name[:2] in {"i_", "o_", "c_"}:
                 row[name] = np.nan
+            elif name.startswith("a_"):
+                row[name] = NOT_ISSUED
         for name, parameter in self.definition.parameters.items():
             row[f"p_{name}"] = parameter.encode(parameter.default)
         self.reset_steps(row)
@@ -224,11 +233,16 @@ def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
 def _packed(fields: list[Any]) -> np.dtype[np.void]:
     """An aligned record without gaps: what NumPy leaves in gaps when it copies would make equal rows differ."""
     words = [item for item in fields if np.dtype(item[1]).itemsize % 8 == 0]
-    octets = [item for item in fields if np.dtype(item[1]).itemsize % 8]
+    octets = sorted((item for item in fields if np.dtype(item[1]).itemsize % 8), key=_size, reverse=True)
     rest = -np.dtype(octets).itemsize % 8 if octets else 0
     gap: list[Any] = [("_gap", "u1", (rest,))] if rest else []
     dtype: np.dtype[np.void] = np.dtype([*words, *octets, *gap], align=True)
     return dtype
+
+
+def _size(item: Any) -> int:  # noqa: ANN401
+    """Of one element: what follows larger ones needs no gap."""
+    return int(np.dtype(item[1]).itemsize % 8)
 
 
 def _plain(number: Any, kind: str) -> Scalar | None:  # noqa: ANN401

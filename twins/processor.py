@@ -17,6 +17,7 @@ from schemas.topics import TypeTopics
 from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins import admission
+from twins.acknowledgements import Acknowledgements
 from twins.authored import AuthoredCode
 from twins.columns import Columns, TelemetryDecoder
 from twins.compiler import Kernel, compile_kernel, compile_problem
@@ -94,7 +95,8 @@ class TwinProcessor:
         self._table = self._population.table
         self._firing = Firing(definition, self._table, self._output)
         requests = RequestRunner(definition, twin_type.code)
-        self._control = ControlRecords(self._population, requests, self._output)
+        acknowledgements = Acknowledgements(definition, self._table, self._output)
+        self._control = ControlRecords(self._population, requests, acknowledgements, self._output)
         self._values = len(value_fields(definition))
         self._topics = TypeTopics(str(definition.type_name))
         self._layout_written = self._definition_written = False

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.definition import AMBIENT, Definition, Request, Scalar
+from schemas.nesting import NESTING_LIMIT, is_deep
 from twins.authored import AuthoredCode
 from twins.functions.state_view import StateView
 from twins.layout import QUARANTINED
@@ -16,6 +17,8 @@ from twins.wiring import handler_arguments
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON that was asked for."""
+
+_DEEP = f"nested deeper than {NESTING_LIMIT} levels"
 
 TAGS_LIMIT_BYTES = 16 * 1024
 """They go into every row, document and, where declared, line."""
@@ -61,6 +64,8 @@ class RequestRunner:
         Raises:
             Refusal: it can't be read, or a name or value is not permitted; nothing was changed.
         """
+        if is_deep(payload):
+            raise Refusal(f"not a parameter change: {_DEEP}")
         try:
             change = msgspec.json.decode(payload, type=ParameterChange)
         except UNREADABLE as error:
@@ -141,6 +146,8 @@ class RequestRunner:
 
 
 def _arguments(declared: Request, payload: bytes) -> dict[str, Scalar]:
+    if is_deep(payload):
+        raise Refusal(f"not JSON: {_DEEP}")
     try:
         given = msgspec.json.decode(payload or b"{}")
     except UNREADABLE as error:

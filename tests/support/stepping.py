@@ -10,6 +10,7 @@ import msgspec
 from support.oracle import Result, block_of
 
 from schemas.headers import ID, KIND, NAME, RECEIVED, SOURCE
+from schemas.messages import command_id
 from schemas.partitioning import partition_of
 from streams.log.record import LogRecord
 from streams.processor import Lineage, Outcome
@@ -154,6 +155,15 @@ def reading(twin: bytes, at_s: float, /, **values: Any) -> LogRecord:
 def request(twin: bytes, name: str, record_id: str = "r1", /, **arguments: Any) -> LogRecord:
     """A request."""
     return record(twin, msgspec.json.encode(arguments), kind="request", name=name, record_id=record_id)
+
+
+def acknowledgement(offset: int, twin: bytes, name: str) -> bytes:
+    """What a device answers to a command that the record at an offset led to."""
+    cluster, topic_id, partition = LINEAGE.cluster, LINEAGE.topic_id, LINEAGE.partition
+    command = command_id(
+        cluster=cluster, topic_id=topic_id, partition=partition, offset=offset, twin=twin.decode(), name=name
+    )
+    return msgspec.json.encode({"id": command})
 
 
 def put(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support import stepping
 from support.oracle import load_type
-from support.stepping import SECOND, START_NS, STRANGERS, TWINS, Run, record, stepped
+from support.stepping import SECOND, START_NS, STRANGERS, TWINS, Run, acknowledgement, record, stepped
 
 from schemas.topics import DEADLETTER
 from streams.log.record import LogRecord
@@ -110,11 +110,12 @@ puts = st.sampled_from(
         b"\xff",
     ]
 )
-acks = st.sampled_from([b'{"id":"abc"}', b"{}", b"[]", b'"id"', b"", b"\xff", b"[" * 5000])
+REAL_ACK = b"of a command"
+acks = st.sampled_from([*[REAL_ACK] * 7, b'{"id":"abc"}', b"{}", b"[]", b'"id"', b"", b"\xff", b"[" * 5000])
 
 
 @st.composite
-def records(draw: st.DrawFn) -> list[LogRecord]:  # noqa: C901 - one case per kind
+def records(draw: st.DrawFn) -> list[LogRecord]:  # noqa: C901, PLR0912 - one case per kind
     """An input partition with everything that may lie in one."""
     found: list[LogRecord] = []
     for index in range(draw(st.integers(1, 25))):
@@ -149,7 +150,12 @@ def records(draw: st.DrawFn) -> list[LogRecord]:  # noqa: C901 - one case per ki
         found.append(made._replace(offset=-1))
     holes = iter(draw(st.lists(st.integers(1, 3), min_size=len(found), max_size=len(found))))
     offset = 0
-    return [item._replace(offset=(offset := offset + next(holes))) for item in found]
+    found = [item._replace(offset=(offset := offset + next(holes))) for item in found]
+    for index, item in enumerate(found):
+        if item.value == REAL_ACK and item.key:
+            cause = draw(st.sampled_from(found)).offset
+            found[index] = item._replace(value=acknowledgement(cause, item.key, "valve"))
+    return found
 
 
 def _assert_equal(found: Run, expected: Run) -> None:

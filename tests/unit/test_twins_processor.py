@@ -284,12 +284,6 @@ def test_commands_leave_first_on_change_and_when_due_and_never_outside_their_ran
     assert first["cause"] == {"partition": 0, "offset": 0, "definition": "content", "parameters": 0}
 
 
-def test_an_acknowledgement_becomes_an_event_with_the_id_of_its_command(probe: TwinType) -> None:
-    engine = Stepping(probe)
-    run = engine.step(reading(TWIN, 0, **GOOD), record(TWIN, b'{"id":"c1","more":1}', kind="ack", name="valve"))
-    assert [event["data"] for event in _events(run, "command_acknowledged")] == [{"id": "c1", "name": "valve"}]
-
-
 def test_ids_of_commands_are_the_same_after_a_replay_and_others_in_another_topic(probe: TwinType) -> None:
     rows = [reading(TWIN, at_s, **GOOD) for at_s in range(10)]
     first, again = (stepping.stepped(probe, [row._replace(offset=i) for i, row in enumerate(rows)]) for _ in range(2))
