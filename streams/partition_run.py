@@ -133,7 +133,7 @@ class PartitionRun:
         started_s = time.monotonic()
 
         def work() -> int:
-            observer.stepping(rows.number, max(part.start, rows.position))
+            observer.stepping(rows.number, max(part.start, rows.position), part.end)
             return rows.give_up(part, detail, started_s) if detail else rows.process(part, started_s)
 
         records = await self._host.in_thread(work)

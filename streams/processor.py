@@ -101,8 +101,8 @@ class Observer(Protocol):
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         """A partition was restored."""
 
-    def stepping(self, partition: int, offset: int) -> None:
-        """A block that begins at `offset` is about to be stepped; called from the worker thread."""
+    def stepping(self, partition: int, offset: int, end: int) -> None:
+        """Records from `offset` to before `end` are about to be stepped; called from the rows thread."""
 
     def processed(self, partition: int, records: int, seconds: float) -> None:
         """A block was stepped."""
@@ -132,7 +132,7 @@ class SilentObserver:
     def given_up(self) -> None:
         """Ignore."""
 
-    def stepping(self, partition: int, offset: int) -> None:
+    def stepping(self, partition: int, offset: int, end: int) -> None:
         """Ignore."""
 
     def restored(self, partition: int, rows: int, seconds: float) -> None:

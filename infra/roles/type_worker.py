@@ -209,9 +209,9 @@ class WorkerObserver:
         self._restored.inc(rows)
         log.info("partition restored", partition=partition, rows=rows, seconds=round(seconds, 3))
 
-    def stepping(self, partition: int, offset: int) -> None:
+    def stepping(self, partition: int, offset: int, end: int) -> None:
         """Mark the block in work."""
-        self._mark.at(partition, offset)
+        self._mark.at(partition, offset, end)
 
     def processed(self, partition: int, records: int, seconds: float) -> None:  # noqa: ARG002 - bounded labels
         """Time a block."""

@@ -36,10 +36,29 @@ class Phase(StrEnum):
 
 
 class Mark(NamedTuple):
-    """The record that a child was at when it died."""
+    """The records that a child was at when it died.
+
+    Attributes:
+        partition: Of the input topic.
+        offset: Of the first.
+        end: Offset after the last.
+    """
 
     partition: int
     offset: int
+    end: int
+
+    def common(self, other: "Mark | None") -> "Mark | None":
+        """What two deaths have in common: the record that kills is in every block that died, however it was cut."""
+        if other is None or other.partition != self.partition:
+            return None
+        first, end = max(self.offset, other.offset), min(self.end, other.end)
+        return Mark(self.partition, first, end) if first < end else None
+
+    def __str__(self) -> str:
+        """For people."""
+        where = f"offset {self.offset}" if self.end == self.offset + 1 else f"offsets {self.offset} to {self.end - 1}"
+        return f"partition {self.partition}, {where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +170,20 @@ class Roster:
             name: Which.
             how: For people, such as `signal 9`.
             now_s: Monotonic seconds.
-            mark: The record it was at, None when it was at none.
+            mark: The records it was at, None when it was at none.
         """
         child = self._children[name]
         pid, child.pid, child.due_s = child.pid, None, None
         if child.phase is Phase.STOPPING:
             child.phase = Phase.STOPPED
             return self.add(name, now_s) if child.again else []
-        child.same_marks = child.same_marks + 1 if mark is not None and mark == child.mark else int(mark is not None)
-        child.mark = mark
+        common = None if mark is None else mark.common(child.mark)
+        child.same_marks = child.same_marks + 1 if common is not None else int(mark is not None)
+        child.mark = common or mark
         died = f"{name} died ({how})" if pid is None else f"{name} (pid {pid}) died ({how})"
-        if mark is not None and child.same_marks >= SAME_MARK_LIMIT:
+        if child.mark is not None and child.same_marks >= SAME_MARK_LIMIT:
             child.phase = Phase.ALARMED
-            child.detail = (
-                f"died {SAME_MARK_LIMIT} times at partition {mark.partition}, offset {mark.offset}: stopped;"
-                " mend the type and deploy it again"
-            )
+            child.detail = f"died {SAME_MARK_LIMIT} times at {child.mark}: stopped; mend the type and deploy it again"
             return [Report(name, f"{died}; {child.detail}", alarm=True)]
         delay_s = self._delay_s(child, now_s)
         child.restarts += 1

@@ -1,4 +1,4 @@
-"""The record that a worker is at and since when, kept where it outlives the worker: 24 bytes of a mapped file."""
+"""The records that a worker is at and since when, kept where it outlives the worker: 32 bytes of a mapped file."""
 
 import mmap
 import os
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from infra.supervisor.roster import Mark
 from schemas.clock import Clock, SystemClock
 
-_LAYOUT = struct.Struct("<qqd")
+_LAYOUT = struct.Struct("<qqqd")
 _NOWHERE = -1
 
 
@@ -45,13 +45,13 @@ class StepMark:
             os.close(handle)
         self.clear()
 
-    def at(self, partition: int, offset: int) -> None:
-        """The record at `offset` is being stepped."""
-        _LAYOUT.pack_into(self._pages, 0, partition, offset, self._clock.monotonic_s())
+    def at(self, partition: int, offset: int, end: int) -> None:
+        """The records from `offset` to before `end` are being stepped."""
+        _LAYOUT.pack_into(self._pages, 0, partition, offset, end, self._clock.monotonic_s())
 
     def clear(self) -> None:
         """Nothing is being stepped."""
-        self.at(_NOWHERE, _NOWHERE)
+        self.at(_NOWHERE, _NOWHERE, _NOWHERE)
 
     def close(self) -> None:
         """Clear and unmap."""
@@ -74,5 +74,5 @@ def read_mark(path: Path) -> Standing | None:
         return None
     if len(content) != _LAYOUT.size:
         return None
-    partition, offset, since_s = _LAYOUT.unpack(content)
-    return Standing(Mark(partition, offset), since_s) if offset >= 0 else None
+    partition, offset, end, since_s = _LAYOUT.unpack(content)
+    return Standing(Mark(partition, offset, end), since_s) if offset >= 0 else None

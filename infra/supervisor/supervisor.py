@@ -211,7 +211,7 @@ class Supervisor:
             nonlocal hung
             mark = await watchdog.barks(self._clock)
             hung = True
-            text = f"{child.name} has been at partition {mark.partition}, offset {mark.offset} for too long, killing it"
+            text = f"{child.name} has been at {mark} for too long, killing it"
             self._act([Report(child.name, text)])
             runner.kill()
 

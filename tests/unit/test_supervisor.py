@@ -121,12 +121,12 @@ async def test_a_child_killed_three_times_by_the_same_record_is_stopped_with_an_
         import os, signal
         from pathlib import Path
         from infra.supervisor.step_mark import StepMark
-        StepMark(Path({str(mark)!r})).at(2, 1234)
+        StepMark(Path({str(mark)!r})).at(2, 1234, 1240)
         os.kill(os.getpid(), signal.SIGSEGV)
     """
     nursery.supervisor.add(nursery.child("worker:poisoned", code, mark=mark))
     await nursery.until(lambda: nursery.view("worker:poisoned").phase == "alarmed", 30.0)
-    assert "partition 2, offset 1234" in nursery.view("worker:poisoned").detail
+    assert "partition 2, offsets 1234 to 1239" in nursery.view("worker:poisoned").detail
     assert nursery.view("worker:poisoned").restarts == 2
     await nursery.supervisor.stop()
 
@@ -147,8 +147,8 @@ def test_a_mark_outlives_its_writer_and_is_taken_once(tmp_path: Path) -> None:
     mark = StepMark(path)
     assert take_mark(path) is None
     mark = StepMark(path)
-    mark.at(3, 42)
-    assert take_mark(path) == (3, 42)
+    mark.at(3, 42, 50)
+    assert take_mark(path) == (3, 42, 50)
     assert not path.exists()
     mark.close()
 

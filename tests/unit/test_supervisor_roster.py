@@ -81,7 +81,7 @@ def test_the_death_of_one_child_leaves_the_others_alone(world: World) -> None:
 
 
 def test_three_deaths_at_the_same_record_stop_the_child_with_an_alarm(world: World) -> None:
-    poison = Mark(3, 42)
+    poison = Mark(3, 42, 43)
     world.die(after_s=2.0, mark=poison)
     world.die(after_s=0.1, mark=poison)
     world.clock.advance(2.0)
@@ -94,19 +94,37 @@ def test_three_deaths_at_the_same_record_stop_the_child_with_an_alarm(world: Wor
     assert world.roster.stopped()
 
 
+def test_deaths_in_overlapping_blocks_are_deaths_at_what_they_have_in_common(world: World) -> None:
+    for mark in (Mark(3, 41, 43), Mark(3, 0, 50)):
+        world.die(after_s=2.0, mark=mark)
+    (alarm,) = world.roster.exited("a", "signal SIGSEGV", world.now + 2.0, Mark(3, 42, 60))
+    assert isinstance(alarm, Report)
+    assert alarm.alarm
+    assert "partition 3, offset 42:" in alarm.text
+
+
 def test_deaths_at_other_records_or_at_none_start_the_count_anew(world: World) -> None:
-    for mark in (Mark(0, 1), Mark(0, 1), Mark(0, 2), Mark(0, 1), None, Mark(0, 1), Mark(0, 1), Mark(1, 1)):
+    for mark in (
+        Mark(0, 1, 2),
+        Mark(0, 1, 2),
+        Mark(0, 2, 3),
+        Mark(0, 1, 2),
+        None,
+        Mark(0, 1, 2),
+        Mark(0, 1, 2),
+        Mark(1, 1, 2),
+    ):
         world.die(after_s=2.0, mark=mark)
     assert world.roster.phase("a") is Phase.RUNNING
 
 
 def test_an_alarmed_child_gets_a_new_chance_when_it_is_added_again(world: World) -> None:
     for _ in range(2):
-        world.die(after_s=2.0, mark=Mark(0, 1))
-    world.roster.exited("a", "exit code 1", world.now, Mark(0, 1))
+        world.die(after_s=2.0, mark=Mark(0, 1, 2))
+    world.roster.exited("a", "exit code 1", world.now, Mark(0, 1, 2))
     assert world.roster.add("a", world.now) == [Start("a")]
     world.roster.started("a", 1, world.now)
-    world.die(after_s=2.0, mark=Mark(0, 1))
+    world.die(after_s=2.0, mark=Mark(0, 1, 2))
     assert world.roster.phase("a") is Phase.RUNNING
 
 

@@ -30,10 +30,10 @@ def main() -> int:
             self._committed = [0] * len(job.ends)
             self._totals: dict[str, int] = {}
 
-        def stepping(self, partition: int, offset: int) -> None:
+        def stepping(self, partition: int, offset: int, end: int) -> None:
             """Start at the first block."""
             watch.start()
-            super().stepping(partition, offset)
+            super().stepping(partition, offset, end)
 
         def counted(self, counts: Mapping[tuple[str, str], int]) -> None:
             """Keep totals for the report."""
