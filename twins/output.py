@@ -1,6 +1,7 @@
 """Builds what leaves a twin: commands, events, dead letters and documents, each with its cause."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ class OutputWriter:
             name: (name.encode(), command.type, round(command.expires_s * 1e9))
             for name, command in definition.outputs.commands.items()
         }
+        self._letters: list[tuple[int, bytes | None, bytes]] = []
         self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
 
     def command(
@@ -104,7 +106,7 @@ class OutputWriter:
         outcome.urgent = True
 
     def dead_letter(self, outcome: Outcome, block: Block, index: int, reason: Reason, detail: str) -> None:
-        """Add a dead letter for a record of the input topic, and count it."""
+        """Write a dead letter for a record of the input topic, to be added by `dead_letters`, and count it."""
         key, value = block.keys[index] or b"", block.values[index] or b""
         source = header(block, index, SOURCE).decode(errors="replace")
         letter = messages.dead_letter(
@@ -116,8 +118,14 @@ class OutputWriter:
             received_ns=received_ns(block, index),
             raw=value,
         )
-        outcome.add(DEADLETTER, key[: messages.TEXT_LIMIT] or None, messages.encode(letter))
+        self._letters.append((block.offsets[index], key[: messages.TEXT_LIMIT] or None, messages.encode(letter)))
         outcome.count("deadletter", reason.value)
+
+    def dead_letters(self, outcome: Outcome) -> None:
+        """Add the dead letters of a block in the order of its records, whatever the order they were found in."""
+        for _, key, value in sorted(self._letters, key=itemgetter(0)):
+            outcome.add(DEADLETTER, key, value)
+        self._letters.clear()
 
     def document(
         self,

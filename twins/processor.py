@@ -142,12 +142,14 @@ class TwinProcessor:
                 self._control.take(block, index, kind, outcome)
                 first = index + 1
         self._telemetry(block if first == 0 else block.part(first, count), outcome)
+        self._output.dead_letters(outcome)
         return outcome
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a record that processing fails on, whatever it is."""
         outcome = Outcome()
         self._output.dead_letter(outcome, record, 0, Reason.STEP_FAILED, f"processing failed: {detail}")
+        self._output.dead_letters(outcome)
         return outcome
 
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:

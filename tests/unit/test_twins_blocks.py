@@ -170,8 +170,8 @@ def _in_order(run: Run, topic: str) -> list[Any]:
     if topic.endswith(".timeseries"):
         return list(run.lines())
     if topic == DEADLETTER:
-        # Each names the record that it is about; nothing hangs on their order.
-        return sorted(value for _, value in run.outputs.get(topic, []))
+        # In the order of the records that they are about.
+        return run.outputs.get(topic, [])
     # Outputs of one twin keep their order.
     return sorted(run.outputs.get(topic, []), key=_key)
 
