@@ -128,8 +128,7 @@ class InboundBridge:
 
     def _refused(self, delivery: Delivery, error: BaseException) -> _WriteFailedError:
         if isinstance(error, MessageSizeTooLargeError):
-            # Kafka takes less than we allow: when it is delivered again it is a dead letter.
-            self._intake.limit_bytes = min(self._intake.limit_bytes, len(delivery.payload) - 1)
+            self._intake.too_large(delivery)
         return _WriteFailedError(f"{delivery.source}: {type(error).__name__}: {error}")
 
 

@@ -38,8 +38,7 @@ class Intake:
         self._routes = routes
         self._known_type = known_type
         self._new_id = new_id
-        self.limit_bytes = PAYLOAD_MAX_BYTES
-        """A larger payload is a dead letter; lowered when Kafka turns out to take less."""
+        self._limits: dict[str, int] = {}
 
     def entry(self, delivery: Delivery) -> Entry | None:
         """The record that `delivery` becomes; None for an echo of our own output."""
@@ -51,8 +50,11 @@ class Intake:
         if not self._known_type(target.type):
             return self._refused(delivery, _refusal(target, Reason.UNKNOWN_TYPE, f"type {target.type} is not deployed"))
         size = len(delivery.payload)
-        if size > self.limit_bytes:
-            detail = f"{size} bytes, the limit is {self.limit_bytes}"
+        limit = self._limits.get(target.type, PAYLOAD_MAX_BYTES)
+        if size > limit:
+            detail = f"{size} bytes, the limit is {limit}"
+            if limit < PAYLOAD_MAX_BYTES:
+                detail += ": the topic's max.message.bytes is too small"
             return self._refused(delivery, _refusal(target, Reason.TOO_LARGE, detail))
         try:
             value = _value(delivery.payload, target)
@@ -67,6 +69,13 @@ class Intake:
         )
         topic = TypeTopics(target.type).telemetry
         return Entry(topic, target.twin.encode(), value, headers, target.type, kind=target.kind.value)
+
+    def too_large(self, delivery: Delivery) -> None:
+        """Kafka takes less than we allow: when the delivery comes again, it and larger ones are dead letters."""
+        target = self._routes.resolve(delivery.address, delivery.exchange)
+        if isinstance(target, Target):
+            known = self._limits.get(target.type, PAYLOAD_MAX_BYTES)
+            self._limits[target.type] = min(known, len(delivery.payload) - 1)
 
     def _refused(self, delivery: Delivery, refusal: Refusal) -> Entry:
         letter = dead_letter(

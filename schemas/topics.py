@@ -7,6 +7,8 @@ DEADLETTER = "twinstream.deadletter"
 LOGS = "twinstream.logs"
 
 DEADLETTER_MAX_BYTES = 4 * 1024 * 1024
+TELEMETRY_MAX_BYTES = 2 * 1024 * 1024
+"""Of a record with its headers: a payload of just the limit must fit, which it does not by a broker's own default."""
 LOGS_RETENTION_MS = 24 * 3600 * 1000
 PAYLOAD_MAX_BYTES = 1024 * 1024
 """A larger telemetry payload is a dead letter `too_large`."""
@@ -63,6 +65,8 @@ def topic_config(topic: str) -> dict[str, str]:
         return {"cleanup.policy": "delete", "retention.ms": str(LOGS_RETENTION_MS)}
     if topic == DEADLETTER:
         return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(DEADLETTER_MAX_BYTES)}
+    if topic.endswith(".telemetry"):
+        return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(TELEMETRY_MAX_BYTES)}
     if topic == DEFINITIONS or topic.endswith((".state", ".metadata")):
         return {"cleanup.policy": "compact"}
     return {"cleanup.policy": "delete", "retention.ms": "-1"}

@@ -13,6 +13,7 @@ from connectors.connector import Connector
 from connectors.mqtt.connector import connector as mqtt_connector
 from connectors.reconnect import first_failure
 from infra.masking import without_credentials
+from infra.membership import Membership
 from infra.roles.role import Body, Role
 from infra.settings import Settings
 from schemas.clock import Clock, SystemClock
@@ -52,10 +53,16 @@ def body(broker: str, settings: Settings) -> Body:
 async def _bridge(connector: Connector, url: str, role: Role) -> None:
     role.presence.change(url=url, detail=f"waiting for Kafka at {role.kafka.bootstrap_servers}")
     await role.shared_topics()
+    with Membership(role.settings.data_dir, role.name) as membership:
+        await _both_ways(connector, url, role, membership)
+
+
+async def _both_ways(connector: Connector, url: str, role: Role, membership: Membership) -> None:
     readers: list[GroupReader] = []
 
     def reader() -> GroupReader:
-        readers[:] = [GroupReader(role.kafka, group=group_of(connector.name), pattern=OUTPUT_PATTERN)]
+        group = group_of(connector.name)
+        readers[:] = [GroupReader(role.kafka, group=group, pattern=OUTPUT_PATTERN, member=membership.name)]
         return readers[0]
 
     role.watch_lag(lambda: sum(open_reader.lag() for open_reader in readers))

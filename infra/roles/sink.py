@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import structlog
 import uvicorn
@@ -21,6 +21,7 @@ from connectors.stores import SeriesReader, SeriesSink
 from infra.http.server import listen
 from infra.instance.plan import series_file
 from infra.masking import without_credentials
+from infra.membership import Membership
 from infra.roles.role import Body, Role
 from infra.roles.stores import documents_settings
 from infra.settings import Settings
@@ -35,7 +36,7 @@ TIMESERIES_GROUP = "twinstream-sink-timeseries"
 METADATA_GROUP = "twinstream-sink-metadata"
 _LOOPBACK = "127.0.0.1"
 _SESSION_TIMEOUT_S = 6.0
-"""A sink that was killed keeps its partitions this long: the shortest that brokers permit by default."""
+"""A sink that was killed and does not come back keeps its partitions this long: the shortest that brokers permit."""
 
 
 def timeseries(settings: Settings) -> Body:
@@ -71,22 +72,31 @@ async def _influx(role: Role) -> None:
 
 async def _documents(role: Role) -> None:
     await _kafka(role)
-    reader = GroupReader(
-        role.kafka, group=METADATA_GROUP, pattern=projection.PATTERN, session_timeout_s=_SESSION_TIMEOUT_S
-    )
-    async with MongoStore(role.settings.metadata) as store, LogWriter(role.kafka) as writer, reader:
+    async with (
+        MongoStore(role.settings.metadata) as store,
+        LogWriter(role.kafka) as writer,
+        _member(role, METADATA_GROUP, projection.PATTERN) as reader,
+    ):
         observer = PrometheusSinkObserver(role.metrics, "mongodb", role.presence_detail)
         sink = MetadataSink(reader, store, writer, observer)
         await _carry(role, sink, reader, without_credentials(role.settings.metadata.url or ""))
 
 
 async def _series(role: Role, store: SeriesSink, technology: str, url: str) -> None:
-    reader = GroupReader(
-        role.kafka, group=TIMESERIES_GROUP, pattern=TIMESERIES_PATTERN, session_timeout_s=_SESSION_TIMEOUT_S
-    )
-    async with LogWriter(role.kafka) as writer, reader:
+    async with LogWriter(role.kafka) as writer, _member(role, TIMESERIES_GROUP, TIMESERIES_PATTERN) as reader:
         observer = PrometheusSinkObserver(role.metrics, technology, role.presence_detail)
         await _carry(role, TimeseriesSink(reader, store, writer, observer), reader, url)
+
+
+@contextlib.asynccontextmanager
+async def _member(role: Role, group: str, pattern: str) -> AsyncIterator[GroupReader]:
+    """A place in the group; after a kill the same one again."""
+    with Membership(role.settings.data_dir, role.name) as membership:
+        reader = GroupReader(
+            role.kafka, group=group, pattern=pattern, session_timeout_s=_SESSION_TIMEOUT_S, member=membership.name
+        )
+        async with reader:
+            yield reader
 
 
 async def _kafka(role: Role) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from support.brokers import MqttUnderTest, until
 
 from connectors import reconnect
@@ -20,8 +21,8 @@ from connectors.bridge_out import OutboundBridge, group_of
 from connectors.mqtt.connector import connector
 from connectors.mqtt.settings import MqttSettings
 from schemas.clock import NS_PER_S, SystemClock
-from schemas.messages import Cause, Command, Event, encode
-from schemas.topics import TypeTopics
+from schemas.messages import Cause, Command, DeadLetter, Event, encode
+from schemas.topics import DEADLETTER, TypeTopics
 from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
@@ -175,6 +176,29 @@ async def test_payload_of_just_the_limit_is_taken(
         await mqtt.publish([(topic, b"x" * 1024 * 1024), (topic, b"{}")])
         records = await records_of(kafka.bootstrap_servers, topics.telemetry, 2)
     assert [len(record.value or b"") for record in records] == [1024 * 1024, 2]
+
+
+async def test_payload_that_a_topic_made_otherwise_can_not_take_is_a_dead_letter(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest
+) -> None:
+    stock = TypeTopics(f"t{uuid.uuid4().hex[:12]}")
+    raw = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await raw.start()
+    await raw.create_topics([NewTopic(stock.telemetry, 1, 1, topic_configs={"max.message.bytes": "1048588"})])
+    await raw.close()
+    await session_exists(mqtt.url)
+    async with running(inbound(mqtt.url, kafka.bootstrap_servers)):
+        topic = f"twins/{stock.type}/inc-1/telemetry"
+        await mqtt.publish([(topic, b"x" * 1_048_570), (topic, b"x" * 1_040_000), (topic, b"{}")])
+        records = await records_of(kafka.bootstrap_servers, stock.telemetry, 2)
+        letters: list[DeadLetter] = []
+        async with Follower(KafkaOptions(kafka.bootstrap_servers), topics=[DEADLETTER]) as follower:
+            async with asyncio.timeout(30):
+                while not letters:
+                    read = [msgspec.json.decode(one.value or b"", type=DeadLetter) for one in await follower.read()]
+                    letters += [letter for letter in read if letter.type == stock.type]
+    assert [len(record.value or b"") for record in records] == [1_040_000, 2]
+    assert [(letter.reason, letter.size) for letter in letters] == [("too_large", 1_048_570)]
 
 
 async def test_command_is_confirmed_before_the_group_moves_on(

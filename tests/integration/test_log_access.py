@@ -1,7 +1,9 @@
 """Access to a real log: administration, writing, reading in a group, following, and blocks out of transactions."""
 
 import asyncio
+import multiprocessing
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -211,6 +213,59 @@ async def test_a_second_member_gets_what_the_first_did_not_commit(
             while not task.done():
                 await first.read(timeout_s=0.1)
         assert {item.value for item in task.result()} <= {b"0", b"1"}
+
+
+def _read_and_wait(servers: str, name: str, group_member: str) -> None:
+    """A member in a process of its own, which says that it has its partitions by committing."""
+
+    async def forever() -> None:
+        async with GroupReader(KafkaOptions(servers), group=name, topics=[name], member=group_member) as reader:
+            while True:
+                if await reader.read(timeout_s=0.1):
+                    await reader.commit()
+
+    asyncio.run(forever())
+
+
+async def test_who_comes_back_under_the_name_of_a_killed_member_reads_on_at_once(
+    admin: LogAdmin, options: KafkaOptions, name: str
+) -> None:
+    await admin.ensure_topics([name], partitions=2)
+    await _write(options, name, b"1")
+    process = multiprocessing.get_context("spawn").Process(
+        target=_read_and_wait, args=(options.bootstrap_servers, name, "a"), daemon=True
+    )
+    process.start()
+    try:
+        async with asyncio.timeout(30):
+            while not await admin.committed(name, [name]):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+    finally:
+        process.kill()
+        process.join()
+    await _write(options, name, b"2")
+    began_s = time.monotonic()
+    async with GroupReader(options, group=name, topics=[name], member="a") as reader:
+        assert [item.value for item in await _read(reader, 1)] == [b"2"]
+        # The session of the killed one lasts 10 s.
+        assert time.monotonic() - began_s < 4
+
+
+async def test_members_of_different_names_share_the_partitions_and_a_clean_end_hands_them_over_at_once(
+    admin: LogAdmin, options: KafkaOptions, name: str
+) -> None:
+    await admin.ensure_topics([name], partitions=2)
+    async with GroupReader(options, group=name, topics=[name], member="a") as first:
+        async with GroupReader(options, group=name, topics=[name], member="b") as second, asyncio.timeout(30):
+            while not (len(first.assignment()) == len(second.assignment()) == 1):
+                await asyncio.gather(first.read(timeout_s=0.1), second.read(timeout_s=0.1))
+            await asyncio.gather(first.read(timeout_s=2), second.read(timeout_s=2))
+            assert len(first.assignment()) == len(second.assignment()) == 1
+        began_s = time.monotonic()
+        async with asyncio.timeout(30):
+            while len(first.assignment()) < 2:
+                await first.read(timeout_s=0.1)
+        assert time.monotonic() - began_s < 5
 
 
 # -- following --------------------------------------------------------------------------------------------------------

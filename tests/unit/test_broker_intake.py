@@ -85,3 +85,18 @@ def test_label_of_a_type_that_is_not_deployed_is_empty() -> None:
 
 def test_own_output_becomes_nothing() -> None:
     assert intake().entry(delivery("twins/tank/t-1/commands/heater", b"")) is None
+
+
+def test_what_the_topic_of_one_type_can_not_take_is_a_dead_letter_when_it_comes_again() -> None:
+    deciding = Intake(ROUTES, lambda _: True, lambda: "new-id")
+
+    def reason(topic: str, size: int) -> str:
+        entry = deciding.entry(delivery(topic, b"x" * size))
+        assert entry is not None
+        return entry.reason
+
+    tank, pump = "twins/tank/t-1/telemetry", "twins/pump/p-1/telemetry"
+    assert reason(tank, 1_048_500) == ""
+    deciding.too_large(delivery(tank, b"x" * 1_048_500))
+    assert reason(tank, 1_048_500) == Reason.TOO_LARGE
+    assert (reason(tank, 1_048_499), reason(pump, 2**20)) == ("", "")

@@ -14,7 +14,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.consumer import fetcher, subscription_state
+from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.producer import message_accumulator, sender
 from aiokafka.protocol import api
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -130,3 +130,8 @@ def test_requests_of_our_own_are_built_as_those_of_aiokafka() -> None:
 def test_consumers_of_this_process_unpack_blocks_once_a_topic_asked_for_them() -> None:
     fetch_blocks_of(["private-names-test"])
     assert fetcher.PartitionRecords is BlockRecords
+
+
+def test_a_member_with_a_name_leaves_its_group_when_the_name_is_taken_away() -> None:
+    assert "self._group_instance_id is None" in inspect.getsource(group_coordinator.GroupCoordinator._maybe_leave_group)
+    assert "self._coordinator = GroupCoordinator(" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)

@@ -14,7 +14,16 @@ from schemas.headers import Kind, input_headers
 from schemas.messages import RAW_LIMIT_BYTES, TEXT_LIMIT, command_id, dead_letter, encode, stable_id
 from schemas.names import TypeName, check_field, check_twin_id, parse_type
 from schemas.partitioning import partition_of
-from schemas.topics import DEADLETTER, DEADLETTER_MAX_BYTES, DEFINITIONS, LOGS, TypeTopics, topic_config, type_of_topic
+from schemas.topics import (
+    DEADLETTER,
+    DEADLETTER_MAX_BYTES,
+    DEFINITIONS,
+    LOGS,
+    PAYLOAD_MAX_BYTES,
+    TypeTopics,
+    topic_config,
+    type_of_topic,
+)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +151,7 @@ def test_state_metadata_and_definitions_are_compacted_and_nothing_else_is() -> N
     }
     assert compacted == {topics.state, topics.metadata, DEFINITIONS}
     assert topic_config(topics.telemetry)["retention.ms"] == "-1"
+    assert int(topic_config(topics.telemetry)["max.message.bytes"]) == 2 * PAYLOAD_MAX_BYTES
     assert topic_config(LOGS)["retention.ms"] == str(24 * 3600 * 1000)
     assert topic_config(DEADLETTER)["max.message.bytes"] == str(DEADLETTER_MAX_BYTES) == "4194304"
 
