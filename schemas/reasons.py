@@ -6,7 +6,7 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Dead-letter reasons; `docs/topics.md` explains each."""
 
-    UNDECODABLE = "undecodable"  # not JSON, not line protocol, not UTF-8
+    UNDECODABLE = "undecodable"  # not JSON, not line protocol, not UTF-8; a record batch that nobody can read
     NOT_FLAT = "not_flat"  # JSON, but no flat object of numbers, booleans and strings
     WRONG_TYPE = "wrong_type"  # a declared input with a value of another type
     MISSING_FIELD = "missing_field"  # a declared input is absent

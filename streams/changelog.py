@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CorruptRecordException
 
 from streams.fetch import fetch_blocks_of
 from streams.log.client import KafkaOptions
@@ -96,8 +97,11 @@ class ChangelogReader:
         while await consumer.position(target) < restored.end:
             blocks: list[Block] = (await consumer.getmany(timeout_ms=200)).get(target, [])
             for block in blocks:
+                if block.unreadable:
+                    message = f"changelog {self.topic}/{partition} can't be read: {block.unreadable}"
+                    raise CorruptRecordException(message)
                 rows = []
-                for key, value in zip(block.keys, block.values, strict=True):
+                for key, value in block.pairs():
                     if key == POSITION_KEY:
                         restored.position = msgspec.json.decode(value or b"", type=Position)
                     elif key is not None:

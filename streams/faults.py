@@ -56,7 +56,7 @@ class Faults:
         if not self.end or block.end <= self.first or block.start >= self.end or not len(block):
             yield block, ""
             return
-        offsets = block.offset_array()
+        offsets = block.offsets
         first, last = (int(index) for index in offsets.searchsorted((self.first, self.end)))
         if first:
             yield block.part(0, first), ""

@@ -52,7 +52,7 @@ class BlockConsumer(driver.Consumer):
             tp.topic,
             tp.partition,
             record.end - 1,
-            record.timestamps_ms[-1] / 1000,
+            int(record.timestamps_ms[-1]) / 1000 if len(record) else 0.0,
             0,
             (),
             None,
@@ -91,10 +91,11 @@ class BlockTransport(driver.Transport):
 
 def _merged(blocks: list[Any]) -> list[Any]:
     """Join blocks that follow each other; what is no block (another topic's records) passes through."""
-    joined: list[Any] = []
+    runs: list[list[Any]] = []
     for block in blocks:
-        if joined and isinstance(block, Block) and isinstance(joined[-1], Block) and block.start == joined[-1].end:
-            joined[-1].extend(block)
+        last = runs[-1][-1] if runs else None
+        if isinstance(block, Block) and isinstance(last, Block) and block.start == last.end:
+            runs[-1].append(block)
         else:
-            joined.append(block)
-    return joined
+            runs.append([block])
+    return [Block.joined(run) if len(run) > 1 else run[0] for run in runs]

@@ -18,6 +18,7 @@ from schemas.nesting import may_be_deep
 from schemas.reasons import Reason
 from schemas.telemetry import Reading, parse_telemetry
 from twins.flat_json import FlatJsonDecoder
+from twins.payloads import Payloads
 
 NO_SEQ = -1
 _CAREFUL_SHARE = 0.05
@@ -88,18 +89,17 @@ class TelemetryDecoder:
         self._boots: dict[str, int] = {"": 0}
         self._parser = FlatJsonDecoder(definition)
 
-    def decode(self, payloads: Sequence[bytes], received_ns: NDArray[np.int64]) -> Columns:
+    def decode(self, payloads: Payloads, received_ns: NDArray[np.int64]) -> Columns:
         """Decode payloads; never raises for what is in them."""
-        columns = (
-            self._flat(payloads, received_ns)
-            or self._at_once(payloads, received_ns)
-            or self._one_by_one(payloads, received_ns)
-        )
+        columns = self._flat(payloads, received_ns)
+        if columns is None:
+            listed = list(payloads)
+            columns = self._at_once(listed, received_ns) or self._one_by_one(listed, received_ns)
         self._check_ranges(columns)
         self._check_future(columns, received_ns)
         return columns
 
-    def _flat(self, payloads: Sequence[bytes], received_ns: NDArray[np.int64]) -> Columns | None:
+    def _flat(self, payloads: Payloads, received_ns: NDArray[np.int64]) -> Columns | None:
         """By the compiled parser, and with care what it leaves alone; None when that is much."""
         found = self._parser.decode(payloads)
         left = np.flatnonzero(~found.understood)

@@ -27,18 +27,13 @@ class ControlRecords:
         self._output = output
         self._acknowledgements = acknowledgements
 
-    @staticmethod
-    def of(block: Block) -> list[tuple[int, bytes]]:
-        """Index and kind of every record of a block that is no telemetry."""
-        return [
-            (index, kind)
-            for index in range(len(block))
-            if block.headers[index] and (kind := header(block, index, KIND)) and kind != Kind.TELEMETRY.value.encode()
-        ]
-
-    def take(self, block: Block, index: int, kind: bytes, outcome: Outcome) -> None:
+    def take(self, block: Block, index: int, outcome: Outcome) -> None:
         """Carry out one record; never raises for what is in it."""
-        key = block.keys[index]
+        unreadable = block.unreadable.get(block.offset(index))
+        if unreadable is not None:
+            self._output.dead_letter(outcome, block, index, Reason.UNDECODABLE, unreadable)
+            return
+        key, kind = block.key(index), header(block, index, KIND)
         if kind not in {b"request", b"parameters", b"ack"}:
             text = kind.decode(errors="replace")
             self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
@@ -63,8 +58,8 @@ class ControlRecords:
 
     def _request(self, block: Block, index: int, slot: int, kind: bytes, outcome: Outcome, *, made: bool) -> None:
         table = self._table
-        payload = block.values[index] or b""
-        offset = block.offsets[index]
+        payload = block.value(index) or b""
+        offset = block.offset(index)
         is_request = kind == Kind.REQUEST.value.encode()
         name = header_text(block, index, NAME) if is_request else "parameters"
         before, tags = table.rows[slot : slot + 1].copy(), table.tags[slot]
@@ -104,16 +99,16 @@ class ControlRecords:
             twin,
             "request_rejected" if reason else "request_accepted",
             severity="warning" if reason else "info",
-            offset=block.offsets[index],
+            offset=block.offset(index),
             event_ns=received_ns(block, index),
             data={"id": request_id, "request": name, "reason": reason},
             event_id=request_id,
         )
 
     def _acknowledged(self, block: Block, index: int, slot: int, outcome: Outcome) -> None:
-        name, offset = header_text(block, index, NAME), block.offsets[index]
+        name, offset = header_text(block, index, NAME), block.offset(index)
         try:
-            command_id = self._acknowledgements.command(slot, name, block.values[index] or b"", offset)
+            command_id = self._acknowledgements.command(slot, name, block.value(index) or b"", offset)
         except Refusal as refusal:
             self._output.dead_letter(outcome, block, index, Reason.INVALID_REQUEST, str(refusal))
             return

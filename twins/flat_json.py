@@ -5,7 +5,6 @@ fields, each at most once, plain names, numbers that a double holds exactly in d
 other payload it leaves alone.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.definition import Definition
+from twins.payloads import Payloads
 
 _KINDS = {"float": 0, "int": 1, "bool": 2}
 _FLOAT, _INT, _BOOL, _TIME, _SEQ, _BOOT = range(6)
@@ -65,13 +65,11 @@ class FlatJsonDecoder:
         self._kinds = np.array([*(_KINDS[declared.type] for _, declared in inputs), _TIME, _SEQ, _BOOT], np.int64)
         self._names = np.frombuffer(b"".join(names), np.uint8)
         self._name_ends = np.cumsum([len(name) for name in names], dtype=np.int64)
-        self.decode([b"{}"])  # compiles, where the event loop does not wait for it
+        self.decode(Payloads.of([b"{}"]))  # compiles, where the event loop does not wait for it
 
-    def decode(self, payloads: Sequence[bytes]) -> FlatColumns:
+    def decode(self, payloads: Payloads) -> FlatColumns:
         """Decode payloads; never raises for what is in them."""
         count = len(payloads)
-        joined = b"".join(payloads)
-        ends = np.cumsum(np.fromiter(map(len, payloads), np.int64, count))
         found = FlatColumns(
             np.zeros(count, np.bool_),
             np.empty((count, self._inputs)),
@@ -82,8 +80,9 @@ class FlatJsonDecoder:
         )
         boots = np.zeros((count, 2), np.int64)
         any_boot = _parse(
-            np.frombuffer(joined, np.uint8),
-            ends,
+            payloads.data,
+            payloads.at,
+            payloads.ends,
             self._names,
             self._name_ends,
             self._kinds,
@@ -97,7 +96,7 @@ class FlatJsonDecoder:
         if any_boot:
             found.booted = np.flatnonzero((boots[:, 1] > 0) & found.understood)
             places = boots[found.booted].tolist()
-            found.boots = [joined[start:end].decode() for start, end in places]
+            found.boots = [payloads.data[start:end].tobytes().decode() for start, end in places]
         return found
 
 
@@ -215,6 +214,7 @@ def _boolean(text: Any, at: int, end: int) -> tuple[int, int]:  # noqa: ANN401
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _parse(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
     text: Any,  # noqa: ANN401
+    starts: Any,  # noqa: ANN401
     ends: Any,  # noqa: ANN401
     names: Any,  # noqa: ANN401
     name_ends: Any,  # noqa: ANN401
@@ -230,9 +230,8 @@ def _parse(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
     fields = kinds.shape[0]
     seen = np.empty(fields, np.bool_)
     any_boot = False
-    end = 0
     for r in range(ends.shape[0]):
-        at, end = end, ends[r]
+        at, end = starts[r], ends[r]
         time_ns[r] = -1
         seq[r] = -1
         for number in range(fields):

@@ -9,13 +9,13 @@ import numpy as np
 
 from schemas import messages
 from schemas.definition import Definition, Input, StepOutput
-from schemas.headers import RECEIVED, SOURCE
+from schemas.headers import SOURCE
 from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.reasons import Reason
-from schemas.telemetry import INT64_MAX
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.block import Block
 from streams.processor import Lineage, Outcome
+from twins.arrival import arrivals_ns
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
 
@@ -24,9 +24,6 @@ _COMMAND = (
     b'"cause":{"partition":%d,"offset":%d,"definition":"%b","parameters":%d}}'
 )
 """`schemas.messages.Command` as JSON; nothing that goes in needs escaping: names and hashes have their grammars."""
-
-_TIME_DIGITS = 19
-"""Of the latest nanosecond that fits an int64."""
 
 
 class OutputWriter:
@@ -107,18 +104,18 @@ class OutputWriter:
 
     def dead_letter(self, outcome: Outcome, block: Block, index: int, reason: Reason, detail: str) -> None:
         """Write a dead letter for a record of the input topic, to be added by `dead_letters`, and count it."""
-        key, value = block.keys[index] or b"", block.values[index] or b""
+        key, value = block.key(index) or b"", block.value(index) or b""
         source = header(block, index, SOURCE).decode(errors="replace")
         letter = messages.dead_letter(
             reason=reason,
             detail=detail,
-            source=source or f"kafka:{self._topics.telemetry}/{block.partition}/{block.offsets[index]}",
+            source=source or f"kafka:{self._topics.telemetry}/{block.partition}/{block.offset(index)}",
             type_name=self._type,
             twin=key.decode(errors="replace"),
             received_ns=received_ns(block, index),
             raw=value,
         )
-        self._letters.append((block.offsets[index], key[: messages.TEXT_LIMIT] or None, messages.encode(letter)))
+        self._letters.append((block.offset(index), key[: messages.TEXT_LIMIT] or None, messages.encode(letter)))
         outcome.count("deadletter", reason.value)
 
     def dead_letters(self, outcome: Outcome) -> None:
@@ -191,7 +188,7 @@ class OutputWriter:
 def header(block: Block, index: int, name: str) -> bytes:
     """The last header called `name`, `b""` for none."""
     found = b""
-    for key, value in block.headers[index]:
+    for key, value in block.headers(index):
         if key == name:
             found = value
     return found
@@ -204,7 +201,4 @@ def header_text(block: Block, index: int, name: str) -> str:
 
 def received_ns(block: Block, index: int) -> int:
     """Arrival of a record: fixed by the bridge, else the record's time of writing."""
-    stamped = header(block, index, RECEIVED)
-    if stamped.isdigit() and len(stamped) <= _TIME_DIGITS and int(stamped) <= INT64_MAX:
-        return int(stamped)
-    return max(0, block.timestamps_ms[index]) * 1_000_000
+    return int(arrivals_ns(block.part(index, index + 1))[0])

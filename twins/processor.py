@@ -18,14 +18,17 @@ from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins import admission
 from twins.acknowledgements import Acknowledgements
+from twins.arrival import arrivals_ns, others
 from twins.authored import AuthoredCode
 from twins.columns import Columns, TelemetryDecoder
 from twins.compiler import Kernel, compile_kernel, compile_problem
 from twins.control import ControlRecords
 from twins.firing import Firing
+from twins.ids import NO_SLOT
 from twins.kernel_source import SENT, value_fields
 from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
-from twins.output import OutputWriter, received_ns
+from twins.output import OutputWriter
+from twins.payloads import Payloads
 from twins.population import Population
 from twins.requests import RequestRunner
 from twins.wiring import wire
@@ -134,14 +137,13 @@ class TwinProcessor:
     def process(self, block: Block) -> Outcome:
         """Step a block in record order: runs of telemetry by the kernel, everything else one by one."""
         outcome = Outcome()
+        received = arrivals_ns(block)
         first = 0
-        count = len(block)
-        if any(block.headers):
-            for index, kind in self._control.of(block):
-                self._telemetry(block.part(first, index) if first < index else None, outcome)
-                self._control.take(block, index, kind, outcome)
-                first = index + 1
-        self._telemetry(block if first == 0 else block.part(first, count), outcome)
+        for index in others(block).tolist():
+            self._telemetry(block.part(first, index), received[first:index], outcome)
+            self._control.take(block, index, outcome)
+            first = index + 1
+        self._telemetry(block.part(first, len(block)), received[first:], outcome)
         self._output.dead_letters(outcome)
         return outcome
 
@@ -171,25 +173,20 @@ class TwinProcessor:
 
     # -- telemetry -----------------------------------------------------------------------------------------------
 
-    def _telemetry(self, block: Block | None, outcome: Outcome) -> None:
-        if block is None or not len(block):
+    def _telemetry(self, block: Block, received: NDArray[np.int64], outcome: Outcome) -> None:
+        if not len(block):
             return
-        values = [value or b"" for value in block.values]
-        if any(block.headers):
-            received = np.array([received_ns(block, index) for index in range(len(block))], np.int64)
-        else:
-            received = np.array(block.timestamps_ms, np.int64) * 1_000_000
-        columns = self._decoder.decode(values, received)
+        columns = self._decoder.decode(Payloads.of_block(block), received)
         slot = self._slots(block, columns, received, outcome)
         for index, (reason, detail) in sorted(columns.refused.items()):
             self._output.dead_letter(outcome, block, index, reason, detail)
         if columns.extra:
             outcome.count("extra", times=columns.extra)
-        offsets = block.offset_array()
+        offsets = block.offsets
         if columns.refused:
             good = np.flatnonzero(slot >= 0)
             columns, slot, offsets, received = columns.take(good), slot[good], offsets[good], received[good]
-            block = _picked(block, good)
+            block = block.take(good)
         if len(slot):
             self._step(block, slot, offsets, received, columns, outcome)
 
@@ -197,18 +194,15 @@ class TwinProcessor:
         self, block: Block, columns: Columns, received: NDArray[np.int64], outcome: Outcome
     ) -> NDArray[np.int64]:
         """Row of each record, -1 for refused ones; makes rows for new twins."""
-        find = self._table.slots.get
-        slots = [find(key) for key in block.keys]  # type: ignore[arg-type]
-        if None in slots or columns.refused:
-            for index, slot in enumerate(slots):
-                if index in columns.refused:
-                    slots[index] = -1
-                elif slot is None:
-                    slots[index] = self._provide(block, index, int(received[index]), columns, outcome)
-        return np.array(slots, np.int64)
+        slots = self._table.find(block.data, block.places)
+        slots[list(columns.refused)] = NO_SLOT
+        for index in np.flatnonzero(slots == NO_SLOT).tolist():
+            if index not in columns.refused:
+                slots[index] = self._provide(block, index, int(received[index]), columns, outcome)
+        return slots
 
     def _provide(self, block: Block, index: int, received: int, columns: Columns, outcome: Outcome) -> int:
-        key = block.keys[index]
+        key = block.key(index)
         known = self._table.slots.get(key or b"")
         if known is not None:
             return known
@@ -220,7 +214,7 @@ class TwinProcessor:
             )
         if refusal is not None:
             columns.refused[index] = refusal
-            return -1
+            return NO_SLOT
         return self._population.create(key or b"", received, outcome, announce=True)
 
     def run_kernel(
@@ -334,17 +328,3 @@ class TwinProcessor:
             stale = np.flatnonzero((table.rows["set"][name][:used] == 0) & (values != default))
             table.rows[f"p_{name}"][stale] = default
             table.dirty[stale] = 1
-
-
-def _picked(block: Block, indices: NDArray[np.int64]) -> Block:
-    chosen = indices.tolist()
-    return Block(
-        block.partition,
-        block.start,
-        block.end,
-        [block.offsets[i] for i in chosen],
-        [block.timestamps_ms[i] for i in chosen],
-        [block.keys[i] for i in chosen],
-        [block.values[i] for i in chosen],
-        [block.headers[i] for i in chosen],
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from twins.ids import IdIndex
 from twins.layout import FINGERPRINT_BYTES, RowLayout
 from twins.row_format import RowFormat
 
@@ -35,6 +36,7 @@ class RowTable:
         self.slots: dict[bytes, int] = {}
         self.ids: list[bytes] = []
         self.tags: list[dict[str, str]] = []
+        self._index = IdIndex()
         self._new_row = layout.new_row()
         self.refused: Counter[str] = Counter()
         self._formats: dict[bytes, RowFormat] = {layout.fingerprint: layout.format}
@@ -55,17 +57,26 @@ class RowTable:
         self.tags.append({})
         return slot
 
+    def find(self, data: "NDArray[np.uint8]", places: "NDArray[np.int64]") -> "NDArray[np.int64]":
+        """Slots of n ids, `NO_SLOT` for unknown ones; arguments as of `IdIndex.find`."""
+        if self._index.count < len(self.ids):
+            self._index.extend(self.ids[self._index.count :])
+        return self._index.find(data, places)
+
     def forget_newest(self) -> None:
         """Take back the latest `add`."""
         del self.slots[self.ids.pop()]
         del self.tags[len(self.ids)]
         self.dirty[len(self.ids)] = 0
+        if self._index.count > len(self.ids):
+            self._index = IdIndex()
 
     def forget(self, key: bytes) -> None:
         """Take a twin out; its slot stays empty."""
         slot = self.slots.pop(key, None)
         if slot is not None:
             self.ids[slot] = b""
+            self._index = IdIndex()
 
     def learn_layout(self, fingerprint: bytes, description: bytes) -> None:
         """Note a layout that rows may come in."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from support import oracle
 from support.worker_process import WorkerProcess
 
@@ -161,4 +162,24 @@ async def test_kill_join_and_freeze_change_nothing(plant: Plant) -> None:
     finally:
         for worker in workers:
             worker.end()
+    await plant.assert_exactly_once()
+
+
+async def test_fetches_that_bring_aborted_records_alone_do_not_stop_a_worker(plant: Plant) -> None:
+    worker = plant.worker("only")
+    try:
+        await plant.send(1000, per_second=5000)
+        await plant.drained(worker)
+        producer = AIOKafkaProducer(transactional_id=f"{plant.type_name}-aborts", **plant.kafka.client_kwargs())
+        async with producer:
+            for partition in range(8):
+                await producer.begin_transaction()
+                await producer.send_and_wait(plant.topics.telemetry, b"{}", key=b"no-twin", partition=partition)
+                await producer.abort_transaction()
+        await plant.drained(worker)
+        await plant.send(1000, per_second=5000)
+        await plant.drained(worker)
+        assert await asyncio.to_thread(worker.stop) == 0
+    finally:
+        worker.end()
     await plant.assert_exactly_once()

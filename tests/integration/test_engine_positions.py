@@ -87,8 +87,7 @@ class _World:
 
 
 def _block(first: int, end: int) -> Block:
-    count = end - first
-    return Block(0, first, end, list(range(first, end)), [0] * count, [b"k"] * count, [b"v"] * count, [()] * count)
+    return Block.of_records(0, [(offset, 0, b"k", b"v", ()) for offset in range(first, end)])
 
 
 @pytest.fixture

@@ -54,16 +54,8 @@ def replay(twin_type: TwinType, cluster: str, topic_id: str, records: list[LogRe
 
 def block_of(records: list[LogRecord]) -> Block:
     """Records of one partition as a block."""
-    return Block(
-        records[0].partition,
-        records[0].offset,
-        records[-1].offset + 1,
-        [record.offset for record in records],
-        [record.timestamp_ms for record in records],
-        [record.key for record in records],
-        [record.value for record in records],
-        [record.headers for record in records],
-    )
+    made = [(record.offset, record.timestamp_ms, record.key, record.value, record.headers) for record in records]
+    return Block.of_records(records[0].partition, made)
 
 
 async def observed(options: KafkaOptions, type_name: str) -> Result:

@@ -9,9 +9,8 @@ from streams.faults import LAST_DELAY_S, Faults
 
 
 def _block(first: int, last: int, hole: int | None = None) -> Block:
-    offsets = [offset for offset in range(first, last) if offset != hole]
-    count = len(offsets)
-    return Block(0, first, last, offsets, [0] * count, [b"k"] * count, [b"v"] * count, [()] * count)
+    records = [(offset, 0, b"k", b"v", ()) for offset in range(first, last) if offset != hole]
+    return Block.of_records(0, records, start=first, end=last)
 
 
 def _cuts(faults: Faults, block: Block) -> list[tuple[int, int, bool]]:

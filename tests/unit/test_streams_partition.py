@@ -27,7 +27,7 @@ class _Echo:
 
     def process(self, block: Block) -> Outcome:
         outcome = Outcome()
-        for key, value in zip(block.keys, block.values, strict=True):
+        for key, value in block.pairs():
             if value == b"x":
                 raise RuntimeError(value)
             outcome.add("out", key, value)
@@ -38,7 +38,7 @@ class _Echo:
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         outcome = Outcome()
-        outcome.add("dead", record.keys[0], detail.encode())
+        outcome.add("dead", record.key(0), detail.encode())
         return outcome
 
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
@@ -54,9 +54,8 @@ def _partition(position: int = 10) -> PartitionRows:
 
 
 def _block(first: int, *values: bytes, end: int | None = None) -> Block:
-    count = len(values)
-    offsets = list(range(first, first + count))
-    return Block(0, first, end or first + count, offsets, [0] * count, [b"k"] * count, list(values), [()] * count)
+    records = [(first + index, 0, b"k", value, ()) for index, value in enumerate(values)]
+    return Block.of_records(0, records, end=end)
 
 
 def test_records_below_the_position_are_not_stepped_again() -> None:

@@ -44,7 +44,7 @@ class _Slow:
 
     def process(self, block: Block) -> Outcome:
         outcome = Outcome()
-        for value in block.values:
+        for _, value in block.pairs():
             if value == b"slow":
                 time.sleep(0.3)
             self.stepped.append(value)
@@ -165,9 +165,7 @@ async def bench() -> AsyncIterator[_Bench]:
 
 
 def _block(first: int, *values: bytes) -> Block:
-    count = len(values)
-    offsets = list(range(first, first + count))
-    return Block(0, first, first + count, offsets, [0] * count, [b"k"] * count, list(values), [()] * count)
+    return Block.of_records(0, [(first + index, 0, b"k", value, ()) for index, value in enumerate(values)])
 
 
 async def test_a_partition_that_is_given_up_during_a_step_flushes_that_step_before_its_rows_are_kept(

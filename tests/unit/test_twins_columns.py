@@ -12,6 +12,7 @@ from schemas.definition import Definition
 from schemas.definition_file import read_definition
 from schemas.reasons import Reason
 from twins.columns import Columns, TelemetryDecoder
+from twins.payloads import Payloads
 
 RECEIVED_NS = 1_700_000_000_000_000_000
 BASE = """\
@@ -193,7 +194,7 @@ def test_any_payloads_together_decode_as_each_by_itself(name: str) -> None:
     @example([b'{"t1":1,"n":1,"hot":true,"x":"', b'"}'])
     @example([b'{"t1":1,"n":1,"hot":true,"time":"1700000000000000000"}'])
     def check(raws: list[bytes]) -> None:
-        found, expected = decoder.decode(raws, _received(len(raws))), _carefully(decoder, raws)
+        found, expected = decoder.decode(Payloads.of(raws), _received(len(raws))), _carefully(decoder, raws)
         for index in range(len(raws)):
             assert _row(found, index) == _row(expected, index), raws[index]
         assert found.extra == expected.extra
@@ -238,21 +239,21 @@ def test_good_payloads_are_decoded_at_once(name: str) -> None:
 def test_one_bad_payload_costs_only_itself(raw: bytes, reason: Reason) -> None:
     decoder = TelemetryDecoder(_definition("plain"))
     good = b'{"t1":1,"n":2,"hot":true}'
-    columns = decoder.decode([good, raw, good], _received(3))
+    columns = decoder.decode(Payloads.of([good, raw, good]), _received(3))
     assert {index: why for index, (why, _) in columns.refused.items()} == {1: reason}
     assert columns.inputs[[0, 2]].tolist() == [[1, 2, 1], [1, 2, 1]]
 
 
 def test_whole_numbers_pass_for_floats_and_the_other_way_round() -> None:
     decoder = TelemetryDecoder(_definition("plain"))
-    columns = decoder.decode([b'{"t1":3,"n":3.0,"hot":false}'], _received(1))
+    columns = decoder.decode(Payloads.of([b'{"t1":3,"n":3.0,"hot":false}']), _received(1))
     assert columns.inputs.tolist() == [[3.0, 3.0, 0.0]]
     assert not columns.refused
 
 
 def test_a_field_that_was_not_sent_is_nan_where_the_last_value_holds() -> None:
     decoder = TelemetryDecoder(_definition("hold_last"))
-    columns = decoder.decode([b'{"n":3}', b'{"t1":null,"n":1,"hot":true}'], _received(2))
+    columns = decoder.decode(Payloads.of([b'{"n":3}', b'{"t1":null,"n":1,"hot":true}']), _received(2))
     assert np.isnan(columns.inputs).tolist() == [[True, False, True], [True, False, False]]
     assert not columns.refused
 
@@ -260,9 +261,9 @@ def test_a_field_that_was_not_sent_is_nan_where_the_last_value_holds() -> None:
 def test_the_hash_of_a_payload_tells_readings_of_one_time_apart() -> None:
     decoder = TelemetryDecoder(_definition("plain"))
     raws = [b'{"t1":%d,"n":1,"hot":true,"time":5}' % value for value in (1, 2, 1)]
-    columns = decoder.decode(raws, _received(3))
+    columns = decoder.decode(Payloads.of(raws), _received(3))
     first, second, again = columns.payload.tolist()
     assert first == again != second
     assert 0 not in {first, second}
-    untimed = decoder.decode([b'{"t1":1,"n":1,"hot":true}'], _received(1))
+    untimed = decoder.decode(Payloads.of([b'{"t1":1,"n":1,"hot":true}']), _received(1))
     assert untimed.payload.tolist() == [0]

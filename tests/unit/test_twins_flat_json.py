@@ -13,6 +13,7 @@ from schemas.definition_file import read_definition
 from twins import columns as columns_module
 from twins.columns import TelemetryDecoder
 from twins.flat_json import FlatJsonDecoder
+from twins.payloads import Payloads
 
 DEFINITION = """\
 name: probe
@@ -28,7 +29,7 @@ parser = FlatJsonDecoder(read_definition(DEFINITION))
 
 
 def _number_text(text: str) -> tuple[bool, float]:
-    found = parser.decode([GOOD, b'{"t1":%b,"n":3,"hot":true}' % text.encode(), GOOD])
+    found = parser.decode(Payloads.of([GOOD, b'{"t1":%b,"n":3,"hot":true}' % text.encode(), GOOD]))
     assert found.understood[0]
     assert found.understood[2]
     assert found.inputs[2].tolist() == [21.25, 3.0, 1.0]
@@ -91,7 +92,7 @@ def test_what_may_be_no_number_is_left_alone(text: str) -> None:
     ],
 )
 def test_everything_else_is_left_alone_and_its_neighbours_are_not_touched(payload: bytes) -> None:
-    found = parser.decode([GOOD, payload, b'ue}"}', GOOD])
+    found = parser.decode(Payloads.of([GOOD, payload, b'ue}"}', GOOD]))
     assert found.understood.tolist() == [True, False, False, True]
     assert found.inputs[3].tolist() == [21.25, 3.0, 1.0]
     assert found.time_ns[3] == 1700000000000000001
@@ -122,7 +123,7 @@ def test_flat_objects_are_understood_in_any_order_and_spacing(
 ) -> None:
     fields = {"hot": hot, **fields}
     payload = json.dumps({name: fields[name] for name in order if name in fields}, separators=separators).encode()
-    found = parser.decode([b" %b\n" % payload])
+    found = parser.decode(Payloads.of([b" %b\n" % payload]))
     assert found.understood.all()
     assert found.inputs[0].tolist() == [fields["t1"], float(str(fields["n"])), float(hot)]
     assert found.time_ns[0] == fields.get("time", -1)
@@ -133,7 +134,7 @@ def test_flat_objects_are_understood_in_any_order_and_spacing(
 
 def test_a_missing_field_is_nan_where_the_last_value_holds() -> None:
     holding = FlatJsonDecoder(read_definition(DEFINITION + "missing: hold_last\n"))
-    found = holding.decode([b'{"n":4}'])
+    found = holding.decode(Payloads.of([b'{"n":4}']))
     assert found.understood.all()
     assert math.isnan(found.inputs[0, 0])
     assert found.inputs[0, 1] == 4.0
@@ -157,7 +158,7 @@ def test_odd_payloads_in_a_plain_block_decode_as_by_themselves(monkeypatch: pyte
     results = []
     for share in (1.0, -1.0):
         monkeypatch.setattr(columns_module, "_CAREFUL_SHARE", share)
-        results.append(TelemetryDecoder(read_definition(DEFINITION)).decode(payloads, received))
+        results.append(TelemetryDecoder(read_definition(DEFINITION)).decode(Payloads.of(payloads), received))
     mixed, careful = results
     assert mixed.refused == careful.refused
     assert mixed.extra == careful.extra == 1

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 from support import stepping
-from support.oracle import load_type
+from support.oracle import block_of, load_type
 from support.stepping import SECOND, START_NS, STRANGERS, TWINS, Run, Stepping, put, reading, record, request
 
 from schemas.headers import RECEIVED
 from schemas.messages import RAW_LIMIT_BYTES
 from schemas.reasons import Reason
 from streams.log.record import LogRecord
+from streams.unpacking import KEY_SIZE, VALUE_SIZE
 from twins.processor import TwinProcessor, TwinType
 
 TWIN, OTHER = TWINS[:2]
@@ -316,6 +317,18 @@ def test_a_tombstone_deletes_the_twin_for_good(probe: TwinType) -> None:
     row = changed[TWIN]
     assert row is not None
     assert probe.layout.describe(row).revision == 1
+
+
+def test_a_record_batch_that_nobody_could_read_is_one_dead_letter_between_its_neighbours(probe: TwinType) -> None:
+    block = block_of([reading(TWIN, at_s, **GOOD)._replace(offset=7 * at_s) for at_s in range(3)])
+    block.places[1, [KEY_SIZE, VALUE_SIZE]] = [-1, 5]
+    block.unreadable[7] = "a record batch can't be read: wrong checksum"
+    run = Stepping(probe).run
+    run.take(TwinProcessor(probe, stepping.LINEAGE).process(block))
+    (letter,) = run.messages("deadletter")
+    assert letter["source"] == "kafka:twinstream.probe.telemetry/0/7"
+    assert (letter["reason"], letter["detail"], letter["size"]) == ("undecodable", block.unreadable[7], 5)
+    assert run.counts == {("accepted", ""): 2, ("deadletter", "undecodable"): 1}
 
 
 @pytest.mark.parametrize("stamp", [b"9" * 30, b"9223372036854775808", b"-5", b"soon", b"\xff", b""])

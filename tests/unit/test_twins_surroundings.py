@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from schemas.definition_file import read_definition
 from schemas.reasons import Reason
 from twins.columns import Columns, TelemetryDecoder
+from twins.payloads import Payloads
 
 DEFINITION = "name: probe\nversion: 1.0.0\ninputs: {a: {}, n: {type: int}, b: {type: bool}}\n"
 VARIANTS = ("", "missing: hold_last\n", "extra: deadletter\n")
@@ -79,7 +80,9 @@ def test_a_payload_means_the_same_in_all_surroundings(variant: str) -> None:
     def check(payload: bytes) -> None:
         found = {}
         for name, neighbours in SURROUNDINGS.items():
-            columns = decoder.decode([*neighbours, payload], np.full(len(neighbours) + 1, ARRIVAL_NS, np.int64))
+            columns = decoder.decode(
+                Payloads.of([*neighbours, payload]), np.full(len(neighbours) + 1, ARRIVAL_NS, np.int64)
+            )
             others = undeclared * sum(b"zz" in neighbour for neighbour in neighbours)
             found[name] = (_result(columns, len(neighbours)), columns.extra - others)
         assert len(set(found.values())) == 1, found
@@ -101,12 +104,12 @@ def test_undeclared_fields_are_ignored_only_in_valid_json(value: bytes, reason: 
     decoder = TelemetryDecoder(read_definition(DEFINITION))
     for neighbours in SURROUNDINGS.values():
         payloads = [*neighbours, b'{"a":1.5,"n":2,"b":true,"x":%b}' % value]
-        columns = decoder.decode(payloads, np.full(len(payloads), ARRIVAL_NS, np.int64))
+        columns = decoder.decode(Payloads.of(payloads), np.full(len(payloads), ARRIVAL_NS, np.int64))
         assert {index: why for index, (why, _) in columns.refused.items()} == {len(neighbours): reason}
 
 
 def test_undeclared_fields_may_be_nested_up_to_the_limit() -> None:
     decoder = TelemetryDecoder(read_definition(DEFINITION))
     payload = b'{"a":1.5,"n":2,"b":true,"x":%b}' % (b"[" * 63 + b"]" * 63)
-    columns = decoder.decode([payload], np.full(1, ARRIVAL_NS, np.int64))
+    columns = decoder.decode(Payloads.of([payload]), np.full(1, ARRIVAL_NS, np.int64))
     assert (columns.refused, columns.extra) == ({}, 1)

@@ -1,0 +1,64 @@
+"""When records arrived, and which are telemetry: the same for a block and for each record by itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.oracle import block_of
+from support.stepping import START_NS, TWINS, record
+
+from schemas.headers import KIND, RECEIVED
+from streams.log.record import LogRecord
+from twins.arrival import LATEST_NS, arrivals_ns, others
+from twins.output import received_ns
+
+stamps = st.one_of(
+    st.integers(0, 2**65).map(b"%d".__mod__),
+    st.binary(max_size=22),
+    st.integers(0, LATEST_NS).map(b"%022d".__mod__),
+    st.integers(LATEST_NS - 2, LATEST_NS + 2).map(b"%d".__mod__),
+)
+kinds = st.sampled_from([b"", b"telemetry", b"request", b"telemetr", b"Telemetry", b"\xff"])
+headers = st.lists(
+    st.one_of(
+        st.tuples(st.just(RECEIVED), stamps),
+        st.tuples(st.just(KIND), kinds),
+        st.tuples(st.sampled_from(["ts-receive", "traceparent", ""]), st.binary(max_size=5)),
+    ),
+    max_size=4,
+)
+times_ms = st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 2) | st.just(START_NS // 1_000_000)
+
+
+def _record(offset: int, timestamp_ms: int, given_headers: list[tuple[str, bytes]]) -> LogRecord:
+    made = record(TWINS[0], b"{}", offset=offset, timestamp_ms=timestamp_ms)
+    return made._replace(headers=tuple(given_headers))
+
+
+def _expected_ns(item: LogRecord) -> int:
+    stamp = dict(item.headers).get(RECEIVED, b"")
+    if stamp.isdigit() and len(stamp) <= 19 and int(stamp) <= LATEST_NS:
+        return int(stamp)
+    return min(max(item.timestamp_ms, 0) * 1_000_000, LATEST_NS)
+
+
+@given(st.lists(st.tuples(times_ms, headers), min_size=1, max_size=6))
+@settings(deadline=None)
+def test_arrival_and_kind_do_not_depend_on_the_cut(rows: list[tuple[int, list[tuple[str, bytes]]]]) -> None:
+    records = [_record(index, *row) for index, row in enumerate(rows)]
+    block = block_of(records)
+    assert arrivals_ns(block).tolist() == [_expected_ns(item) for item in records]
+    assert [received_ns(block, index) for index in range(len(records))] == [_expected_ns(item) for item in records]
+    assert others(block).tolist() == [
+        index for index, item in enumerate(records) if dict(item.headers).get(KIND, b"") not in {b"", b"telemetry"}
+    ]
+
+
+@pytest.mark.parametrize(("timestamp_ms", "expected_ns"), [(-1, 0), (2**62, LATEST_NS), (7, 7_000_000)])
+def test_times_of_writing_that_no_int64_holds_are_clamped(timestamp_ms: int, expected_ns: int) -> None:
+    assert arrivals_ns(block_of([_record(0, timestamp_ms, [])])).tolist() == [expected_ns]
+
+
+def test_what_is_added_to_the_latest_arrival_fits() -> None:
+    year_ns = 366 * 24 * 3600 * 1_000_000_000
+    assert LATEST_NS + 7 * year_ns < np.iinfo(np.int64).max

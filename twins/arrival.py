@@ -1,0 +1,70 @@
+"""When records of a block arrived, and which of them are telemetry: one answer for all who ask."""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.headers import KIND, RECEIVED, Kind
+from streams.block import Block
+from streams.unpacking import find_header
+
+LATEST_NS = 9_000_000_000_000_000_000
+"""In the year 2255; what is added to an arrival still fits an int64."""
+
+_LATEST_MS = LATEST_NS // 1_000_000
+_MOST_DIGITS = 19
+_ZERO, _NINE = b"09"
+
+_RECEIVED = np.frombuffer(RECEIVED.encode(), np.uint8)
+_KIND = np.frombuffer(KIND.encode(), np.uint8)
+_TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
+
+
+def arrivals_ns(block: Block) -> NDArray[np.int64]:
+    """Arrival of each record, (n,) int64 from 0 to `LATEST_NS`: fixed by the bridge, else the record's time of writing.
+
+    A bridge's header counts when it is such a time, in digits.
+    """
+    written = np.clip(block.timestamps_ms, 0, _LATEST_MS) * 1_000_000
+    stamped = find_header(block.data, block.places, _RECEIVED)
+    if stamped is not None:
+        _take_stamps(block.data, stamped, written)
+    return written
+
+
+def others(block: Block) -> NDArray[np.int64]:
+    """Indices of the records that are no telemetry, increasing; of what can't be read, too."""
+    found = find_header(block.data, block.places, _KIND)
+    marks = np.zeros(len(block), np.bool_)
+    if found is not None:
+        _mark_others(block.data, found, _TELEMETRY, marks)
+    if block.unreadable:
+        marks |= np.isin(block.offsets, list(block.unreadable))
+    return np.flatnonzero(marks)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _take_stamps(data: Any, stamped: Any, arrivals: Any) -> None:  # noqa: ANN401
+    for r in range(stamped.shape[0]):
+        at, size = stamped[r, 0], stamped[r, 1]
+        if 0 < size <= _MOST_DIGITS:
+            number = np.uint64(0)
+            for i in range(at, at + size):
+                if data[i] < _ZERO or data[i] > _NINE:
+                    size = 0
+                    break
+                number = number * np.uint64(10) + np.uint64(data[i] - _ZERO)
+            if size and number <= np.uint64(LATEST_NS):
+                arrivals[r] = number
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _mark_others(data: Any, found: Any, usual: Any, marks: Any) -> None:  # noqa: ANN401
+    for r in range(found.shape[0]):
+        at, size = found[r, 0], found[r, 1]
+        same = size == usual.shape[0]
+        for i in range(size if same else 0):
+            same = same and data[at + i] == usual[i]
+        marks[r] = size > 0 and not same
