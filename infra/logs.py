@@ -8,12 +8,14 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from infra.kafka_outage import KafkaOutage, takes_connections
 from infra.masking import Masker
 from schemas.clock import NS_PER_S, Clock, SystemClock
 
@@ -92,6 +94,7 @@ def configure(
     console_json: bool = False,
     backlog: Backlog | None = None,
     clock: Clock | None = None,
+    kafka: str = "",
 ) -> None:
     """Set up logging of this process: structlog and the standard library's loggers take the same way.
 
@@ -105,6 +108,7 @@ def configure(
         console_json: Whether the console too gets JSON.
         backlog: Receives what is to go to the log topic.
         clock: Stamps the lines.
+        kafka: `host:port[,host:port…]` of the brokers whose outages are told; `""` for none.
     """
     clock = clock or SystemClock()
     masker = Masker(secrets)
@@ -146,9 +150,7 @@ def configure(
         people.addFilter(ConsoleFilter())
         people.setFormatter(as_json if console_json else as_line)
         handlers.append(people)
-    repeats = RepeatFilter(clock)
-    for handler in handlers:
-        handler.addFilter(repeats)
+    _add_filters(handlers, clock, kafka)
 
     root = logging.getLogger()
     root.handlers[:] = handlers or [logging.NullHandler()]
@@ -167,6 +169,15 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _add_filters(handlers: Iterable[logging.Handler], clock: Clock, kafka: str) -> None:
+    filters: list[logging.Filter] = [RepeatFilter(clock)]
+    if kafka:
+        filters.insert(0, KafkaOutage(partial(takes_connections, kafka), clock))
+    for handler in handlers:
+        for one in filters:
+            handler.addFilter(one)
 
 
 def _file_handler(path: Path) -> logging.Handler:

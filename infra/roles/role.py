@@ -51,6 +51,7 @@ class RoleLogs:
             console_level=logging.WARNING if supervised() else logging.INFO,
             console_json=self._as_json,
             backlog=backlog,
+            kafka=self._settings.kafka.options().bootstrap_servers,
         )
         if backlog is not None:
             self._stack.enter_context(LogShipper(backlog, self._settings.kafka.options(), self._name))

@@ -1,5 +1,6 @@
 """A whole instance on embedded servers, as a user starts, uses, hurts and stops it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,6 +231,12 @@ def test_a_broker_that_is_away_ends_no_role_and_status_answers(running: Running)
         during = running.roles()
         assert time.monotonic() - began_s < 5.0
         time.sleep(3.0)
+        began_s = time.monotonic()
+        assert _get(f"{running.urls['API']}/healthz") == {"status": "ok"}
+        assert _get(f"{running.urls['API']}/api/types")["items"]
+        with contextlib.suppress(urllib.error.HTTPError):  # 503 once it has noticed
+            assert _get(f"{running.urls['API']}/readyz")["status"] == "ready"
+        assert time.monotonic() - began_s < 2.0
     finally:
         os.kill(before["kafka"]["pid"], signal.SIGCONT)
     after = running.roles()

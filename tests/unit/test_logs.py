@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 import structlog
 
 from infra import logs
-from schemas.clock import ManualClock
+from infra.kafka_outage import KafkaOutage
+from schemas.clock import ManualClock, SystemClock
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +69,36 @@ def test_a_library_that_repeats_itself_is_heard_once_in_a_while(tmp_path: Path) 
     logging.getLogger("aiokafka.conn").error("unable to connect, attempt %s", 5)
     assert len((tmp_path / "api.log").read_text().splitlines()) == 2
     assert console.getvalue() == ""
+
+
+def test_an_outage_of_kafka_is_one_line_when_it_begins_and_one_when_it_ends(tmp_path: Path) -> None:
+    answers = threading.Event()
+    outage = KafkaOutage(answers.is_set, SystemClock())
+    logs.configure("api", log_dir=tmp_path, console=None)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(outage)
+    library = logging.getLogger("aiokafka.consumer.group_coordinator")
+
+    def say() -> None:
+        library.error("Heartbeat send request failed: %s. Will retry.", "KafkaConnectionError: closed")
+        logging.getLogger("aiokafka").error(
+            "Unable connect to node with id %s: %s", 1, "[Errno 111] Connect call failed"
+        )
+        library.warning("Marking the coordinator dead (node %s)for group %s.", 1, "g")
+
+    def lines() -> list[str]:
+        return [json.loads(line)["event"] for line in (tmp_path / "api.log").read_text().splitlines()]
+
+    say()
+    assert lines() == ["kafka is away"]
+    answers.set()
+    deadline_s = time.monotonic() + 10
+    while len(lines()) < 2:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    say()
+    library.error("something else")
+    assert lines() == ["kafka is away", "kafka is back", "something else"]
 
 
 def test_the_backlog_is_bounded_and_counts_what_it_dropped() -> None:

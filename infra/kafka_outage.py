@@ -1,0 +1,96 @@
+"""An outage of Kafka in the log of a role: one line when it goes, one when it is back, whatever the client says."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from schemas.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+_LOOK_S = 0.5
+_ANSWERS_IN_A_ROW = 6
+_ANSWER_TIMEOUT_S = 1.0
+_SETTLE_S = 10.0
+"""For so long after its return a client may still speak of the outage that is over."""
+_SIGNS = (
+    "ConnectionError",
+    "NodeNotReadyError",
+    "NotAvailableError",
+    "Connect call failed",
+    "Unable connect to node",
+    "Unable to request metadata",
+    "Unable to update metadata",
+    "coordinator dead",
+    "coordinator (node",
+    "Heartbeat session expired",
+    "Got error produce response",
+)
+_DECIDED = "twinstream_outage"
+
+
+class KafkaOutage(logging.Filter):
+    """Takes the Kafka client's lines about lost connections out, and tells the outage once.
+
+    Args:
+        answers: Whether Kafka takes connections now; asked in a thread while it is away.
+        clock: Measures the outage.
+    """
+
+    def __init__(self, answers: Callable[[], bool], clock: Clock) -> None:
+        super().__init__()
+        self._answers = answers
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._away = False
+        self._quiet_until_s = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is passed on."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        # Every handler asks about the same record: it is decided once.
+        if (decided := getattr(record, _DECIDED, None)) is None:
+            text = record.getMessage()
+            decided = not any(sign in text for sign in _SIGNS)
+            setattr(record, _DECIDED, decided)
+            if not decided:
+                self._noticed(text)
+        return bool(decided)
+
+    def _noticed(self, text: str) -> None:
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if self._away or now_s < self._quiet_until_s:
+                return
+            self._away = True
+        log.warning("kafka is away", reason=text[:300])
+        threading.Thread(target=self._wait, args=(now_s,), name="kafka-outage", daemon=True).start()
+
+    def _wait(self, since_s: float) -> None:
+        answers = 0
+        # A broker that is going away may still take connections for a moment.
+        while answers < _ANSWERS_IN_A_ROW:
+            time.sleep(_LOOK_S)
+            answers = answers + 1 if self._answers() else 0
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            self._away = False
+            self._quiet_until_s = now_s + _SETTLE_S
+        log.info("kafka is back", away_s=round(now_s - since_s, 1))
+
+
+def takes_connections(bootstrap_servers: str) -> bool:
+    """Whether any of the servers accepts a connection."""
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), _ANSWER_TIMEOUT_S):
+                return True
+        except OSError:
+            continue
+    return False
