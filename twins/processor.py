@@ -1,12 +1,13 @@
 """The twins of one partition: takes blocks, gives outputs. The engine's `Processor` for a twin type."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import structlog
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, NumbaExperimentalFeatureWarning
 from numpy.typing import NDArray
 
 from schemas.clock import SystemClock
@@ -73,9 +74,13 @@ class TwinType:
         """
         nothing = np.zeros(0, np.int64)
         try:
-            TwinProcessor(self, Lineage("", "", 0)).run_kernel(
-                nothing, nothing, Columns.empty(len(self.definition.inputs))
-            )
+            with warnings.catch_warnings():
+                # What all kernels share may have been compiled for a row that this one's begins with: the same fields
+                # at the same places.
+                warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
+                TwinProcessor(self, Lineage("", "", 0)).run_kernel(
+                    nothing, nothing, Columns.empty(len(self.definition.inputs))
+                )
         except Exception as error:  # noqa: BLE001 - of an empty block only the compiler can complain
             raise DefinitionError([compile_problem(error, self.code.folder)]) from None
 
