@@ -14,6 +14,9 @@ from yarl import URL
 
 from streams.block import Block
 
+_HELD_BACK_S = 0.01
+"""So soon records are asked for again while a partition is held back."""
+
 Positions = Callable[[], Mapping[int, int]]
 
 
@@ -42,7 +45,10 @@ class BlockConsumer(driver.Consumer):
         return _BlockConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> dict[TP, list[Any]]:  # noqa: ANN401, ASYNC109
-        fetched = await super()._getmany(active_partitions, timeout)
+        # aiokafka is not told when a partition that Faust held back may go on: what was fetched of it would lie there
+        # until the time is over.
+        held_back = len(active_partitions) < len(self.assignment())
+        fetched = await super()._getmany(active_partitions, min(timeout, _HELD_BACK_S) if held_back else timeout)
         return {partition: _merged(blocks) for partition, blocks in fetched.items() if blocks}
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401

@@ -1,14 +1,16 @@
+# ruff: noqa: SLF001  # what Faust calls is private
 """What Faust gets: one message per partition and fetch, whatever the fetch brought."""
 
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
 from streams.block import Block
 from streams.transport import BlockConsumer, _merged
 
-PLACE = TP("input", 3)
+PLACE, OTHER = TP("input", 3), TP("input", 4)
 
 
 def _block(start: int, end: int, *offsets: int) -> Block:
@@ -18,7 +20,7 @@ def _block(start: int, end: int, *offsets: int) -> Block:
 def _message(block: Block) -> Any:
     consumer: Any = object.__new__(BlockConsumer)
     consumer.app = SimpleNamespace(consumer_generation_id=7)
-    return consumer._to_message(PLACE, block)  # noqa: SLF001 - Faust calls it
+    return consumer._to_message(PLACE, block)
 
 
 def test_a_block_becomes_one_message_with_its_last_offset() -> None:
@@ -30,6 +32,22 @@ def test_a_block_becomes_one_message_with_its_last_offset() -> None:
 def test_a_block_without_records_becomes_a_message_too() -> None:
     message = _message(_block(10, 14))
     assert (len(message.value), message.offset, message.timestamp) == (0, 13, 0.0)
+
+
+@pytest.mark.parametrize(("active", "timeout_s"), [({PLACE}, 0.01), ({PLACE, OTHER}, 1.0)])
+async def test_a_partition_that_is_held_back_is_asked_for_again_soon(active: set[TP], timeout_s: float) -> None:
+    asked = []
+
+    async def getmany(partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:  # noqa: ASYNC109
+        asked.append((partitions, timeout))
+        return {PLACE: [_block(1, 3, 1), _block(3, 4, 3)], OTHER: []}
+
+    consumer: Any = object.__new__(BlockConsumer)
+    consumer._thread = SimpleNamespace(getmany=getmany, assignment=lambda: {PLACE, OTHER})
+    fetched = await consumer._getmany(active, 1.0)
+    assert asked == [(active, timeout_s)]
+    assert [block.offsets.tolist() for block in fetched.pop(PLACE)] == [[1, 3]]
+    assert not fetched
 
 
 def test_blocks_that_follow_each_other_become_one_and_others_stay() -> None:
