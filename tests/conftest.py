@@ -63,6 +63,12 @@ def kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A Kafka for the tests of one file, for those who run all types that they find."""
+    yield from _running(servers_loop, EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0))
+
+
 @pytest.fixture(scope="session")
 def secured_kafka(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
     """Kafka with TLS and an account: `.secured_servers`, `.ca_file`, `.username`, `.password`."""

@@ -35,7 +35,7 @@ Rows = list[dict[str, int | float | bool]]
 @pytest.fixture(scope="module")
 def configuration(
     tmp_path_factory: pytest.TempPathFactory,
-    kafka: EmbeddedKafka,
+    own_kafka: EmbeddedKafka,
     mosquitto: EmbeddedMqtt,
     rabbitmq: RabbitMq,
     influxdb: InfluxDb,
@@ -43,7 +43,7 @@ def configuration(
 ) -> Path:
     """The incubator's own wire on AMQP, and every server a real one."""
     settings: dict[str, Any] = yaml.safe_load(WIRE.read_text())
-    settings["kafka"] = {"bootstrap_servers": kafka.bootstrap_servers}
+    settings["kafka"] = {"bootstrap_servers": own_kafka.bootstrap_servers}
     settings["mqtt"] = {"url": mosquitto.url}
     settings.setdefault("amqp", {})["url"] = rabbitmq.url
     settings["timeseries"] = {
