@@ -1,13 +1,16 @@
 """What the kernel's marks become: events, commands and documents, in record order."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.definition import Definition
+from schemas.messages import Value
 from streams.processor import Outcome
 from twins.admission import REFUSALS
 from twins.columns import Columns
-from twins.kernel_source import REFUSED, value_fields
+from twins.kernel_source import SENT, value_fields
 from twins.output import OutputWriter
 from twins.rows import RowTable
 
@@ -19,7 +22,10 @@ class Firing:
         self._definition = definition
         self._table = table
         self._output = output
-        self._fields = value_fields(definition)
+        self._places = {field: column for column, field in enumerate(value_fields(definition))}
+        self._events = list(definition.outputs.events.items())
+        self._commands = list(definition.outputs.commands.items())
+        self._command_fields = np.array([self._places[command.field] for _, command in self._commands], np.int64)
 
     def fire(
         self,
@@ -47,60 +53,76 @@ class Firing:
         records, marks = np.nonzero(fired)
         if not len(records):
             return
-        outputs, table = self._definition.outputs, self._table
-        events, commands = list(outputs.events.items()), list(outputs.commands.items())
-        place = {name: index for index, name in enumerate(self._fields)}
-        # All at once: touching arrays record by record costs more than what is made of them.
-        field_of_mark = [0 for _ in events] + [place[command.field] for _, command in commands] + [0, 0]
-        slots = slot[records]
-        for index, mark, row, offset, event_ns, arrival_ns, revision, value, kind in zip(
-            records.tolist(),
-            marks.tolist(),
-            slots.tolist(),
-            offsets[records].tolist(),
-            columns.time_ns[records].tolist(),
-            received[records].tolist(),
-            table.rows["parameter_revision"][slots].tolist(),
-            values[records, np.array(field_of_mark)[marks]].tolist(),
-            fired[records, marks].tolist(),
+        positions = marks - len(self._events)
+        sent = (positions >= 0) & (positions < len(self._commands)) & (fired[records, marks] == SENT)
+        columns_of = (
+            slot[records],
+            offsets[records],
+            columns.time_ns[records],
+            received[records],
+            self._table.rows["parameter_revision"][slot[records]],
+        )
+        # Commands are many: touching arrays record by record would cost more than what is made of them.
+        ids = self._table.ids
+        rows, *causes = (column[sent].tolist() for column in columns_of)
+        numbers = values[records[sent], self._command_fields[positions[sent]]].tolist()
+        twins = [ids[row] for row in rows]
+        self._output.commands(outcome, zip(positions[sent].tolist(), numbers, twins, *causes, strict=True))
+        others = ~sent
+        for index, mark, *place in zip(
+            records[others].tolist(),
+            marks[others].tolist(),
+            *(column[others].tolist() for column in columns_of),
             strict=True,
         ):
-            twin = table.ids[row]
-            if mark < len(events):
-                name, event = events[mark]
-                data = {field: self._output.typed(field, float(values[index, place[field]])) for field in event.data}
-                self._output.event(
-                    outcome, revision, twin, name, severity=event.severity, offset=offset, event_ns=event_ns, data=data
-                )
-            elif mark < len(events) + len(commands):
-                name, command = commands[mark - len(events)]
-                if kind == REFUSED:
-                    data = {
-                        "id": self._output.command_id(offset, twin, name),
-                        "name": name,
-                        "value": value,
-                        "reason": f"outside the declared range {command.range}",
-                    }
-                    self._output.event(
-                        outcome,
-                        revision,
-                        twin,
-                        "command_refused",
-                        severity="warning",
-                        offset=offset,
-                        event_ns=event_ns,
-                        data=data,
-                    )
-                else:
-                    self._output.command(outcome, revision, twin, name, value, (offset, event_ns, arrival_ns))
-            elif mark == len(events) + len(commands):
-                # As it was with this record: what later records of this block made of the twin depends on the cut.
-                metadata = {
-                    field: self._output.typed(field, float(values[index, place[field]])) for field in outputs.metadata
-                }
-                self._output.document(outcome, table, row, arrival_ns, (int(values[index, -1]), metadata))
-            else:
-                self._quarantined(row, offset, event_ns, arrival_ns, REFUSALS[int(status[index])][1], outcome)
+            self._other(index, mark, place, status, values, outcome)
+
+    def _other(
+        self,
+        index: int,
+        mark: int,
+        place: list[int],
+        status: NDArray[np.uint8],
+        values: NDArray[np.float64],
+        outcome: Outcome,
+    ) -> None:
+        """Whatever is no command that leaves."""
+        row, offset, event_ns, arrival_ns, revision = place
+        output, twin = self._output, self._table.ids[row]
+        position = mark - len(self._events)
+        if position < 0:
+            name, event = self._events[mark]
+            data = self._typed(event.data, values[index])
+            output.event(
+                outcome, revision, twin, name, severity=event.severity, offset=offset, event_ns=event_ns, data=data
+            )
+        elif position < len(self._commands):
+            name, command = self._commands[position]
+            refusal = {
+                "id": output.command_id(offset, twin, name),
+                "name": name,
+                "value": float(values[index, self._command_fields[position]]),
+                "reason": f"outside the declared range {command.range}",
+            }
+            output.event(
+                outcome,
+                revision,
+                twin,
+                "command_refused",
+                severity="warning",
+                offset=offset,
+                event_ns=event_ns,
+                data=refusal,
+            )
+        elif position == len(self._commands):
+            # As it was with this record: what later records of this block made of the twin depends on the cut.
+            metadata = self._typed(self._definition.outputs.metadata, values[index])
+            output.document(outcome, self._table, row, arrival_ns, (int(values[index, -1]), metadata))
+        else:
+            self._quarantined(row, offset, event_ns, arrival_ns, REFUSALS[int(status[index])][1], outcome)
+
+    def _typed(self, fields: Iterable[str], values: NDArray[np.float64]) -> dict[str, Value]:
+        return {field: self._output.typed(field, float(values[self._places[field]])) for field in fields}
 
     def _quarantined(self, slot: int, offset: int, event_ns: int, received: int, detail: str, outcome: Outcome) -> None:
         table = self._table

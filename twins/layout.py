@@ -105,6 +105,10 @@ class RowLayout:
         return RowFormat(self.dtype, {name: item.choices for name, item in parameters.items() if item.choices})
 
     @cached_property
+    def _parameter_fields(self) -> list[str]:
+        return [f"p_{name}" for name in self.definition.parameters]
+
+    @cached_property
     def description(self) -> bytes:
         """The format as JSON, from which rows can be read without the definition."""
         return self.format.describe()
@@ -171,7 +175,13 @@ class RowLayout:
 
     def parameters(self, row: Any) -> dict[str, Scalar]:  # noqa: ANN401 - a NumPy record
         """Parameter values of a row."""
-        return {name: declared.decode(float(row[f"p_{name}"])) for name, declared in self.definition.parameters.items()}
+        # All at once: a field of a NumPy record by itself takes half a microsecond.
+        declared = self.definition.parameters
+        numbers = row[self._parameter_fields].item() if declared else ()
+        return {
+            name: number if item.type == "float" else item.decode(number)
+            for (name, item), number in zip(declared.items(), numbers, strict=True)
+        }
 
     def split(self, value: bytes) -> tuple[Any, dict[str, str]]:
         """Row and tags of a changelog value.

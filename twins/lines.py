@@ -16,6 +16,7 @@ _WASTE_BYTES = 64 * 1024
 """Prefixes that were replaced are kept until they take this much and more than those in use."""
 
 _NULL, _COMMA, _BRACKET, _SPACE, _NEWLINE, _ZERO = b"n,] \n0"
+_TEN = np.uint64(10)
 _TIME_DIGITS = 20
 _LINE_OVERHEAD = _TIME_DIGITS + 2
 
@@ -135,49 +136,52 @@ def _weave(
     line_ends: Any,  # noqa: ANN401
 ) -> int:
     """Weave `[[1.5,2.0],…]` with prefixes, names and times into lines; return the bytes written."""
-    at = 1  # past the outer bracket
-    out = 0
-    digits = np.empty(_TIME_DIGITS, np.uint8)
+    # Indices are unsigned all along: a signed one is checked at every access for being negative, in twice the time.
+    one = np.uintp(1)
+    at = one  # past the outer bracket
+    out = np.uintp(0)
     for r in range(slot.shape[0]):
         line_start = out
-        for i in range(starts[slot[r]], ends[slot[r]]):
+        for i in range(np.uintp(starts[slot[r]]), np.uintp(ends[slot[r]])):
             text[out] = prefixes[i]
-            out += 1
-        at += 1  # past the inner bracket
+            out += one
+        at += one  # past the inner bracket
         first = True
-        name_start = 0
+        name_start = np.uintp(0)
         for column in range(name_ends.shape[0]):
+            name_end = np.uintp(name_ends[column])
             if numbers[at] == _NULL:  # the n of null
-                at += 4
+                at += np.uintp(4)
             else:
                 text[out] = _SPACE if first else _COMMA
-                out += 1
+                out += one
                 first = False
-                for i in range(name_start, name_ends[column]):
+                for i in range(name_start, name_end):
                     text[out] = names[i]
-                    out += 1
+                    out += one
                 while numbers[at] != _COMMA and numbers[at] != _BRACKET:
                     text[out] = numbers[at]
-                    out += 1
-                    at += 1
-            at += 1  # past the comma or the inner bracket
-            name_start = name_ends[column]
-        at += 1  # past the comma between records or the outer bracket
+                    out += one
+                    at += one
+            at += one  # past the comma or the inner bracket
+            name_start = name_end
+        at += one  # past the comma between records or the outer bracket
         if first:
             out = line_start  # no field, no line
         else:
             text[out] = _SPACE
-            out += 1
-            rest = time_ns[r]
-            count = 0
-            while rest > 0 or count == 0:
-                digits[count] = _ZERO + rest % 10
-                rest //= 10
-                count += 1
+            out += one
+            rest = np.uint64(time_ns[r])
+            count = one
+            while rest >= _TEN:
+                rest //= _TEN
+                count += one
+            rest = np.uint64(time_ns[r])
+            out += count
             for i in range(count):
-                text[out] = digits[count - 1 - i]
-                out += 1
+                text[out - one - i] = _ZERO + rest % _TEN
+                rest //= _TEN
             text[out] = _NEWLINE
-            out += 1
+            out += one
         line_ends[r] = out
-    return out
+    return np.int64(out)  # type: ignore[return-value]

@@ -1,8 +1,8 @@
 """Builds what leaves a twin: commands, events, dead letters and documents, each with its cause."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,11 +19,34 @@ from twins.arrival import arrivals_ns
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
 
+Issued = tuple[int, float, bytes, int, int, int, int]
+"""A command that leaves: its position in the definition, value, twin, offset, event time and arrival of its cause, and
+revision of the parameters."""
+
 _COMMAND = (
-    b'{"id":"%b","type":"%b","twin":"%b","name":"%b","value":%b,"issued_ns":%d,"expires_ns":%d,'
-    b'"cause":{"partition":%d,"offset":%d,"definition":"%b","parameters":%d}}'
+    b'{"id":"%%b","type":"%b","twin":"%%b","name":"%b","value":%%b,"issued_ns":%%d,"expires_ns":%%d,'
+    b'"cause":{"partition":%d,"offset":%%d,"definition":"%b","parameters":%%d}}'
 )
-"""`schemas.messages.Command` as JSON; nothing that goes in needs escaping: names and hashes have their grammars."""
+"""`schemas.messages.Command` as JSON, of type, name, partition and definition; what then is still open differs from
+command to command."""
+
+_IDENTITY = b"\x1f%d\x1f%b\x1f%b"
+"""Offset, twin and name: the part of `messages.stable_id` that differs between outputs of a partition."""
+
+_ENCODERS: dict[str, Callable[[float], bytes]] = {
+    "bool": lambda value: b"true" if value else b"false",
+    "int": lambda value: b"%d" % int(value),
+    "float": msgspec.json.encode,
+}
+
+
+class _CommandForm(NamedTuple):
+    """What all commands of one name have in common."""
+
+    name: bytes
+    text: bytes
+    encode: Callable[[float], bytes]
+    ttl_ns: int
 
 
 class OutputWriter:
@@ -39,41 +62,40 @@ class OutputWriter:
         self._topics = TypeTopics(self._type)
         shared = (lineage.cluster, lineage.topic_id, lineage.partition)
         self._digests = {kind: messages.stable_digest(kind.decode(), *shared) for kind in (b"command", b"event")}
-        self._commands = {
-            name: (name.encode(), command.type, round(command.expires_s * 1e9))
+        self._commands = [
+            _CommandForm(
+                name.encode(),
+                # Nothing that goes in needs escaping: names and hashes have their grammars.
+                _COMMAND % (self._type_bytes, name.encode(), lineage.partition, self._content_bytes),
+                _ENCODERS[command.type],
+                round(command.expires_s * 1e9),
+            )
             for name, command in definition.outputs.commands.items()
-        }
+        ]
         self._letters: list[tuple[int, bytes | None, bytes]] = []
         self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
 
-    def command(
-        self,
-        outcome: Outcome,
-        revision: int,
-        twin: bytes,
-        name: str,
-        value: float,
-        place: tuple[int, int, int],
-    ) -> None:
-        """Add a command; `revision` is that of the parameters, `place` offset, event time and arrival of its cause."""
-        offset, event_ns, received_ns = place
-        name_bytes, kind, ttl_ns = self._commands[name]
-        typed: Value = bool(value) if kind == "bool" else int(value) if kind == "int" else value
-        record = _COMMAND % (
-            self.command_id(offset, twin, name).encode(),
-            self._type_bytes,
-            twin,
-            name_bytes,
-            msgspec.json.encode(typed),
-            event_ns,
-            received_ns + ttl_ns,
-            self._lineage.partition,
-            offset,
-            self._content_bytes,
-            revision,
-        )
-        outcome.add(self._topics.commands, twin, record)
-        outcome.urgent = True
+    def commands(self, outcome: Outcome, issued: Iterable[Issued]) -> None:
+        """Add commands, in this order."""
+        digest, forms = self._digests[b"command"], self._commands
+        records = []
+        for position, value, twin, offset, event_ns, received_ns, revision in issued:
+            form = forms[position]
+            identity = digest.copy()
+            identity.update(_IDENTITY % (offset, twin, form.name))
+            text = form.text % (
+                identity.hexdigest().encode(),
+                twin,
+                form.encode(value),
+                event_ns,
+                received_ns + form.ttl_ns,
+                offset,
+                revision,
+            )
+            records.append((twin, text, ()))
+        if records:
+            outcome.outputs.setdefault(self._topics.commands, []).extend(records)
+            outcome.urgent = True
 
     def event(
         self,
@@ -176,12 +198,12 @@ class OutputWriter:
 
     def command_id(self, offset: int, twin: bytes, name: str) -> str:
         """Id of the command that the record at `offset` led to, sent or refused."""
-        return self._id(b"command", offset, twin, self._commands[name][0])
+        return self._id(b"command", offset, twin, name.encode())
 
     def _id(self, kind: bytes, offset: int, twin: bytes, name: bytes) -> str:
         """`messages.stable_id` of an output, going on from the part that all outputs of the partition share."""
         digest = self._digests[kind].copy()
-        digest.update(b"\x1f%d\x1f%b\x1f%b" % (offset, twin, name))
+        digest.update(_IDENTITY % (offset, twin, name))
         return digest.hexdigest()
 
 

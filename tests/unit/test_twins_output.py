@@ -21,7 +21,7 @@ def test_command_is_the_encoded_message(kind: str, value: float, typed: messages
     definition = type(bundle)({**bundle.files, "twin.yaml": text.encode()}, "").definition()
     writer = OutputWriter(definition, "a1b2", Lineage("cluster", "topic", 3), RowLayout.of(definition))
     outcome = Outcome()
-    writer.command(outcome, 5, b"twin-1", "valve", value, (17, 1_700_000_000_000_000_000, 9))
+    writer.commands(outcome, [(0, value, b"twin-1", 17, 1_700_000_000_000_000_000, 9, 5)])
     expected = Command(
         id=messages.command_id(
             cluster="cluster", topic_id="topic", partition=3, offset=17, twin="twin-1", name="valve"
