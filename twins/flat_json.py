@@ -100,10 +100,13 @@ class FlatJsonDecoder:
         return found
 
 
+# Places are unsigned where a byte is read: a signed one is checked for being negative each time.
+
+
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _skip(text: Any, at: int, end: int) -> int:  # noqa: ANN401
     """Past the white space of JSON."""
-    while at < end and (text[at] == 32 or 9 <= text[at] <= 10 or text[at] == 13):  # noqa: PLR2004 - characters
+    while at < end and (text[np.uintp(at)] == 32 or 9 <= text[np.uintp(at)] <= 10 or text[np.uintp(at)] == 13):  # noqa: PLR2004 - characters
         at += 1
     return at
 
@@ -111,38 +114,42 @@ def _skip(text: Any, at: int, end: int) -> int:  # noqa: ANN401
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _string_end(text: Any, at: int, end: int) -> int:  # noqa: ANN401
     """Where the plain string that begins at `at` ends, -1 for one with anything but printable ASCII."""
-    while at < end and text[at] != _QUOTE:
-        if text[at] < _SPACE or text[at] >= _DELETE or text[at] == _BACKSLASH:
+    while at < end and text[np.uintp(at)] != _QUOTE:
+        if text[np.uintp(at)] < _SPACE or text[np.uintp(at)] >= _DELETE or text[np.uintp(at)] == _BACKSLASH:
             return -1
         at += 1
     return at if at < end else -1
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _field(text: Any, start: int, end: int, names: Any, name_ends: Any, likely: int) -> int:  # noqa: ANN401
-    """Number of the field that is called so, -1 for none; `likely` is tried first."""
+def _field(text: Any, start: int, end: int, names: Any, name_ends: Any, likely: int) -> tuple[int, int]:  # noqa: ANN401
+    """Number of the field whose name begins at `start`, and the place of the quote after it, -1 for none.
+
+    `likely` is tried first.
+    """
     fields = name_ends.shape[0]
     for turn in range(fields):
-        number: int = (likely + turn) % fields
+        number = likely + turn if likely + turn < fields else likely + turn - fields
         first = name_ends[number - 1] if number > 0 else 0
-        if name_ends[number] - first == end - start:
+        after = start + name_ends[number] - first
+        if after < end and text[np.uintp(after)] == _QUOTE:
             same = True
-            for i in range(end - start):
-                if names[first + i] != text[start + i]:
+            for i in range(after - start):
+                if names[np.uintp(first + i)] != text[np.uintp(start + i)]:
                     same = False
                     break
             if same:
-                return number
-    return -1
+                return number, after
+    return -1, start
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _digits(text: Any, at: int, end: int, mantissa: int) -> tuple[int, int]:  # noqa: ANN401
     """Append digits to `mantissa`; return it, -1 for too many, and the place after them."""
-    while at < end and _ZERO <= text[at] <= _NINE:
+    while at < end and _ZERO <= text[np.uintp(at)] <= _NINE:
         if mantissa >= _MANTISSA_LIMIT:
             return -1, at
-        mantissa = mantissa * 10 + int(text[at]) - _ZERO
+        mantissa = mantissa * 10 + int(text[np.uintp(at)]) - _ZERO
         at += 1
     return mantissa, at
 
@@ -151,7 +158,7 @@ def _digits(text: Any, at: int, end: int, mantissa: int) -> tuple[int, int]:  # 
 def _whole(text: Any, at: int, end: int) -> tuple[int, int]:  # noqa: ANN401
     """A whole number without sign: its value, -1 for none, and the place after it."""
     value, after = _digits(text, at, end, 0)
-    if after == at or (after - at > 1 and text[at] == _ZERO):
+    if after == at or (after - at > 1 and text[np.uintp(at)] == _ZERO):
         return -1, at
     return value, after
 
@@ -163,23 +170,23 @@ def _number(text: Any, at: int, end: int, whole_only: bool) -> tuple[bool, float
     Source: W. D. Clinger, How to read floating point numbers accurately, PLDI 1990: a mantissa below 2^53 and a power
     of ten up to 22 are exact doubles, so that their product or quotient is rounded once.
     """
-    negative = at < end and text[at] == _MINUS
+    negative = at < end and text[np.uintp(at)] == _MINUS
     if negative:
         at += 1
     mantissa, at = _whole(text, at, end)
     if mantissa < 0:
         return False, 0.0, at
     power = 0
-    if at < end and text[at] == _DOT:
+    if at < end and text[np.uintp(at)] == _DOT:
         start = at + 1
         mantissa, at = _digits(text, start, end, mantissa)
         if mantissa < 0 or at == start or whole_only:
             return False, 0.0, at
         power = start - at
-    if at < end and (text[at] == _SMALL_E or text[at] == _LARGE_E):
+    if at < end and (text[np.uintp(at)] == _SMALL_E or text[np.uintp(at)] == _LARGE_E):
         at += 1
-        down = at < end and text[at] == _MINUS
-        if at < end and (down or text[at] == _PLUS):
+        down = at < end and text[np.uintp(at)] == _MINUS
+        if at < end and (down or text[np.uintp(at)] == _PLUS):
             at += 1
         exponent, after = _digits(text, at, end, 0)
         if exponent < 0 or after == at or exponent > 1000 or whole_only:  # noqa: PLR2004 - far beyond any double
@@ -197,15 +204,21 @@ def _number(text: Any, at: int, end: int, whole_only: bool) -> tuple[bool, float
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _boolean(text: Any, at: int, end: int) -> tuple[int, int]:  # noqa: ANN401
     """1 for true, 0 for false, -1 for neither, and the place after it."""
-    if end - at >= 4 and text[at] == _T and text[at + 1] == _R and text[at + 2] == _U and text[at + 3] == _SMALL_E:  # noqa: PLR2004
+    if (
+        end - at >= 4  # noqa: PLR2004
+        and text[np.uintp(at)] == _T
+        and text[np.uintp(at + 1)] == _R
+        and text[np.uintp(at + 2)] == _U
+        and text[np.uintp(at + 3)] == _SMALL_E
+    ):
         return 1, at + 4
     if (
         end - at >= 5  # noqa: PLR2004
-        and text[at] == _F
-        and text[at + 1] == _A
-        and text[at + 2] == _L
-        and text[at + 3] == _S
-        and text[at + 4] == _SMALL_E
+        and text[np.uintp(at)] == _F
+        and text[np.uintp(at + 1)] == _A
+        and text[np.uintp(at + 2)] == _L
+        and text[np.uintp(at + 3)] == _S
+        and text[np.uintp(at + 4)] == _SMALL_E
     ):
         return 0, at + 5
     return -1, at
@@ -239,26 +252,22 @@ def _parse(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
         for number in range(inputs.shape[1]):
             inputs[r, number] = np.nan
         at = _skip(text, at, end)
-        if at >= end or text[at] != _OPEN:
+        if at >= end or text[np.uintp(at)] != _OPEN:
             continue
         at += 1
         likely = 0
         complete = False
         while True:
             at = _skip(text, at, end)
-            if at >= end or text[at] != _QUOTE:
+            if at >= end or text[np.uintp(at)] != _QUOTE:
                 break
-            start = at + 1
-            at = _string_end(text, start, end)
-            if at < 0:
-                break
-            number = _field(text, start, at, names, name_ends, likely)
+            number, at = _field(text, at + 1, end, names, name_ends, likely)
             if number < 0 or seen[number]:
                 break
             seen[number] = True
             likely = number + 1
             at = _skip(text, at + 1, end)
-            if at >= end or text[at] != _COLON:
+            if at >= end or text[np.uintp(at)] != _COLON:
                 break
             at = _skip(text, at + 1, end)
             kind = kinds[number]
@@ -273,7 +282,7 @@ def _parse(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
                     break
                 inputs[r, number] = switch
             elif kind == _BOOT:
-                if at >= end or text[at] != _QUOTE:
+                if at >= end or text[np.uintp(at)] != _QUOTE:
                     break
                 boots[r, 0] = at + 1
                 at = _string_end(text, at + 1, end)
@@ -293,10 +302,10 @@ def _parse(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
             at = _skip(text, at, end)
             if at >= end:
                 break
-            if text[at] == _CLOSE:
+            if text[np.uintp(at)] == _CLOSE:
                 complete = _skip(text, at + 1, end) == end
                 break
-            if text[at] != _COMMA:
+            if text[np.uintp(at)] != _COMMA:
                 break
             at += 1
         if complete and not missing_is_fine:
