@@ -45,6 +45,13 @@ def others(block: Block) -> NDArray[np.int64]:
     return np.flatnonzero(marks)
 
 
+def warm_up() -> None:
+    """Compile, or load what was compiled before, where no event loop waits for it."""
+    block = Block.of_records(0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none")])])
+    arrivals_ns(block)
+    others(block)
+
+
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _take_stamps(data: Any, stamped: Any, arrivals: Any) -> None:  # noqa: ANN401
     for r in range(stamped.shape[0]):

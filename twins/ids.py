@@ -27,6 +27,9 @@ class IdIndex:
         self._ids = np.frombuffer(b"", np.uint8)
         self._ends = np.zeros(0, np.int64)
         self._cells = np.zeros(_FIRST_CELLS, np.int64)
+        # Compiles, where the event loop does not wait for it.
+        self.extend(())
+        self.find(self._ids, np.zeros((0, 2), np.int64))
 
     def extend(self, ids: Sequence[bytes]) -> None:
         """Give the next slots to `ids`; an empty one takes a slot that nobody finds."""

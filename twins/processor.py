@@ -17,7 +17,7 @@ from schemas.reasons import Reason
 from schemas.topics import TypeTopics
 from streams.block import Block
 from streams.processor import Lineage, Outcome
-from twins import admission
+from twins import admission, arrival
 from twins.acknowledgements import Acknowledgements
 from twins.arrival import arrivals_ns, others
 from twins.authored import AuthoredCode
@@ -73,6 +73,7 @@ class TwinType:
             DefinitionError: a step can't be compiled.
         """
         nothing = np.zeros(0, np.int64)
+        arrival.warm_up()
         try:
             with warnings.catch_warnings():
                 # What all kernels share may have been compiled for a row that this one's begins with: the same fields

@@ -11,18 +11,19 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka import codec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
 from aiokafka.producer import message_accumulator, sender
 from aiokafka.protocol import api
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 
 from infra.embedded.kafka_registration import UnregisterBrokerRequest
-from streams.fetch import BlockRecords, fetch_blocks_of
+from streams.fetch import BlockRecords, FetchedRecords, fetch_blocks_of
 from streams.log.metadata import TopicIdRequest
 from streams.transport import BlockConsumer, BlockTransport
 
@@ -77,6 +78,7 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         (fetcher.PartitionRecords.__init__, "self.next_fetch_offset = "),
         # Looked up by name at every fetch, so that replacing the module's class takes effect.
         (fetcher.Fetcher._proc_fetch_request, "PartitionRecords("),
+        (fetcher.Fetcher._proc_fetch_request, "records = MemoryRecords(part_data[-1])"),
         # The engine replaces this name to pass arguments that are written out in the call.
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "_create_worker_consumer"),
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "aiokafka.AIOKafkaConsumer("),
@@ -109,10 +111,17 @@ def test_overrides_replace_methods_that_exist() -> None:
             assert hasattr(theirs, name), name
 
 
-def test_record_batches_tell_what_the_block_unpacking_asks() -> None:
-    names = ("next_offset", "base_offset", "producer_id", "is_control_batch", "is_transactional", "validate_crc")
-    for name in names:
-        assert hasattr(DefaultRecordBatch, name), name
+def test_what_aiokafka_asks_of_fetched_batches_is_what_our_reader_of_them_has() -> None:
+    source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    asked = {part.split("(")[0] for part in source.split("records.")[1:]}
+    assert asked <= vars(FetchedRecords(b"")).keys()
+    assert {"has_next", "size_in_bytes"} <= asked
+
+
+def test_old_message_sets_tell_what_the_block_unpacking_asks() -> None:
+    for name in ("validate_crc", "__iter__"):
+        assert hasattr(LegacyRecordBatch, name), name
+    assert {"gzip_decode", "snappy_decode", "lz4_decode", "zstd_decode"} <= vars(codec).keys()
 
 
 def test_faust_awaits_the_signals_that_the_engine_works_in() -> None:
@@ -129,7 +138,7 @@ def test_requests_of_our_own_are_built_as_those_of_aiokafka() -> None:
 
 def test_consumers_of_this_process_unpack_blocks_once_a_topic_asked_for_them() -> None:
     fetch_blocks_of(["private-names-test"])
-    assert fetcher.PartitionRecords is BlockRecords
+    assert (fetcher.PartitionRecords, fetcher.MemoryRecords) == (BlockRecords, FetchedRecords)
 
 
 def test_a_member_with_a_name_leaves_its_group_when_the_name_is_taken_away() -> None:
