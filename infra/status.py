@@ -1,14 +1,21 @@
-"""What every role of an instance is doing, from run files, the process table and each role's `/metrics`."""
+"""What every role of an instance is doing: run files, the process table, and what each answers when it is asked.
+
+A role is asked for its `/metrics`, an embedded server in its own protocol.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import msgspec
 
+from infra.embedded.answering import SERVERS, answers
 from infra.metrics import lag_in
 from infra.registry import SUPERVISOR, ChildView, Registry, RunFile
 from infra.scraping import expositions_at
 
 Ask = Callable[[Iterable[int]], Mapping[int, str | None]]
+SILENT = "its process runs and does not answer"
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +23,7 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pid: Of the process that does the work, None when there is none.
-        up: Whether that process runs.
+        up: Whether that process runs and answers, within 2 s where it can be asked.
         ready: Whether it does its work.
         lag: Records that it has yet to read; None when it reads none or does not answer.
         restarts: How often its supervisor started it again.
@@ -53,7 +60,7 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatus:
-    """Look at an instance. Never waits for a role or a broker that is away.
+    """Look at an instance. Waits 2 s at most for roles and brokers that are away, all of them at once.
 
     Args:
         registry: Of the data directory.
@@ -62,10 +69,17 @@ def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatu
     entries = [entry for entry in registry.read() if entry.alive()]
     living = [entry for entry in entries if entry.name != SUPERVISOR]
     views = {view.name: view for entry in entries for view in entry.children}
+    with ThreadPoolExecutor(len(living) or 1) as pool:
+        servers = pool.map(_server_answers, living)
+        said = ask([entry.port for entry in living if entry.port is not None])
+    silent = {entry.pid for entry, answered in zip(living, servers, strict=True) if not answered}
+    silent |= {entry.pid for entry in living if entry.port is not None and said.get(entry.port) is None}
     name_of = {entry.port: entry.name for entry in living}
-    said = ask([entry.port for entry in living if entry.port is not None])
     lags = {port: lag_in(text, name_of[port]) for port, text in said.items() if text}
-    roles = [_of_process(entry, views.get(entry.name), lags.get(entry.port or 0)) for entry in living]
+    roles = [
+        _of_process(entry, views.get(entry.name), lags.get(entry.port or 0), up=entry.pid not in silent)
+        for entry in living
+    ]
     roles += [_of_view(view) for name, view in views.items() if name not in {entry.name for entry in living}]
     api = next((entry.url for entry in living if entry.name == "api"), "")
     return InstanceStatus(
@@ -77,17 +91,24 @@ def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatu
     )
 
 
-def _of_process(entry: RunFile, view: ChildView | None, lag: int | None) -> RoleStatus:
+def _server_answers(entry: RunFile) -> bool:
+    """Whether an embedded server does; others are not asked here."""
+    # Kafka's address has no scheme, the others' has one.
+    port = urlsplit(entry.url if "//" in entry.url else f"//{entry.url}").port
+    return entry.name not in SERVERS or port is None or answers(entry.name, port)
+
+
+def _of_process(entry: RunFile, view: ChildView | None, lag: int | None, *, up: bool) -> RoleStatus:
     return RoleStatus(
         name=entry.name,
         pid=entry.pid,
-        up=True,
-        ready=entry.ready,
+        up=up,
+        ready=up and entry.ready,
         lag=lag,
         restarts=view.restarts if view else 0,
         started_ns=entry.started_ns,
         port=entry.port,
-        detail=entry.detail,
+        detail=entry.detail if up else SILENT,
     )
 
 

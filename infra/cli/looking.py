@@ -31,7 +31,7 @@ def status(*, config: Config = None, data_dir: DataDir = None, url: Url = None, 
         [
             role.name,
             role.pid,
-            "up" if role.up else "DOWN",
+            "up" if role.up else "SILENT" if role.pid else "DOWN",
             role.ready,
             role.lag,
             role.restarts,

@@ -5,13 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-import pymongo
-from pymongo.errors import PyMongoError
-
-from infra.embedded.ports import LOOPBACK, accepts
+from infra.embedded.answering import answers
+from infra.embedded.ports import LOOPBACK
 from infra.embedded.server import EmbeddedServer
 
-_PROBE_TIMEOUT_MS = 2000
 _NX27017 = Path(__file__).with_name("documents_nx27017.py")
 
 
@@ -55,11 +52,4 @@ class EmbeddedDocuments(EmbeddedServer):
 
     async def _answers(self) -> bool:
         """Whether a ping is answered."""
-        return accepts(self.port) and await asyncio.to_thread(self._pings)
-
-    def _pings(self) -> bool:
-        with pymongo.MongoClient[dict[str, object]](self.url, serverSelectionTimeoutMS=_PROBE_TIMEOUT_MS) as client:
-            try:
-                return bool(client.admin.command("ping").get("ok"))
-            except PyMongoError:
-                return False
+        return await asyncio.to_thread(answers, self.name, self.port)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from infra.embedded.answering import answers
 from infra.embedded.mqtt_configuration import iotcore_configuration, mosquitto_configuration
 from infra.embedded.ports import LOOPBACK, accepts, free_port
 from infra.embedded.server import EmbeddedServer
@@ -16,11 +17,6 @@ from schemas.errors import SetupError
 Kind = Literal["mosquitto", "iotcore"]
 Version = Literal["3.1.1", "5"]
 
-_CONNECT_3_1_1 = bytes.fromhex("10 0c 0004 4d515454 04 02 0005 0000")
-"""CONNECT with a clean session, keep-alive 5 s and an empty client id."""
-
-_CONNACK = b"\x20"
-_PROBE_TIMEOUT_S = 2.0
 _IOTCORE = Path(__file__).with_name("mqtt_iotcore.py")
 
 
@@ -84,21 +80,9 @@ class EmbeddedMqtt(EmbeddedServer):
         return [sys.executable, "-I", str(_IOTCORE), str(configuration)]
 
     async def _answers(self) -> bool:
-        """Whether a CONNECT is answered by a CONNACK."""
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
-                try:
-                    writer.write(_CONNECT_3_1_1)
-                    answer = await reader.read(1)
-                    writer.write(bytes.fromhex("e000"))  # DISCONNECT
-                    await writer.drain()
-                finally:
-                    writer.close()
-                    await writer.wait_closed()
-        except (OSError, TimeoutError):
-            return False
-        return answer == _CONNACK and (self._port_v5 == 0 or accepts(self._port_v5))
+        """Whether a CONNECT is answered."""
+        answered = await asyncio.to_thread(answers, self.name, self.port)
+        return answered and (self._port_v5 == 0 or accepts(self._port_v5))
 
 
 def find_mosquitto() -> str | None:

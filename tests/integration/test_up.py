@@ -230,6 +230,7 @@ def test_a_broker_that_is_away_ends_no_role_and_status_answers(running: Running)
         began_s = time.monotonic()
         during = running.roles()
         assert time.monotonic() - began_s < 5.0
+        assert [name for name, role in during.items() if not role["up"]] == ["kafka"]
         time.sleep(3.0)
         began_s = time.monotonic()
         assert _get(f"{running.urls['API']}/healthz") == {"status": "ok"}
