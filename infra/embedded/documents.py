@@ -52,4 +52,4 @@ class EmbeddedDocuments(EmbeddedServer):
 
     async def _answers(self) -> bool:
         """Whether a ping is answered."""
-        return await asyncio.to_thread(answers, self.name, self.port)
+        return await asyncio.to_thread(answers, EmbeddedDocuments.name, self.port)

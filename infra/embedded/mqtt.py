@@ -81,7 +81,7 @@ class EmbeddedMqtt(EmbeddedServer):
 
     async def _answers(self) -> bool:
         """Whether a CONNECT is answered."""
-        answered = await asyncio.to_thread(answers, self.name, self.port)
+        answered = await asyncio.to_thread(answers, EmbeddedMqtt.name, self.port)
         return answered and (self._port_v5 == 0 or accepts(self._port_v5))
 
 
