@@ -43,7 +43,8 @@ class Engine:
         self._runs: dict[int, PartitionRun] = {}
         self._kept: dict[int, PartitionRows] = {}
         self._faults: dict[int, Faults] = defaultdict(Faults)
-        self._opening: set[asyncio.Task[None]] = set()
+        self._openings: dict[int, asyncio.Task[None]] = {}
+        self._generation = 0
         self._wake = asyncio.Event()
         self.app = build_app(options, self.positions, self._take)
         self._source = Source(self.app, options.source)
@@ -76,13 +77,17 @@ class Engine:
     # -- assignment ----------------------------------------------------------------------------------------------
 
     async def _on_rebalance_complete(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        generation = self._generation
         assigned = self._source.assigned()
         log.info("partitions assigned", partitions=sorted(assigned))
-        await self._give_up(set(self._runs) - assigned)
+        await self._close([self._runs.pop(number) for number in set(self._runs) - assigned])
+        if generation != self._generation:
+            return
         self._kept = {number: kept for number, kept in self._kept.items() if number in assigned}
-        opening = [self._start_opening(number) for number in sorted(assigned - self._runs.keys())]
-        await asyncio.gather(*opening, return_exceptions=True)
-        if not any(task.cancelled() for task in opening):
+        missing = sorted(assigned - self._runs.keys() - self._openings.keys())
+        # One that can't be opened yet must not keep the others waiting: Faust resumes them all after this.
+        await asyncio.gather(*(self._start_opening(number, assigning=True).wait() for number in missing))
+        if generation == self._generation:
             self._observer.owned(frozenset(self._runs))
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
@@ -91,14 +96,53 @@ class Engine:
     async def _on_before_shutdown(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         await self._give_up_all()
 
-    def _start_opening(self, number: int, after_s: float = 0.0) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._open(number, after_s), name=f"open-{number}")
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-        return task
+    def _broken(self, run: PartitionRun, delay_s: float) -> None:
+        """Throw a partition's rows away and build it anew, then read again from where the log says."""
+        if self._runs.get(run.number) is run:
+            del self._runs[run.number]
+            self._start_opening(run.number, broken=run, delay_s=delay_s)
 
-    async def _open(self, number: int, delay_s: float) -> None:
+    def _start_opening(
+        self, number: int, *, assigning: bool = False, broken: PartitionRun | None = None, delay_s: float = 0.0
+    ) -> asyncio.Event:
+        """Begin to open a partition.
+
+        Args:
+            number: The partition.
+            assigning: Faust seeks and resumes it, after the handler of the assignment.
+            broken: What to let go of first.
+            delay_s: To wait before the first attempt.
+
+        Returns:
+            Set after the first attempt, whatever became of it.
+        """
+        tried = asyncio.Event()
+        task = asyncio.create_task(
+            self._open(number, broken, delay_s, tried, assigning=assigning), name=f"open-{number}"
+        )
+        self._openings[number] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            tried.set()
+            if self._openings.get(number) is task:
+                del self._openings[number]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("opening a partition failed, starting it again", partition=number, error=repr(error))
+                self._start_opening(number, delay_s=self._faults[number].delay_s())
+
+        task.add_done_callback(ended)
+        return tried
+
+    async def _open(
+        self, number: int, broken: PartitionRun | None, delay_s: float, tried: asyncio.Event, *, assigning: bool
+    ) -> None:
         """Open a partition, however often Kafka is away. Cancelled when the partition is taken away."""
+        if not assigning:
+            self._source.pause(number)
+        if broken is not None:
+            await broken.close(self._give_up_timeout_s)
+            if broken.input_changed:
+                self._opener.forget_input()
         while True:
             await asyncio.sleep(delay_s)
             # A worker that was frozen must not fence the partition's next owner.
@@ -110,43 +154,36 @@ class Engine:
                 log.warning("partition could not be opened, trying again", partition=number, error=repr(error))
                 self._observer.failed(number, "open")
                 delay_s = self._faults[number].delay_s()
+                assigning = False
+                self._source.pause(number)
+                tried.set()
             else:
-                self._runs[number] = PartitionRun(rows, transactions, self._faults[number], self._host)
-                return
-
-    def _broken(self, run: PartitionRun, delay_s: float) -> None:
-        """Throw a partition's rows away and build it anew, then read again from where the log says."""
-        number = run.number
-
-        async def rebuild() -> None:
-            self._source.pause(number)
-            if self._runs.get(number) is run:
-                del self._runs[number]
-            await run.close(self._give_up_timeout_s)
-            await self._open(number, delay_s)
-            if number in self._runs:
-                await self._source.seek(number, self._runs[number].rows.position)
-                self._source.resume(number)
-
-        task = asyncio.create_task(rebuild(), name=f"rebuild-{number}")
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+                break
+        self._runs[number] = PartitionRun(rows, transactions, self._faults[number], self._host)
+        if not assigning:
+            await self._source.seek(number, rows.position)
+            self._source.resume(number)
+            self._observer.owned(frozenset(self._runs))
 
     async def _give_up_all(self) -> None:
-        """Flush and let go of everything, within a third of the session timeout; what can't be flushed is dropped."""
+        """Flush and let go of everything, each step within a third of the session timeout; the rest is dropped."""
+        self._generation += 1
         self._observer.given_up()
-        opening = list(self._opening)
-        for task in opening:
+        runs = list(self._runs.values())
+        self._runs.clear()
+        for run in runs:
+            run.stop()  # from here on none of them breaks, so that no new opening begins
+        openings = list(self._openings.values())
+        for task in openings:
             task.cancel()
-        if opening:
-            await asyncio.wait(opening, timeout=self._give_up_timeout_s)
-        await self._give_up(set(self._runs))
+        if openings:
+            await asyncio.wait(openings, timeout=self._give_up_timeout_s)
+        await self._close(runs)
 
-    async def _give_up(self, numbers: set[int]) -> None:
-        if not numbers:
+    async def _close(self, runs: list[PartitionRun]) -> None:
+        if not runs:
             return
-        log.info("partitions given up", partitions=sorted(numbers))
-        runs = [self._runs.pop(number) for number in numbers]
+        log.info("partitions given up", partitions=sorted(run.number for run in runs))
         for rows in await asyncio.gather(*(run.close(self._give_up_timeout_s) for run in runs)):
             if rows is not None:
                 self._kept[rows.number] = rows

@@ -9,6 +9,7 @@ from streams.block import Block
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 30.0
 CONDEMNED_AFTER = 2
+_DOUBLINGS = 16
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Faults:
     def delay_s(self) -> float:
         """Note a failure; how long to wait before the partition is rebuilt."""
         self.count += 1
-        return min(FIRST_DELAY_S * 2.0 ** (self.count - 1), LAST_DELAY_S)
+        return min(FIRST_DELAY_S * 2.0 ** min(self.count - 1, _DOUBLINGS), LAST_DELAY_S)
 
     def suspect(self, block: Block, error: BaseException) -> None:
         """A block could not be stepped."""

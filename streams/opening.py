@@ -8,6 +8,7 @@ from typing import TypeVar
 import structlog
 
 from streams.changelog import ChangelogReader, Position, Restored
+from streams.log.admin import LogAdmin
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.processor import Lineage, Observer, ProcessorFactory
@@ -37,6 +38,11 @@ class Opener:
         self._factory = factory
         self._observer = observer
         self._in_thread = in_thread
+        self._topic_id: str | None = options.topic_id
+
+    def forget_input(self) -> None:
+        """The input may be another topic of the same name: ask for its id before the next opening."""
+        self._topic_id = None
 
     async def open(self, number: int, kept: PartitionRows | None) -> tuple[PartitionRows, PartitionTransactions]:
         """Fence, then restore, unless rows that were kept are still what the log says.
@@ -45,6 +51,9 @@ class Opener:
             Exception: of any kind, when Kafka is away; nothing is left open.
         """
         options = self._options
+        if self._topic_id is None:
+            async with LogAdmin(options.kafka) as admin:
+                self._topic_id = (await admin.topic_ids([options.source]))[options.source]
         transactions = PartitionTransactions(
             options.kafka, f"{options.group}.{number}", number, options.transaction_timeout_s
         )
@@ -63,7 +72,7 @@ class Opener:
 
     async def _restore(self, changelog: ChangelogReader, number: int) -> PartitionRows:
         started_s = time.monotonic()
-        lineage = Lineage(self._options.cluster, self._options.topic_id, number)
+        lineage = Lineage(self._options.cluster, self._topic_id or "", number)
         processor = self._factory(lineage)
         restored = Restored()
         async for records in changelog.rows(number, restored):

@@ -112,6 +112,10 @@ class PartitionRows:
         self._move(record.end, now_s)
         return len(record)
 
+    def pass_over(self, end: int, now_s: float) -> None:
+        """Go on at `end`: what lies before it is gone."""
+        self._move(end, now_s)
+
     def take(self, outcome: Outcome, now_s: float) -> None:
         """Add an outcome to what the next transaction writes."""
         for topic, records in outcome.outputs.items():

@@ -52,7 +52,12 @@ class Host:
 
 
 class PartitionRun:
-    """Steps and flushes one partition. All methods belong to the event loop's thread."""
+    """Steps and flushes one partition. All methods belong to the event loop's thread.
+
+    Attributes:
+        rows: What is stepped.
+        input_changed: The input was found to be another than the one these rows were made from.
+    """
 
     def __init__(self, rows: PartitionRows, transactions: PartitionTransactions, faults: Faults, host: Host) -> None:
         self.rows = rows
@@ -63,6 +68,8 @@ class PartitionRun:
         self._state = State.RUNNING
         self._flush: asyncio.Task[None] | None = None
         self._backlog: deque[Block] = deque()
+        self._was_running = False
+        self.input_changed = False
         self._catching_up: asyncio.Task[None] | None = None
 
     @property
@@ -93,12 +100,20 @@ class PartitionRun:
 
     async def _catch_up(self) -> None:
         """Step what was put aside, in order, then let more come."""
-        while self._backlog and self._state is State.RUNNING:
-            if self._far_ahead() and self._flush is not None:
-                await asyncio.wait([self._flush])
-                continue
-            await self._step_all(self._backlog.popleft())
-        self._catching_up = None
+        try:
+            while self._backlog and self._state is State.RUNNING:
+                if self._far_ahead() and self._flush is not None:
+                    await asyncio.wait([self._flush])
+                    continue
+                await self._step_all(self._backlog.popleft())
+            if self._state is State.RUNNING:
+                # What was on its way when the partition was paused, Faust has dropped.
+                await self._host.source.seek(self.number, self.rows.position)
+        except Exception as error:
+            log.exception("catching up failed", partition=self.number, error=repr(error))
+            self._break("catch-up")
+        finally:
+            self._catching_up = None
         if self._state is State.RUNNING:
             self._host.source.resume(self.number)
 
@@ -106,14 +121,17 @@ class PartitionRun:
         rows, source = self.rows, self._host.source
         if block.start > rows.position:
             # Fetched before a seek, which brings what lies between; or retention deleted what lies between.
-            try:
-                lost = await self._lost_to_retention(block)
-            except Exception as error:  # noqa: BLE001 - Kafka is away, or the partition was taken away
-                log.warning("start of the input is not known", partition=self.number, error=repr(error))
-                lost = False
-            if not lost:
+            await self._pass_over_what_is_lost()
+            if self._state is not State.RUNNING:
+                return
+            if block.start > rows.position:
                 await source.seek(self.number, rows.position)
                 return
+        elif block.start < rows.position and (source.end(self.number) or rows.position) < rows.position:
+            log.error("the input ends before the position: it lost its end, or is another", partition=self.number)
+            self.input_changed = True
+            self._break("input_truncated")
+            return
         for part, detail in self._faults.parts(block):
             if self._state is not State.RUNNING:
                 return
@@ -134,19 +152,26 @@ class PartitionRun:
 
         def work() -> int:
             observer.stepping(rows.number, max(part.start, rows.position), part.end)
-            return rows.give_up(part, detail, started_s) if detail else rows.process(part, started_s)
+            try:
+                return rows.give_up(part, detail, started_s) if detail else rows.process(part, started_s)
+            finally:
+                observer.stepped(rows.number)
 
         records = await self._host.in_thread(work)
         observer.processed(rows.number, records, time.monotonic() - started_s)
         if detail and records:
             log.error("record given up as a dead letter", partition=rows.number, offset=part.start, error=detail)
 
-    async def _lost_to_retention(self, block: Block) -> bool:
-        """Whether the records between position and block were deleted by retention; then they are lost, and counted."""
+    async def _pass_over_what_is_lost(self) -> None:
+        """Go on behind the records that retention deleted before they were processed; they are counted."""
         position = self.rows.position
-        earliest = await self._host.source.earliest(self.number)
-        if earliest <= position:
-            return False
+        try:
+            earliest = await self._host.source.earliest(self.number)
+        except Exception as error:  # noqa: BLE001 - Kafka is away, or the partition was taken away
+            log.warning("start of the input is not known", partition=self.number, error=repr(error))
+            return
+        if earliest <= position or self._state is not State.RUNNING:
+            return
         log.error(
             "records were deleted before they were processed: retention is shorter than the outage",
             partition=self.number,
@@ -154,7 +179,7 @@ class PartitionRun:
             earliest=earliest,
         )
         self._host.observer.lost(self.number, earliest - position)
-        return block.start <= earliest
+        await self._host.in_thread(partial(self.rows.pass_over, earliest, time.monotonic()))
 
     # -- flushing ------------------------------------------------------------------------------------------------
 
@@ -207,14 +232,18 @@ class PartitionRun:
 
     # -- letting go ----------------------------------------------------------------------------------------------
 
+    def stop(self) -> None:
+        """Take no more blocks and start no more flushes; `close` does the rest."""
+        self._was_running |= self._state is State.RUNNING
+        self._state = State.CLOSED
+
     async def close(self, timeout_s: float) -> PartitionRows | None:
-        """Flush and let go; what can't be flushed in time is dropped, and the next owner steps it again.
+        """Stop, flush and let go; what can't be flushed in time is dropped, and the next owner steps it again.
 
         Returns:
             The rows when the log holds all of them, so that they may be used again.
         """
-        running = self._state is State.RUNNING
-        self._state = State.CLOSED
+        self.stop()
         rows = self.rows
         try:
             async with asyncio.timeout(timeout_s):
@@ -222,7 +251,7 @@ class PartitionRun:
                 await self._host.in_thread(_nothing)
                 if self._flush is not None:
                     await asyncio.wait([self._flush])
-                if running and not rows.broken and not rows.settled:
+                if self._was_running and not rows.broken and not rows.settled:
                     await self._commit()
         except Exception as error:  # noqa: BLE001 - the next owner starts from the last commit
             rows.broken = True

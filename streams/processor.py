@@ -104,6 +104,9 @@ class Observer(Protocol):
     def stepping(self, partition: int, offset: int, end: int) -> None:
         """Records from `offset` to before `end` are about to be stepped; called from the rows thread."""
 
+    def stepped(self, partition: int) -> None:
+        """What `stepping` told of is over, well or not; called from the rows thread."""
+
     def processed(self, partition: int, records: int, seconds: float) -> None:
         """A block was stepped."""
 
@@ -136,6 +139,9 @@ class SilentObserver:
         """Ignore."""
 
     def restored(self, partition: int, rows: int, seconds: float) -> None:
+        """Ignore."""
+
+    def stepped(self, partition: int) -> None:
         """Ignore."""
 
     def processed(self, partition: int, records: int, seconds: float) -> None:

@@ -35,10 +35,17 @@ class Source:
 
     def lag(self, partition: int, position: int) -> int:
         """Offsets between `position` and the end of the input, as the latest fetch told it; 0 while unknown."""
-        if partition not in self.assigned():
-            return 0
-        end: int | None = self._app.consumer.highwater(TP(self._topic, partition))
-        return max(0, (end or 0) - position)
+        end = self.end(partition)
+        return 0 if end is None else max(0, end - position)
+
+    def end(self, partition: int) -> int | None:
+        """End of the input as the latest fetch told it; None while unknown."""
+        try:
+            found: int | None = self._app.consumer.highwater(TP(self._topic, partition))
+        except Exception as error:  # noqa: BLE001 - aiokafka asserts that the partition is assigned, and it was taken away
+            log.debug("end of a partition is not known", partition=partition, error=repr(error))
+            return None
+        return found
 
     async def earliest(self, partition: int) -> int:
         """First offset that retention left."""

@@ -46,9 +46,8 @@ class PartitionTransactions:
             fields: Any = list(headers) if headers else _NO_HEADERS
             if builder.append(key=key, value=value, timestamp=None, headers=fields) is None:
                 builder = self._producer.create_batch()
-                if builder.append(key=key, value=value, timestamp=None, headers=fields) is None:
-                    message = f"a record of {len(value or b'')} bytes does not fit into a batch"
-                    raise ValueError(message)
+                # The first record of a batch fits, whatever its size.
+                builder.append(key=key, value=value, timestamp=None, headers=fields)
                 built.append(builder)
         return built if builder.record_count() else built[:-1]
 
@@ -84,12 +83,16 @@ class PartitionTransactions:
 
     async def close(self) -> None:
         """Let go, without waiting long for a broker that is away; the next owner's fence aborts what is open."""
+        stopped = False
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._producer.stop()
+                stopped = True
         except Exception as error:  # noqa: BLE001 - a producer that is being thrown away
             log.warning("producer did not stop cleanly", transactional_id=self.transactional_id, error=repr(error))
-            await self._tear_down()
+        finally:
+            if not stopped:  # also when this was cancelled: aiokafka takes no second `stop`
+                await self._tear_down()
 
     async def _tear_down(self) -> None:
         """End what `stop` left behind when it was cut short: the sender, those who wait for it, the connections."""
@@ -97,4 +100,8 @@ class PartitionTransactions:
         sender = self._producer._sender  # noqa: SLF001
         if sender is not None and sender.sender_task is not None:
             sender.sender_task.cancel()
-        await self._producer.client.close()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._producer.client.close()
+        except Exception as error:  # noqa: BLE001 - likewise
+            log.warning("connections did not close", transactional_id=self.transactional_id, error=repr(error))

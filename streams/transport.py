@@ -51,6 +51,12 @@ class BlockConsumer(driver.Consumer):
         fetched = await super()._getmany(active_partitions, min(timeout, _HELD_BACK_S) if held_back else timeout)
         return {partition: _merged(blocks) for partition, blocks in fetched.items() if blocks}
 
+    def on_buffer_drop(self, tp: TP) -> None:
+        """A buffer of Faust's has room again; that alone must not let a paused partition go on."""
+        super().on_buffer_drop(tp)
+        if tp in self._paused_partitions:
+            self._get_active_partitions().discard(tp)
+
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:  # noqa: ANN401
         if not isinstance(record, Block):
             return super()._to_message(tp, record)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.clock import SystemClock
 from schemas.definition import Definition
-from schemas.errors import DefinitionError
+from schemas.errors import DefinitionError, Problem
 from schemas.reasons import Reason
 from schemas.topics import TypeTopics
 from streams.block import Block
@@ -35,6 +35,9 @@ from twins.requests import RequestRunner
 from twins.wiring import wire
 
 log = structlog.get_logger(__name__)
+
+ROW_MAX_BYTES = 900 * 1024
+"""Leaves room for the frame of a record: Kafka takes record batches of up to 1 MiB unless a topic says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ class TwinType:
         code = AuthoredCode(folder)
         steps = wire(definition, code)
         layout = RowLayout.of(definition)
+        if layout.dtype.itemsize > ROW_MAX_BYTES:
+            message = f"a twin's row takes {layout.dtype.itemsize} bytes, and at most {ROW_MAX_BYTES} can be stored"
+            raise DefinitionError([Problem("twin.yaml", 0, "pipeline", message, "declare less state")])
         kernel = compile_kernel(layout, steps, code, content, cache)
         return cls(definition, content, layout, kernel, code, partitions)
 

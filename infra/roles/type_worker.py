@@ -213,9 +213,12 @@ class WorkerObserver:
         """Mark the block in work."""
         self._mark.at(partition, offset, end)
 
+    def stepped(self, partition: int) -> None:  # noqa: ARG002 - one thread steps all of them
+        """Clear the mark."""
+        self._mark.clear()
+
     def processed(self, partition: int, records: int, seconds: float) -> None:  # noqa: ARG002 - bounded labels
         """Time a block."""
-        self._mark.clear()
         self._step_seconds.observe(seconds)
 
     def flushed(self, partition: int, rows: int, outputs: int, seconds: float) -> None:  # noqa: ARG002 - bounded labels
@@ -241,7 +244,6 @@ class WorkerObserver:
 
     def failed(self, partition: int, kind: str) -> None:  # noqa: ARG002 - bounded labels
         """Count a rebuilt partition."""
-        self._mark.clear()
         self._failures.labels(self._type, kind).inc()
 
     def lost(self, partition: int, records: int) -> None:  # noqa: ARG002 - bounded labels

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,20 +51,34 @@ class Plant:
             while not worker.joined():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
 
-    async def send(self, records: int, per_second: float) -> None:
-        """Numbered readings of random twins at a steady rate."""
+    async def send(self, records: int, per_second: float, until: asyncio.Event | None = None) -> None:
+        """Numbered readings of random twins at a steady rate, until told to stop, and at most so many."""
         rng = random.Random(self.sent)
         started_s = time.monotonic()
+        futures = []
         async with LogWriter(self.kafka, linger_ms=5) as writer:
-            futures = []
             for number in range(records):
                 twin = f"twin-{rng.randrange(TWINS)}".encode()
                 value = b'{"value": %.3f, "time": %d}' % (rng.gauss(60, 20), START_NS + (self.sent + number) * 10**6)
                 futures.append(await writer.send(self.topics.telemetry, twin, value))
                 if number % 100 == 0:
+                    if until is not None and until.is_set():
+                        break
                     await asyncio.sleep(max(0.0, started_s + number / per_second - time.monotonic()))
             await asyncio.gather(*futures)
-        self.sent += records
+        self.sent += len(futures)
+
+    @asynccontextmanager
+    async def load(self) -> AsyncIterator[None]:
+        """Readings come all the time inside this context."""
+        until = asyncio.Event()
+        sending = asyncio.create_task(self.send(400_000, 2000, until))
+        try:
+            yield
+            assert not sending.done(), "the test took longer than its load"
+        finally:
+            until.set()
+            await sending
 
     async def lag(self) -> int:
         """Records that the group has not committed."""
@@ -122,39 +138,38 @@ async def plant(kafka: KafkaOptions, tmp_path: Path) -> Plant:
 
 
 async def test_clean_stop_in_mid_stream_and_start_again_change_nothing(plant: Plant) -> None:
-    first = plant.worker("first")
+    workers = [plant.worker("first")]
     try:
-        load = asyncio.create_task(plant.send(15_000, per_second=2000))
-        await plant.working()
-        assert await asyncio.to_thread(first.stop) == 0
-        second = plant.worker("second")
-        try:
-            await load
-            await plant.drained(second)
-            assert await asyncio.to_thread(second.stop) == 0
-        finally:
-            second.end()
+        async with plant.load():
+            await plant.working()
+            await plant.joined(workers[0])
+            assert await asyncio.to_thread(workers[0].stop) == 0
+            assert await plant.lag()
+            workers.append(plant.worker("second"))
+            await plant.joined(workers[1])
+        await plant.drained(workers[1])
+        assert await asyncio.to_thread(workers[1].stop) == 0
     finally:
-        first.end()
+        for worker in workers:
+            worker.end()
     await plant.assert_exactly_once()
 
 
 async def test_kill_join_and_freeze_change_nothing(plant: Plant) -> None:
     workers = [plant.worker("first")]
     try:
-        load = asyncio.create_task(plant.send(60_000, per_second=2000))
-        await plant.working()
-        workers.append(plant.worker("second"))
-        await plant.joined(workers[1])
-        await asyncio.sleep(2)
-        workers[0].kill()
-        workers.append(plant.worker("third"))
-        await plant.joined(workers[2])
-        await asyncio.sleep(2)
-        workers[1].freeze()
-        await asyncio.sleep(10)  # past the session timeout of 6 s: the third takes everything over
-        workers[1].thaw()
-        await load
+        async with plant.load():
+            await plant.working()
+            workers.append(plant.worker("second"))
+            await plant.joined(workers[1])
+            await asyncio.sleep(2)
+            workers[0].kill()
+            workers.append(plant.worker("third"))
+            await plant.joined(workers[2])
+            await asyncio.sleep(2)
+            workers[1].freeze()
+            await asyncio.sleep(10)  # past the session timeout of 6 s: the third takes everything over
+            workers[1].thaw()
         await plant.drained(*workers[1:])
         assert all(worker.running() for worker in workers[1:])
         for worker in workers[1:]:

@@ -103,6 +103,7 @@ class _Source:
         self.paused: set[int] = set()
         self.sought: list[int] = []
         self.first = 0
+        self.last: int | None = None
 
     def assigned(self) -> frozenset[int]:
         return frozenset({0})
@@ -119,8 +120,28 @@ class _Source:
     def lag(self, _partition: int, _position: int) -> int:
         return 0
 
+    def end(self, _partition: int) -> int | None:
+        return self.last
+
     async def earliest(self, _partition: int) -> int:
         return self.first
+
+
+class _Watch(SilentObserver):
+    """Remembers what is told of steps and losses."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.gone = 0
+
+    def stepping(self, _partition: int, _offset: int, _end: int) -> None:
+        self.steps.append("stepping")
+
+    def stepped(self, _partition: int) -> None:
+        self.steps.append("stepped")
+
+    def lost(self, _partition: int, records: int) -> None:
+        self.gone += records
 
 
 class _Bench:
@@ -128,7 +149,7 @@ class _Bench:
 
     def __init__(self) -> None:
         self.thread = ThreadPoolExecutor(1)
-        self.transactions, self.source, self.faults = _Transactions(), _Source(), Faults()
+        self.transactions, self.source, self.faults, self.watch = _Transactions(), _Source(), Faults(), _Watch()
         self.rebuilds: list[float] = []
         self.run = self.rebuilt()
 
@@ -140,7 +161,7 @@ class _Bench:
         transactions: Any = self.transactions
         host = Host(
             OPTIONS,
-            SilentObserver(),
+            self.watch,
             source,
             self.in_thread,
             lambda: None,
@@ -216,6 +237,7 @@ async def test_a_slow_flush_pauses_its_partition_and_nothing_is_lost_or_reordere
     bench.transactions.gate.set()
     await asyncio.sleep(0.1)
     assert bench.source.paused == set()
+    assert bench.source.sought == [6], "Faust drops what was on its way when the partition was paused"
     await bench.flushed()
     assert bench.transactions.values("out") == [b"a", b"b", b"c", b"d", b"e", b"f"]
 
@@ -267,3 +289,37 @@ async def test_after_a_loss_to_retention_stepping_goes_on_behind_it(bench: _Benc
     await bench.run.take(_block(5, b"f"))
     assert bench.processor.stepped == [b"f"]
     assert bench.run.rows.position == 6
+    assert bench.watch.gone == 5
+
+
+async def test_a_loss_to_retention_is_counted_once_although_the_first_block_lies_behind_it(bench: _Bench) -> None:
+    bench.source.first = 5
+    await bench.run.take(_block(8, b"i"))
+    assert bench.source.sought == [5]
+    await bench.run.take(_block(8, b"i"))
+    await bench.run.take(_block(5, b"f", b"g", b"h"))
+    await bench.run.take(_block(8, b"i"))
+    assert bench.processor.stepped == [b"f", b"g", b"h", b"i"]
+    assert bench.watch.gone == 5
+
+
+async def test_an_input_that_lost_its_end_is_opened_anew_and_not_waited_for(bench: _Bench) -> None:
+    bench.source.last = 3
+    await bench.run.take(_block(0, b"a", b"b", b"c"))
+    bench.source.last = 1
+    await bench.run.take(_block(0, b"z"))
+    assert bench.run.input_changed
+    assert len(bench.rebuilds) == 1
+    assert bench.processor.stepped == [b"a", b"b", b"c"]
+
+
+async def test_the_end_of_a_step_is_told_well_or_not_and_also_when_the_partition_was_released(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"a", b"x"))
+    assert bench.watch.steps == ["stepping", "stepped"]
+    bench.rebuilt()
+    stepping = asyncio.create_task(bench.run.take(_block(0, b"slow")))
+    await asyncio.sleep(0.05)
+    await bench.run.close(0.05)
+    assert bench.watch.steps[2:] == ["stepping"]
+    await stepping
+    assert bench.watch.steps[2:] == ["stepping", "stepped"]

@@ -54,3 +54,20 @@ def test_blocks_that_follow_each_other_become_one_and_others_stay() -> None:
     merged = _merged([_block(1, 3, 1), _block(3, 5), _block(5, 6, 5), _block(9, 10, 9), "no block"])
     assert [block.offsets.tolist() for block in merged[:-1]] == [[1, 5], [9]]
     assert (merged[0].start, merged[0].end, merged[-1]) == (1, 6, "no block")
+
+
+def test_room_in_fausts_buffer_does_not_let_a_paused_partition_go_on() -> None:
+    consumer: Any = object.__new__(BlockConsumer)
+    consumer._thread = SimpleNamespace(assignment=lambda: {PLACE, OTHER})
+    consumer._active_partitions, consumer._buffered_partitions = {PLACE, OTHER}, set()
+    consumer._paused_partitions = set()
+    consumer.app = SimpleNamespace(in_recovery=False)
+    consumer.pause_partitions({PLACE})
+    for place in (PLACE, OTHER):
+        consumer.on_buffer_full(place)
+    assert consumer._active_partitions == set()
+    for place in (PLACE, OTHER):
+        consumer.on_buffer_drop(place)
+    assert consumer._active_partitions == {OTHER}
+    consumer.resume_partitions({PLACE})
+    assert consumer._active_partitions == {PLACE, OTHER}

@@ -155,6 +155,13 @@ def test_faults_between_definition_and_code_are_all_reported(
         assert any(message in str(problem) for problem in problems), problems
 
 
+def test_a_twin_whose_row_no_kafka_topic_takes_is_a_fault(tmp_path: Path) -> None:
+    fields = ", ".join(f"s{number}: {{shape: [64, 64]}}" for number in range(29))
+    definition = DEFINITION.replace("state: {total: {}}", f"state: {{total: {{}}, {fields}}}")
+    (problem,) = check_folder(_folder(tmp_path, definition=definition))
+    assert "row takes 950400 bytes" in problem.message
+
+
 def test_a_handler_without_a_state_to_take_is_a_fault_and_not_a_surprise(tmp_path: Path) -> None:
     definition = DEFINITION.replace("state: {total: {}}, ", "requests: {reset: 'steps.py:start'}, ")
     steps = "def step(a):\n    return a\n\ndef start(state):\n    state.total = 0.0\n"

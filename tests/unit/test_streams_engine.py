@@ -1,0 +1,161 @@
+# ruff: noqa: SLF001  # what Faust calls is private
+"""The engine between assignments: partitions are opened, opened again and given up independently of each other."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.engine import Engine
+from streams.log.client import KafkaOptions
+from streams.options import EngineOptions
+from streams.partition import PartitionRows
+from streams.processor import SilentObserver
+
+
+class _Observer(SilentObserver):
+    """Remembers what it was told of ownership."""
+
+    def __init__(self) -> None:
+        self.now: set[int] = set()
+
+    def owned(self, partitions: frozenset[int]) -> None:
+        self.now = set(partitions)
+
+    def given_up(self) -> None:
+        self.now = set()
+
+
+class _Source:
+    """An assignment, and what was paused and sought."""
+
+    def __init__(self, *assigned: int) -> None:
+        self.here = frozenset(assigned)
+        self.paused: set[int] = set()
+        self.sought: list[tuple[int, int]] = []
+
+    def assigned(self) -> frozenset[int]:
+        return self.here
+
+    def pause(self, partition: int) -> None:
+        self.paused.add(partition)
+
+    def resume(self, partition: int) -> None:
+        self.paused.discard(partition)
+
+    async def seek(self, partition: int, position: int) -> None:
+        self.sought.append((partition, position))
+
+
+class _Transactions:
+    """Nothing is ever written."""
+
+    async def close(self) -> None: ...
+
+
+class _Opener:
+    """Opens at position 7; a partition of `away` fails, one of `slow` takes for ever."""
+
+    def __init__(self) -> None:
+        self.away: set[int] = set()
+        self.slow: set[int] = set()
+        self.tried: list[int] = []
+
+    async def open(self, number: int, _kept: PartitionRows | None) -> tuple[Any, Any]:
+        self.tried.append(number)
+        if number in self.slow:
+            await asyncio.sleep(60)
+        if number in self.away:
+            message = "Kafka is away"
+            raise ConnectionError(message)
+        rows: Any = PartitionRows(None, None, 7, 7, 0)  # type: ignore[arg-type]
+        return _Rows(number, rows), _Transactions()
+
+
+class _Rows:
+    """Rows that are settled."""
+
+    def __init__(self, number: int, rows: PartitionRows) -> None:
+        self.number, self.position = number, rows.position
+        self.broken, self.settled = False, True
+
+
+@pytest.fixture
+def observer() -> _Observer:
+    return _Observer()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, observer: _Observer) -> Any:
+    options = EngineOptions(
+        KafkaOptions("127.0.0.1:1"),
+        "group",
+        "source",
+        "changelog",
+        "cluster",
+        "topic",
+        tmp_path,
+        session_timeout_s=3.0,
+    )
+    factory: Any = None
+    made: Any = Engine(options, factory, observer)
+    made._opener = _Opener()
+    made._source = _Source(0, 1)
+    return made
+
+
+async def test_a_partition_that_cannot_be_opened_holds_up_no_other_and_joins_when_it_can(
+    engine: Any, observer: _Observer
+) -> None:
+    engine._opener.away = {1}
+    await asyncio.wait_for(engine._on_rebalance_complete(), 1)
+    assert (observer.now, engine.positions(), engine._source.paused) == ({0}, {0: 7}, {1})
+    engine._opener.away.clear()
+    await asyncio.sleep(0.5)
+    assert (observer.now, engine.positions(), engine._source.paused) == ({0, 1}, {0: 7, 1: 7}, set())
+    assert engine._source.sought == [(1, 7)], "the other one is sought by Faust, after the assignment's handler"
+
+
+async def test_an_opening_ends_when_its_partition_is_taken_away(engine: Any, observer: _Observer) -> None:
+    engine._opener.slow = {1}
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(engine._on_partitions_revoked(), 1)
+    await asyncio.wait_for(assigning, 1)
+    assert (engine.positions(), observer.now, engine._openings) == ({}, set(), {})
+
+
+async def test_an_opening_that_fails_in_an_unforeseen_way_starts_again(engine: Any, observer: _Observer) -> None:
+    assigned = engine._source.assigned
+    answers = [RuntimeError("unforeseen")]
+
+    def odd() -> frozenset[int]:
+        if len(engine._opener.tried) == 1 and answers:
+            raise answers.pop()
+        found: frozenset[int] = assigned()
+        return found
+
+    engine._source.assigned = odd
+    await asyncio.wait_for(engine._on_rebalance_complete(), 1)
+    assert not answers
+    await asyncio.sleep(0.5)
+    assert (observer.now, engine._source.sought, engine._source.paused) == ({0, 1}, [(1, 7)], set())
+
+
+async def test_a_partition_that_breaks_is_opened_again_at_the_logs_position(engine: Any, observer: _Observer) -> None:
+    await engine._on_rebalance_complete()
+    engine._runs[0]._break("test")
+    assert engine.positions() == {1: 7}
+    await asyncio.sleep(0.5)
+    assert (observer.now, engine._source.sought, engine._source.paused) == ({0, 1}, [(0, 7)], set())
+
+
+async def test_a_partition_that_is_being_given_up_does_not_break_and_open_again(engine: Any) -> None:
+    await engine._on_rebalance_complete()
+    run = engine._runs[0]
+    await engine._on_partitions_revoked()
+    run._break("late")
+    await asyncio.sleep(0.3)
+    assert engine._opener.tried == [0, 1]
+    assert engine._openings == {}
