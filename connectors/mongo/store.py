@@ -1,6 +1,7 @@
 """Documents on a server of MongoDB's protocol, guarded by revision."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,6 +13,7 @@ from pymongo.errors import BulkWriteError
 
 from connectors.mongo.changes import Change, after_duplicate_key, folded, guarded_upsert
 from connectors.mongo.client import MongoConnection, Raw
+from connectors.mongo.faults import Fault, fault, of_server
 from connectors.paging import CommandCursor
 from connectors.settings import MetadataSettings
 from connectors.stores import (
@@ -28,9 +30,8 @@ T = TypeVar("T")
 
 BATCH_DOCUMENTS = 1000
 _LARGEST_BYTES = 15 * 1024 * 1024
-_DUPLICATE_KEY = 11000
-_BAD_DOCUMENT = frozenset({2, 9, 14, 16, 22, 28, 40, 52, 53, 54, 56, 57, 66, 121, 10334, 17280, 17419, 17420})
-"""Server error codes that speak of the document itself; any other may pass."""
+_DOUBTFUL_TRIES = 3
+"""How often a document is offered that the server refuses for a reason that nobody knows."""
 
 
 class MongoStore:
@@ -38,6 +39,7 @@ class MongoStore:
 
     def __init__(self, settings: MetadataSettings) -> None:
         self._connection = MongoConnection(settings)
+        self._tries: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         """Nothing is opened yet: the first call does it."""
@@ -60,15 +62,49 @@ class MongoStore:
         changes, refusals = _storable(folded(documents))
         async with self._connection.writing() as database:
             for batch in _cut(changes, BATCH_DOCUMENTS):
-                taken, refused = await _bulk(
-                    database, collection, [(guarded_upsert(change), change) for change in batch]
-                )
+                upserts = [(guarded_upsert(change), change) for change in batch]
+                taken, refused = await self._bulk(database, collection, upserts)
                 refusals += refused
                 updates = [(update, change) for change in taken for update in after_duplicate_key(change)]
-                _, refused = await _bulk(database, collection, updates)
+                # These insert nothing: a key that is taken now is one of another unique index.
+                taken, refused = await self._bulk(database, collection, updates)
                 refusals += refused
+                refusals += [refusal for change in taken for refusal in _refused(change, "a unique key is taken")]
+        self._tries.clear()
         if refusals:
             raise StoreRefusedError(refusals)
+
+    async def _bulk(
+        self, database: AsyncDatabase[Raw], collection: Collection, updates: Sequence[tuple[UpdateOne, Change]]
+    ) -> tuple[list[Change], list[Refusal]]:
+        """Send updates; gives back changes whose id was taken, and what the server refuses."""
+        taken: list[Change] = []
+        refusals: list[Refusal] = []
+        if not updates:
+            return taken, refusals
+        try:
+            await database[collection].bulk_write([update for update, _ in updates], ordered=False)
+        except BSONError as error:
+            raise ValueError(str(error)) from error
+        except BulkWriteError as error:
+            if trouble := of_server(error):
+                raise StoreUnavailableError(f"{collection}: {trouble}") from error
+            doubtful: list[str] = []
+            for one in error.details["writeErrors"]:
+                change = updates[one["index"]][1]
+                found, detail = fault(one), f"error {one['code']}: {one['errmsg']}"
+                if found is Fault.DOUBTFUL:
+                    self._tries[change.id] += 1
+                    if self._tries[change.id] < _DOUBTFUL_TRIES:
+                        doubtful.append(detail)
+                        continue
+                if found is Fault.ID_TAKEN:
+                    taken.append(change)
+                else:
+                    refusals += _refused(change, detail)
+            if doubtful:
+                raise StoreUnavailableError(f"{collection}: {doubtful[0]}") from error
+        return taken, refusals
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> None:
         """Delete documents; those that are absent are no error.
@@ -135,34 +171,6 @@ class MongoStore:
         async with self._connection.reading() as database:
             wanted = _seen(collection) | ({} if type_name is None else {"type": type_name})
             return int(await database[collection].count_documents(wanted))
-
-
-async def _bulk(
-    database: AsyncDatabase[Raw], collection: Collection, updates: Sequence[tuple[UpdateOne, Change]]
-) -> tuple[list[Change], list[Refusal]]:
-    """Send updates; gives back changes whose id was taken, and what the server refuses."""
-    taken: list[Change] = []
-    refusals: list[Refusal] = []
-    if not updates:
-        return taken, refusals
-    try:
-        await database[collection].bulk_write([update for update, _ in updates], ordered=False)
-    except BSONError as error:
-        raise ValueError(str(error)) from error
-    except BulkWriteError as error:
-        unconfirmed: list[Mapping[str, Any]] = error.details.get("writeConcernErrors", [])
-        failed: list[Mapping[str, Any]] = error.details.get("writeErrors", [])
-        for one in failed:
-            change = updates[one["index"]][1]
-            if one["code"] == _DUPLICATE_KEY:
-                taken.append(change)
-            elif one["code"] in _BAD_DOCUMENT:
-                refusals += _refused(change, f"error {one['code']}: {one['errmsg']}")
-            else:
-                unconfirmed.append(one)
-        if unconfirmed or not failed:
-            raise StoreUnavailableError(f"{collection}: {unconfirmed[:1]}") from error
-    return taken, refusals
 
 
 def _seen(collection: Collection) -> Raw:

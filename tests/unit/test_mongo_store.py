@@ -47,7 +47,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
 
 def bulk_error(*errors: tuple[int, int], unconfirmed: bool = False) -> BulkWriteError:
     concern = [{"code": 64, "errmsg": "waiting for replication timed out"}] if unconfirmed else []
-    failed = [{"index": index, "code": code, "errmsg": "because"} for index, code in errors]
+    failed = [{"index": index, "code": code, "errmsg": "because of _id_"} for index, code in errors]
     return BulkWriteError({"writeErrors": failed, "writeConcernErrors": concern})
 
 
@@ -89,7 +89,7 @@ async def test_wrong_settings_are_a_setup_error(wrong: dict[str, str]) -> None:
             await store.get(Collection.TWINS, "a")
 
 
-async def test_a_fault_of_the_document_refuses_it_and_any_other_fault_may_pass(
+async def test_a_fault_of_the_document_refuses_it_and_one_of_the_server_may_pass(
     answers: list[Exception | None],
 ) -> None:
     changes = [document(1, position=7, of="a"), document(1, position=8, of="b"), document(2, position=9, of="b")]
@@ -102,6 +102,36 @@ async def test_a_fault_of_the_document_refuses_it_and_any_other_fault_may_pass(
             answers.append(trouble)
             with pytest.raises(StoreUnavailableError):
                 await store.upsert(Collection.TWINS, changes)
+
+
+async def test_a_document_refused_for_no_known_reason_is_given_up_after_three_tries(
+    answers: list[Exception | None],
+) -> None:
+    changes = [document(1, position=7, of="a"), document(1, position=8, of="b")]
+    async with MongoStore(MetadataSettings(url=AWAY)) as store:
+        # An outage in between is no try.
+        answers += [bulk_error((1, 8)), bulk_error((0, 91), (1, 8)), bulk_error((1, 8))]
+        for _ in range(3):
+            with pytest.raises(StoreUnavailableError):
+                await store.upsert(Collection.TWINS, changes)
+        answers.append(bulk_error((1, 8)))
+        with pytest.raises(StoreRefusedError) as caught:
+            await store.upsert(Collection.TWINS, changes)
+        assert [refusal.position.offset for refusal in caught.value.refusals] == [8]
+        # What passes in the meantime is forgotten.
+        for _ in range(2):
+            answers += [bulk_error((0, 8)), None]
+            with pytest.raises(StoreUnavailableError):
+                await store.upsert(Collection.TWINS, changes)
+            await store.upsert(Collection.TWINS, changes)
+
+
+async def test_what_pymongo_labels_as_retryable_is_no_fault_of_documents(answers: list[Exception | None]) -> None:
+    async with MongoStore(MetadataSettings(url=AWAY)) as store:
+        for _ in range(4):
+            answers.append(BulkWriteError({**bulk_error((0, 57)).details, "errorLabels": ["RetryableWriteError"]}))
+            with pytest.raises(StoreUnavailableError):
+                await store.upsert(Collection.TWINS, [document(1)])
 
 
 async def test_a_taken_id_is_tried_again_without_inserting(answers: list[Exception | None]) -> None:
