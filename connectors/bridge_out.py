@@ -10,7 +10,18 @@ from aiokafka.errors import KafkaError
 
 from connectors.connector import Connector
 from connectors.dispatch import Dispatch, groups, judge, letter, outcome, outcomes, outgoing, plan
-from connectors.ports import BridgeObserver, BrokerAwayError, Outlet, Reader, Receipt, Silent, Writer
+from connectors.hang_ups import MOST_HANG_UPS, HangUps
+from connectors.ports import (
+    BridgeObserver,
+    BrokerAwayError,
+    BrokerSilentError,
+    Outgoing,
+    Outlet,
+    Reader,
+    Receipt,
+    Silent,
+    Writer,
+)
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.messages import Command, encode
@@ -22,6 +33,8 @@ from streams.log.retry import LONGEST_DELAY_S, retrying
 OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 """Topics that an outbound bridge reads."""
 
+HEALTHY_S = 1.0
+"""A connection that lasts this long was fine before a message that is suspected is published on it."""
 _BATCH_RECORDS = 500
 
 log = structlog.get_logger(__name__)
@@ -60,6 +73,7 @@ class OutboundBridge:
         self._clock = clock
         self._observer = observer or Silent()
         self._outage = Outage(self._name, "out", clock, self._observer)
+        self._hang_ups = HangUps(_BATCH_RECORDS)
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
@@ -69,8 +83,10 @@ class OutboundBridge:
                     self._outage.over()
                     await first_failure(outlet.watch(), self._pump(outlet))
             except BrokerAwayError as error:
+                self._hang_ups.ended(silent=isinstance(error, BrokerSilentError))
                 await asyncio.sleep(self._outage.began(error))
             except KafkaError as error:
+                self._hang_ups.interrupted()
                 # Nothing is committed: what was not confirmed is read and judged again.
                 log.error("kafka failed, starting anew", broker=self._name, reason=repr(error))  # noqa: TRY400
                 await asyncio.sleep(LONGEST_DELAY_S)
@@ -81,9 +97,10 @@ class OutboundBridge:
             leaving_within(self._reader(), LEAVE_TIMEOUT_S) as reader,
         ):
             while True:
-                if records := await reader.read(max_records=_BATCH_RECORDS):
+                if records := await reader.read(max_records=1 if self._hang_ups.careful else _BATCH_RECORDS):
                     await self._forward(records, outlet, writer)
                     await reader.commit()
+                    self._hang_ups.committed(len(records))
 
     async def _forward(self, records: Sequence[LogRecord], outlet: Outlet, writer: Writer) -> None:
         made = plan(records, self._connector.outbound)
@@ -92,7 +109,8 @@ class OutboundBridge:
             # Judged group by group: the broker may have kept the one before waiting.
             now_ns = self._clock.now_ns()
             fresh, expired = judge(group, now_ns)
-            receipts = await outlet.publish(outgoing(fresh, now_ns)) if fresh else []
+            receipts = await self._publish(fresh, outlet, now_ns)
+            await self._give_up(self._hung_up_at(fresh), writer)
             self._count(fresh, receipts)
             self._observer.expired(len(expired))
             events = [outcome(command, "command_expired") for command in expired] + outcomes(fresh, receipts)
@@ -100,6 +118,44 @@ class OutboundBridge:
                 await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event) for event in events
             ]:
                 await durable
+
+    async def _publish(self, fresh: Sequence[Dispatch], outlet: Outlet, now_ns: int) -> list[Receipt]:
+        """Publish together, or one by one after the broker hung up."""
+        keys = [key for dispatch in fresh for key in dispatch.targets()]
+        messages = outgoing(fresh, now_ns)
+        if not self._hang_ups.careful:
+            return await self._asked(outlet, keys, messages)
+        receipts: list[Receipt] = []
+        for key, message in zip(keys, messages, strict=True):
+            if self._hang_ups.is_given_up(key):
+                receipts.append(Receipt.REFUSED)
+                continue
+            if self._hang_ups.times(key):
+                await asyncio.sleep(HEALTHY_S)  # a connection that ends by itself does so now
+            receipts += await self._asked(outlet, [key], [message])
+        return receipts
+
+    async def _asked(
+        self, outlet: Outlet, keys: Sequence[tuple[str, str, str]], messages: Sequence[Outgoing]
+    ) -> list[Receipt]:
+        if not messages:
+            return []
+        self._hang_ups.asking(keys)
+        receipts = await outlet.publish(messages)
+        self._hang_ups.answered()
+        return receipts
+
+    def _hung_up_at(self, dispatches: Sequence[Dispatch]) -> list[tuple[LogRecord, Reason, str]]:
+        """Records with a message that ended too many connections."""
+        return [
+            (
+                dispatch.record,
+                Reason.BROKER_REFUSED,
+                f"{self._name} hung up {MOST_HANG_UPS} times when it was published",
+            )
+            for dispatch in dispatches
+            if any(self._hang_ups.is_given_up(key) for key in dispatch.targets())
+        ]
 
     async def _give_up(self, unusable: Sequence[tuple[LogRecord, Reason, str]], writer: Writer) -> None:
         """Write dead letters; returns once they are durable."""

@@ -28,8 +28,13 @@ _UNUSABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, Recursi
 class Dispatch(msgspec.Struct, frozen=True):
     """A message and what it looks like on each route that takes it; at least one."""
 
+    record: LogRecord
     message: Command | Event
     rendered: Sequence[Rendered]
+
+    def targets(self) -> list[tuple[str, str, str]]:
+        """What tells its messages on the broker from all others, also when they are read again."""
+        return [(self.message.id, one.exchange, one.address) for one in self.rendered]
 
 
 class Plan(msgspec.Struct):
@@ -150,7 +155,7 @@ def _dispatch(record: LogRecord, routes: Sequence[OutboundRoute]) -> Dispatch | 
     if isinstance(message, Event) and message.name in INTERNAL_EVENTS:
         return None
     rendered = [route.render(message) for route in routes if route.takes(message)]
-    return Dispatch(message, rendered) if rendered else None
+    return Dispatch(record, message, rendered) if rendered else None
 
 
 def _check(message: Command | Event, type_name: str) -> None:

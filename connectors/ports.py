@@ -4,7 +4,8 @@ A technology's folder implements `Inlet` and `Outlet`; `connectors.memory.broker
 asked to reconnect: when the broker goes away they say so by raising, and the bridge leaves them, waits and enters
 a new one. So everything that belongs to one connection (packet ids, delivery tags) dies with the object.
 
-BrokerAwayError    the broker can't be reached, refused us or is gone; a new connection may succeed
+BrokerAwayError          the broker can't be reached, refused us or is gone; a new connection may succeed
+└── BrokerSilentError    it is there and does not answer in time
 """
 
 import asyncio
@@ -21,6 +22,10 @@ from streams.log.record import LogRecord
 
 class BrokerAwayError(TwinstreamError, ConnectionError):
     """The broker is away; the message says why, and never holds a secret."""
+
+
+class BrokerSilentError(BrokerAwayError):
+    """The broker does not answer in time; the message names what was waited for."""
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
@@ -133,7 +138,9 @@ class Outlet(Protocol):
 
         Raises:
             BrokerAwayError: at least one has no answer. The bridge enters a new outlet and publishes all of
-                them again, except commands that have expired meanwhile; so nothing may stay queued here.
+                them again, except commands that have expired meanwhile; so nothing may stay queued here. One that
+                ends connection after connection, published alone, is taken for refused.
+            BrokerSilentError: the connection stands and the answer did not come in time; that is no message's fault.
         """
 
     async def watch(self) -> None:

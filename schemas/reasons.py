@@ -26,3 +26,4 @@ class Reason(StrEnum):
     STEP_FAILED = "step_failed"  # a step raised or gave NaN or infinity on this record
     INVALID_REQUEST = "invalid_request"  # an ack that can't be read or is for no command that the twin was given lately
     SINK_REFUSED = "sink_refused"  # the store refuses this record whatever is tried
+    BROKER_REFUSED = "broker_refused"  # the broker ends every connection on which this command or event is published

@@ -17,7 +17,7 @@ from aiormq.abc import DeliveredMessage
 
 from connectors.amqp.settings import DEFAULT_EXCHANGE, AmqpSettings
 from connectors.amqp.tolerance import tolerate_foreign_fields
-from connectors.ports import BrokerAwayError, Outgoing, Receipt
+from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Receipt
 
 T = TypeVar("T")
 
@@ -169,6 +169,8 @@ class AmqpConnection:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await attempt
         except (aiormq.exceptions.AMQPException, aio_pika.exceptions.AMQPException, OSError, RuntimeError) as error:
+            if isinstance(error, TimeoutError) and not self._gone.done():
+                raise BrokerSilentError(f"{self._endpoint}: no answer within {ANSWER_TIMEOUT_S:g} s") from error
             why = self._gone.result() if self._gone.done() else str(error) or type(error).__name__
             raise BrokerAwayError(f"{self._endpoint}: {why}") from error
 

@@ -20,7 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from connectors.mqtt.settings import MqttSettings
-from connectors.ports import BrokerAwayError
+from connectors.ports import BrokerAwayError, BrokerSilentError
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -211,7 +211,7 @@ class MqttConnection:
             return expected.result()
         if self._gone.done():
             raise BrokerAwayError(f"{self._endpoint}: {self._gone.result()}")
-        raise BrokerAwayError(f"{self._endpoint}: the broker did not {what} within {timeout_s:g} s")
+        raise BrokerSilentError(f"{self._endpoint}: the broker did not {what} within {timeout_s:g} s")
 
     def _expect(self, mid: int | None) -> Confirmation:
         expected: Confirmation = self._loop.create_future()

@@ -17,7 +17,7 @@ from connectors.connector import Connector
 from connectors.memory.log import MemoryLog, MemoryWriter
 from connectors.outbound import outbound_routes
 from connectors.patterns import MQTT
-from connectors.ports import BrokerAwayError, Outgoing, Receipt
+from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Receipt
 from connectors.routes import Routes
 from schemas.clock import ManualClock
 from schemas.messages import Cause, Command, encode
@@ -52,6 +52,10 @@ class Broker:
 
 
 def away() -> list[Receipt]:
+    raise BrokerSilentError("no answer")
+
+
+def hang_up() -> list[Receipt]:
     raise BrokerAwayError("cut")
 
 
@@ -91,6 +95,7 @@ async def running(broker: Broker, clock: ManualClock, writer: Callable[[], Any] 
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconnect, "FIRST_DELAY_S", 0.01)
     monkeypatch.setattr(bridge_out, "LONGEST_DELAY_S", 0.01)
+    monkeypatch.setattr(bridge_out, "HEALTHY_S", 0.01)
 
 
 def outcomes(log: MemoryLog) -> list[tuple[str, str]]:
@@ -184,3 +189,32 @@ async def test_refused_command_is_told_as_refused_and_stops_nobody() -> None:
     async with running(broker, ManualClock()):
         await until(lambda: log.committed("g", COMMANDS) == 3)
     assert outcomes(log) == [("command_refused", "c1"), ("command_sent", "c2"), ("command_sent", "c3")]
+
+
+async def test_a_message_at_which_the_broker_hangs_up_three_times_alone_is_refused_and_stops_nobody() -> None:
+    log = MemoryLog()
+    # Together with its neighbours, which are not blamed; then alone, three times.
+    broker = Broker(log, [hang_up, None, hang_up, hang_up, hang_up])
+    for name in ("c1", "c2", "c3"):
+        log.send(COMMANDS, b"t", command(name, 100), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 3)
+        log.send(COMMANDS, b"t", command("c4", 100), ())
+        await until(lambda: log.committed("g", COMMANDS) == 4)
+    published = [ids for ids in broker.published if ids[0].startswith("c")]  # and the event about c2
+    assert published == [["c1", "c2", "c3"], ["c1"], ["c2"], ["c2"], ["c2"], ["c3"], ["c4"]]
+    assert outcomes(log) == [
+        ("command_sent", "c1"), ("command_refused", "c2"), ("command_sent", "c3"), ("command_sent", "c4"),
+    ]  # fmt: skip
+    (letter,) = [msgspec.json.decode(record.value or b"") for record in log.records["twinstream.deadletter"]]
+    assert (letter["reason"], letter["source"]) == ("broker_refused", f"kafka:{COMMANDS}/0/1")
+
+
+async def test_a_broker_that_is_silent_or_goes_by_itself_refuses_nothing() -> None:
+    log = MemoryLog()
+    broker = Broker(log, [hang_up, hang_up, away, hang_up, hang_up, away, hang_up])
+    log.send(COMMANDS, b"t", command("c1", 100), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+    assert outcomes(log) == [("command_sent", "c1")]
+    assert "twinstream.deadletter" not in log.records
