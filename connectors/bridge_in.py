@@ -12,7 +12,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from connectors.connector import Connector
 from connectors.intake import Entry, Intake
 from connectors.ports import BridgeObserver, BrokerAwayError, Delivery, Inlet, Silent, Writer
-from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, first_failure, leaving_within
+from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.errors import TwinstreamError
 from streams.log.retry import LONGEST_DELAY_S, retrying
@@ -36,6 +36,7 @@ class InboundBridge:
         connector: The broker.
         writer: Makes a new writer of Kafka's log.
         known_type: Whether a qualified type name is deployed.
+        reachability: What both bridges of a broker say about it together.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class InboundBridge:
         known_type: Callable[[str], bool],
         clock: Clock,
         observer: BridgeObserver | None = None,
+        reachability: Reachability | None = None,
     ) -> None:
         self._connector = connector
         self._name = connector.name
         self._writer = writer
         self._intake = Intake(connector.inbound, known_type, lambda: uuid.uuid4().hex)
         self._observer = observer or Silent()
-        self._outage = Outage(self._name, "in", clock, self._observer)
+        self._outage = Outage("in", clock, self._observer, reachability or Reachability(self._name, clock))
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""

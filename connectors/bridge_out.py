@@ -22,7 +22,7 @@ from connectors.ports import (
     Silent,
     Writer,
 )
-from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, first_failure, leaving_within
+from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.messages import Command, encode
 from schemas.reasons import Reason
@@ -55,6 +55,7 @@ class OutboundBridge:
         connector: The broker.
         reader: Makes a new member of the group `group_of(connector.name)` on the topics of `OUTPUT_PATTERN`.
         writer: Makes a new writer of Kafka's log.
+        reachability: What both bridges of a broker say about it together.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class OutboundBridge:
         writer: Callable[[], Writer],
         clock: Clock,
         observer: BridgeObserver | None = None,
+        reachability: Reachability | None = None,
     ) -> None:
         self._connector = connector
         self._name = connector.name
@@ -72,7 +74,7 @@ class OutboundBridge:
         self._writer = writer
         self._clock = clock
         self._observer = observer or Silent()
-        self._outage = Outage(self._name, "out", clock, self._observer)
+        self._outage = Outage("out", clock, self._observer, reachability or Reachability(self._name, clock))
         self._hang_ups = HangUps(_BATCH_RECORDS)
 
     async def run(self) -> NoReturn:

@@ -23,39 +23,56 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Outage:
-    """Delays between attempts, and one log line when the broker goes away and one when it is back."""
+class Reachability:
+    """What the log says of one broker: one line when it goes away and one when it is back, for all directions."""
 
-    def __init__(self, broker: str, direction: str, clock: Clock, observer: BridgeObserver) -> None:
+    def __init__(self, broker: str, clock: Clock) -> None:
         self._broker = broker
+        self._clock = clock
+        self._away: set[str] = set()
+        self._away_since_s: float | None = None
+
+    def up(self, direction: str) -> None:
+        """This direction is connected; the broker is back when every one is that was not."""
+        self._away.discard(direction)
+        if self._away_since_s is None:
+            log.info("connected", broker=self._broker, direction=direction)
+        elif not self._away:
+            away_s = round(self._clock.monotonic_s() - self._away_since_s, 1)
+            self._away_since_s = None
+            log.info("broker is back", broker=self._broker, away_s=away_s)
+
+    def away(self, direction: str, error: BrokerAwayError) -> None:
+        """This direction has no connection."""
+        if not self._away:
+            self._away_since_s = self._clock.monotonic_s()
+            log.warning("broker is away", broker=self._broker, direction=direction, reason=str(error))
+        self._away.add(direction)
+
+
+class Outage:
+    """Delays between the attempts of one direction to connect."""
+
+    def __init__(self, direction: str, clock: Clock, observer: BridgeObserver, reachability: Reachability) -> None:
         self._direction = direction
         self._clock = clock
         self._observer = observer
+        self._reachability = reachability
         self._failures = 0
         self._up_since_s: float | None = None
-        self._away_since_s: float | None = None
 
     def over(self) -> None:
         """The connection is up."""
-        now_s = self._clock.monotonic_s()
-        self._up_since_s = now_s
-        if self._away_since_s is None:
-            log.info("connected", broker=self._broker, direction=self._direction)
-        else:
-            away_s = round(now_s - self._away_since_s, 1)
-            log.info("broker is back", broker=self._broker, direction=self._direction, away_s=away_s)
-        self._away_since_s = None
+        self._up_since_s = self._clock.monotonic_s()
+        self._reachability.up(self._direction)
         self._observer.connected(self._direction, up=True)
 
     def began(self, error: BrokerAwayError) -> float:
         """The connection failed; return how many seconds to wait."""
-        now_s = self._clock.monotonic_s()
-        if self._up_since_s is not None and now_s - self._up_since_s >= STEADY_AFTER_S:
+        if self._up_since_s is not None and self._clock.monotonic_s() - self._up_since_s >= STEADY_AFTER_S:
             self._failures = 0
         self._up_since_s = None
-        if self._away_since_s is None:
-            self._away_since_s = now_s
-            log.warning("broker is away", broker=self._broker, direction=self._direction, reason=str(error))
+        self._reachability.away(self._direction, error)
         self._observer.connected(self._direction, up=False)
         delay_s = min(FIRST_DELAY_S * 2.0 ** min(self._failures, 16), LONGEST_DELAY_S)
         self._failures += 1

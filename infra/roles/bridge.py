@@ -11,7 +11,7 @@ from connectors.bridge_in import InboundBridge
 from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge, group_of
 from connectors.connector import Connector
 from connectors.mqtt.connector import connector as mqtt_connector
-from connectors.reconnect import first_failure
+from connectors.reconnect import Reachability, first_failure
 from infra.masking import without_credentials
 from infra.membership import Membership
 from infra.roles.role import Body, Role
@@ -66,7 +66,8 @@ async def _both_ways(connector: Connector, url: str, role: Role, membership: Mem
         return readers[0]
 
     role.watch_lag(lambda: sum(open_reader.lag() for open_reader in readers))
-    writer = partial(LogWriter, role.kafka)
+    writer, clock = partial(LogWriter, role.kafka), SystemClock()
+    reachability = Reachability(connector.name, clock)
     observer = PrometheusBridgeObserver(role.metrics, connector.name, lambda: role.ready(detail=""))
     async with Catalogue(role.kafka) as catalogue:
         await catalogue.ready()
@@ -75,11 +76,12 @@ async def _both_ways(connector: Connector, url: str, role: Role, membership: Mem
             connector=connector,
             writer=writer,
             known_type=lambda name: catalogue.get(name) is not None,
-            clock=SystemClock(),
+            clock=clock,
             observer=observer,
+            reachability=reachability,
         )
         outbound = OutboundBridge(
-            connector=connector, reader=reader, writer=writer, clock=SystemClock(), observer=observer
+            connector=connector, reader=reader, writer=writer, clock=clock, observer=observer, reachability=reachability
         )
         await first_failure(inbound.run(), outbound.run())
 

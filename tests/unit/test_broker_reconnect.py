@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connectors.ports import BrokerAwayError, Silent
-from connectors.reconnect import LONGEST_DELAY_S, STEADY_AFTER_S, Outage, first_failure, leaving_within
+from connectors.reconnect import LONGEST_DELAY_S, STEADY_AFTER_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import ManualClock
 
 AWAY = BrokerAwayError("nobody there")
@@ -16,7 +16,7 @@ AWAY = BrokerAwayError("nobody there")
 
 def outage() -> tuple[Outage, ManualClock]:
     clock = ManualClock()
-    return Outage("mqtt", "in", clock, Silent()), clock
+    return Outage("in", clock, Silent(), Reachability("mqtt", clock)), clock
 
 
 def test_delays_double_with_jitter_up_to_the_longest() -> None:
@@ -51,6 +51,23 @@ def test_one_log_line_when_it_goes_away_and_one_when_it_is_back() -> None:
     assert [line["event"] for line in lines] == ["connected", "broker is away", "broker is back"]
     assert lines[1]["reason"] == "nobody there"
     assert lines[2]["away_s"] == 5.0
+
+
+def test_both_directions_together_say_one_line_when_it_goes_away_and_one_when_it_is_back() -> None:
+    clock = ManualClock()
+    reachability = Reachability("mqtt", clock)
+    ways = [Outage(direction, clock, Silent(), reachability) for direction in ("in", "out")]
+    with capture_logs() as lines:
+        for way in ways:
+            way.over()
+        for _ in range(2):
+            for way in (*ways, *ways):
+                way.began(AWAY)
+            clock.advance(2.0)
+            for way in ways:
+                way.over()
+    assert [line["event"] for line in lines] == ["connected", "connected", *("broker is away", "broker is back") * 2]
+    assert [line["away_s"] for line in lines if "away_s" in line] == [2.0, 2.0]
 
 
 async def test_first_failure_ends_the_others() -> None:
