@@ -5,8 +5,9 @@ from typing import Any
 import pydantic
 import yaml
 
-from schemas.definition import Definition, wiring_faults
+from schemas.definition import Definition
 from schemas.errors import DefinitionError, Problem
+from schemas.wiring import wiring_faults
 
 FILE = "twin.yaml"
 

@@ -12,9 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import Definition, Input
+from schemas.definition import Definition
 from schemas.errors import PayloadError
 from schemas.nesting import may_be_deep
+from schemas.quantity import Input
 from schemas.reasons import Reason
 from schemas.telemetry import Reading, parse_telemetry
 from twins.flat_json import FlatJsonDecoder

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import Definition, Scalar, StateField, Step
+from schemas.definition import Definition, StateField, Step
+from schemas.quantity import Scalar
 from streams.processor import RESERVED_KEY_PREFIX
 from twins.row_format import RowFormat, carry
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from schemas import messages
-from schemas.definition import Definition, Input, StepOutput
+from schemas.definition import Definition, StepOutput
 from schemas.headers import SOURCE
 from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.reasons import Reason
@@ -18,6 +18,9 @@ from streams.processor import Lineage, Outcome
 from twins.arrival import arrivals_ns
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
+
+if TYPE_CHECKING:
+    from schemas.quantity import Input
 
 Issued = tuple[int, float, bytes, int, int, int, int]
 """A command that leaves: its position in the definition, value, twin, offset, event time and arrival of its cause, and

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from schemas.definition import AMBIENT, Definition, Request, Scalar
+from schemas.definition import AMBIENT, Definition, Request
 from schemas.nesting import NESTING_LIMIT, is_deep
+from schemas.quantity import Scalar
 from twins.authored import AuthoredCode
 from twins.functions.state_view import StateView
 from twins.layout import QUARANTINED

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.http.problems import Fault, Kind, ProblemError
-from schemas.definition import Definition, Quantity, Request
+from schemas.definition import Definition, Request
 from schemas.errors import InvalidNameError
 from schemas.names import check_field, check_twin_id, parse_type
+from schemas.quantity import Quantity
 
 TAGS_LIMIT = 32
 TAG_VALUE_LIMIT = 256

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from schemas import bundle as bundles
 from schemas.bundle import CHUNK_BYTES, bundle_of, chunk_key, chunks_of, read_folder, type_key, unpack
-from schemas.definition import Parameter, Quantity
 from schemas.definition_file import read_definition
 from schemas.errors import DefinitionError
+from schemas.quantity import Parameter, Quantity
 
 GOOD = """\
 name: probe

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from schemas.definition import StateField, StepOutput, Strict
+from schemas.definition import StateField, StepOutput
+from schemas.quantity import Strict
 from twins.functions.built_in import Array, BoundStep, BuiltIn, Constant, constant_array
 from twins.functions.generated import check_arguments, function_from
 from twins.functions.kalman import drive, predict, update

@@ -1,0 +1,126 @@
+"""What one declared value may be: its type, unit and limits; inputs, parameters and arguments of requests are such."""
+
+import math
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ScalarType = Literal["float", "int", "bool", "string"]
+Scalar = bool | int | float | str
+
+
+class Strict(BaseModel):
+    """Base: unknown keys are faults, and nothing is changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Quantity(Strict):
+    """What a value may be.
+
+    Attributes:
+        unit: Unit by the names of pint, such as `degC`, `W/K`, `m**3/s`; `""` for a pure number.
+        range: Smallest and largest permitted value, both inclusive, in `unit`.
+        above: Values must be greater.
+        below: Values must be smaller.
+        choices: The permitted values of a string; a step gets the index into this list.
+    """
+
+    type: ScalarType = "float"
+    unit: str = ""
+    description: str = ""
+    range: tuple[float, float] | None = Field(default=None, strict=False)
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        numeric = self.type in {"float", "int"}
+        if not numeric and (self.range or self.above is not None or self.below is not None):
+            message = f"range, above and below need type float or int, not {self.type}"
+            raise ValueError(message)
+        if self.range and not (all(map(math.isfinite, self.range)) and self.range[0] <= self.range[1]):
+            message = f"range {list(self.range)} must be two finite numbers, the smaller first"
+            raise ValueError(message)
+        if self.type == "string" and not self.choices:
+            message = "type string needs choices: the permitted values"
+            raise ValueError(message)
+        if self.type != "string" and self.choices:
+            message = f"choices need type string, not {self.type}"
+            raise ValueError(message)
+        return self
+
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest permitted number, exclusive bounds already narrowed to the next float."""
+        low, high = self.range or (-math.inf, math.inf)
+        if self.above is not None:
+            low = max(low, math.nextafter(self.above, math.inf))
+        if self.below is not None:
+            high = min(high, math.nextafter(self.below, -math.inf))
+        return low, high
+
+    def refusal(self, value: object) -> str:
+        """Why `value` is not permitted, `""` when it is."""
+        if self.type == "bool":
+            return "" if isinstance(value, bool) else f"expected true or false, got {ascii(value)[:60]}"
+        if self.type == "string":
+            return "" if value in self.choices else f"expected one of {list(self.choices)}, got {ascii(value)[:60]}"
+        if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else int | float):
+            return f"expected {self.type}, got {ascii(value)[:60]}"
+        return self._number_refusal(value)
+
+    def _number_refusal(self, value: float) -> str:
+        try:
+            number = float(value)
+        except OverflowError:
+            return f"{ascii(value)[:60]} does not fit a float"
+        if not math.isfinite(number):
+            return f"{number} is not finite"
+        low, high = self.bounds()
+        if low <= number <= high:
+            return ""
+        limit = f"below {self.below}" if self.below is not None and number >= self.below else f"in [{low}, {high}]"
+        return f"{value} {self.unit} is not {limit}".replace("  ", " ")
+
+    def encode(self, value: Scalar) -> float:
+        """The number a step sees: booleans 0 or 1, strings their index among the choices."""
+        return float(self.choices.index(value)) if isinstance(value, str) else float(value)
+
+    def decode(self, number: float) -> Scalar:
+        """Undo `encode`."""
+        if self.type == "bool":
+            return bool(number)
+        if self.type == "string":
+            return self.choices[int(number)]
+        return int(number) if self.type == "int" else float(number)
+
+
+class Input(Quantity):
+    """A measured value that devices send."""
+
+    @model_validator(mode="after")
+    def _no_string(self) -> Self:
+        if self.type == "string":
+            message = "an input is float, int or bool"
+            raise ValueError(message)
+        return self
+
+
+class Parameter(Quantity):
+    """A constant of one twin, which people change."""
+
+    default: Scalar
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        if refusal := self.refusal(self.default):
+            message = f"default: {refusal}"
+            raise ValueError(message)
+        return self
+
+
+class Argument(Quantity):
+    """An argument of a request."""
+
+    required: bool = True

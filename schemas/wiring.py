@@ -1,0 +1,98 @@
+"""Faults between the parts of a definition that are each well-formed: names that nobody gives, or that two give."""
+
+import keyword
+
+from schemas.definition import AMBIENT, Definition, Step
+from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
+
+
+def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
+    """Faults between the parts of a definition that are each well-formed.
+
+    Returns:
+        Key path, message and remedy of each fault.
+    """
+    known: dict[str, str] = dict.fromkeys(AMBIENT, "a built-in name")
+    faults = _declaration_faults(definition, known)
+    steps: set[str] = set()
+    for index, step in enumerate(definition.pipeline):
+        if step.name in steps:
+            faults.append((f"pipeline.{index}.name", f"a second step {step.name}", "step names are unique"))
+        steps.add(step.name)
+        faults += _step_faults(definition, index, step, known)
+    return faults + _output_faults(definition) + _request_faults(definition)
+
+
+def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Faults of inputs and parameters; adds their names to `known`."""
+    faults = []
+    for place, names in (("inputs", definition.inputs), ("parameters", definition.parameters)):
+        for name in names:
+            if name in RESERVED_FIELDS:
+                faults.append((f"{place}.{name}", f"{name} is reserved", "choose another name"))
+            if name in known:
+                faults.append((f"{place}.{name}", f"{name} is {known[name]} already", "choose another name"))
+            known[name] = f"one of {place}"
+    return faults
+
+
+def _step_faults(definition: Definition, index: int, step: Step, known: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Faults of one step's names; adds its outputs to `known`."""
+    path = f"pipeline.{index}"
+    remedy = f"fields known here: {', '.join(sorted(known))}"
+    faults = [
+        (f"{path}.inputs.{argument}", f"no field {field} before this step", remedy)
+        for argument, field in step.inputs.items()
+        if field not in known
+    ]
+    faults += [
+        (f"{path}.requests.{request}", f"no request {request}", "declare it under requests")
+        for request in step.requests
+        if definition.request(request) is None
+    ]
+    faults += [
+        (f"{path}.state.{name}", f"{name} is a word of Python's own", "choose another name")
+        for name in step.state
+        if keyword.iskeyword(name)
+    ]
+    for output in step.outputs:
+        if output in known or output in RESERVED_FIELDS:
+            taken = known.get(output, "a reserved name")
+            faults.append((f"{path}.outputs.{output}", f"{output} is {taken} already", "choose another name"))
+        known[output] = f"an output of step {step.name}"
+    return faults
+
+
+def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
+    outputs, results = definition.outputs, definition.fields()
+    stored = {*results, *definition.inputs}
+    remedy = f"fields are: {', '.join(sorted(stored)) or 'none'}"
+    wanted = [(f"outputs.timeseries.fields.{i}", f) for i, f in enumerate(outputs.timeseries.fields)]
+    wanted += [(f"outputs.metadata.{i}", f) for i, f in enumerate(outputs.metadata)]
+    for name, event in outputs.events.items():
+        wanted += [(f"outputs.events.{name}.when", event.when)]
+        wanted += [(f"outputs.events.{name}.data.{i}", f) for i, f in enumerate(event.data)]
+    wanted += [(f"outputs.commands.{name}.field", command.field) for name, command in outputs.commands.items()]
+    faults = [(path, f"no field {field}", remedy) for path, field in wanted if field not in stored]
+    faults += [
+        (f"outputs.events.{name}", f"{name} is an event of twinstream itself", "choose another name")
+        for name in outputs.events
+        if name in RESERVED_EVENTS
+    ]
+    for name, event in outputs.events.items():
+        declared = results.get(event.when) or definition.inputs.get(event.when)
+        if declared is not None and declared.type != "bool":
+            faults.append((f"outputs.events.{name}.when", f"{event.when} is {declared.type}", "name a bool field"))
+    return faults
+
+
+def _request_faults(definition: Definition) -> list[tuple[str, str, str]]:
+    faults = []
+    for name, request in definition.requests.items():
+        for parameter, argument in request.sets.items():
+            path = f"requests.{name}.sets.{parameter}"
+            if parameter not in definition.parameters:
+                faults.append((path, f"no parameter {parameter}", "declare it under parameters"))
+            if argument not in request.arguments:
+                faults.append((path, f"no argument {argument}", f"declare it under requests.{name}.arguments"))
+    return faults
