@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connectors.stores import TIME_MAX_NS, TIME_MIN_NS
+from connectors.series import TIME_MAX_NS, TIME_MIN_NS
 
 _MEASUREMENT = r"(?:[^, \\]|\\[, ]?+)++"
 _WORD = r"(?:[^,= \\]|\\[,= ]?+)++"

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.stores import Collection, Document, LogPosition, Refusal
+from connectors.documents import Collection, Document
+from connectors.stores import LogPosition, Refusal
 from schemas.bundle import Deployment
 from schemas.messages import TEXT_LIMIT, Command, Event, TwinDocument
 from schemas.names import check_twin_id

@@ -9,24 +9,14 @@ import asyncio
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
 
 from connectors.ports import Reader, Writer
-from connectors.projection import Step, position_of, project
-from connectors.stores import (
-    Block,
-    Collection,
-    Document,
-    DocumentSink,
-    PositionedSeriesSink,
-    Refusal,
-    SeriesSink,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from connectors.projection import position_of
+from connectors.stores import Refusal, StoreUnavailableError
 from schemas.messages import dead_letter, encode
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, type_of_topic
@@ -35,7 +25,6 @@ from streams.log.retry import retrying
 
 log = structlog.get_logger(__name__)
 
-TIMESERIES_PATTERN = r"^twinstream\.[a-z0-9_-]+\.timeseries$"
 ROUND_RECORDS = 500
 ROUND_BYTES = 4 * 1024 * 1024
 """A round, which is one transaction or a few posts, takes in no more once it holds this much."""
@@ -45,21 +34,11 @@ LINGER_S = 0.2
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
 
-_INEXPRESSIBLE = (ValueError, TypeError, OverflowError, RecursionError)
+INEXPRESSIBLE = (ValueError, TypeError, OverflowError, RecursionError)
 """What a client raises that can't put a value into its protocol; an outage or a wrong set-up is something else."""
 
 _TWIN_TAG = re.compile(rb",twin=([A-Za-z0-9][A-Za-z0-9_-]{0,63})[, ]")
 _NS_PER_MS = 1_000_000
-
-
-class SeekableReader(Reader, Protocol):
-    """A reader whose place can be set; `streams.log.group.GroupReader`."""
-
-    async def seek(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Read on from these next offsets, and forget what was read and not committed."""
-
-    def assignment(self) -> set[tuple[str, int]]:
-        """Partitions that are read now."""
 
 
 class SinkObserver(Protocol):
@@ -192,94 +171,6 @@ class Sink(ABC):
     async def _send(self, letters: Iterable[tuple[str, bytes | None, bytes]]) -> None:
         sent = [await self._writer.send(DEADLETTER, key, value) for _, key, value in letters]
         await asyncio.gather(*sent)
-
-
-class TimeseriesSink(Sink):
-    """Blocks of line protocol into a time-series store.
-
-    A store that keeps the log's positions is the truth about where to go on: after every change of the assignment the
-    reader is set to them.
-    """
-
-    what = "time series"
-
-    def __init__(self, reader: SeekableReader, store: SeriesSink, writer: Writer, observer: SinkObserver) -> None:
-        """Store what to work with, as `Sink` says."""
-        super().__init__(reader, writer, observer)
-        self._seekable = reader
-        self._series = store
-        self._placed: set[tuple[str, int]] = set()
-
-    async def _gather(self) -> None:
-        await super()._gather()
-        if not isinstance(self._series, PositionedSeriesSink):
-            return
-        assigned = self._seekable.assignment()
-        if assigned != self._placed:
-            # What was just read may be the wrong place: leave it, and read again from the right one.
-            stored = await self._series.positions()
-            await self._seekable.seek({partition: stored.get(partition, 0) for partition in assigned})
-            self._placed = assigned
-            self._read = []
-
-    async def _store(self, records: Sequence[LogRecord]) -> None:
-        await self._write_all(records, [Block(position_of(record), record.value or b"") for record in records])
-
-    async def _write_all(self, records: Sequence[LogRecord], blocks: Sequence[Block]) -> None:
-        while blocks:
-            blocks = await self._write(records, blocks)
-
-    async def _write(self, records: Sequence[LogRecord], blocks: Sequence[Block]) -> Sequence[Block]:
-        """Write blocks; gives back what is left of them once their bad lines are dead letters."""
-        try:
-            await self._patiently(lambda: self._series.write(blocks))
-        except StoreRefusedError as error:
-            await self._dead_letter(records, error.refusals)
-            return error.remaining
-        except _INEXPRESSIBLE as error:
-            if len(blocks) == 1:
-                await self._dead_letter(records, [Refusal(blocks[0].position, b"", repr(error))])
-                return [Block(blocks[0].position, b"")] if blocks[0].lines else ()
-            middle = len(blocks) // 2
-            for half in (blocks[:middle], blocks[middle:]):
-                await self._write_all(records, half)
-        return ()
-
-
-class MetadataSink(Sink):
-    """Types, twins and commands into a document store."""
-
-    what = "metadata"
-
-    def __init__(self, reader: Reader, store: DocumentSink, writer: Writer, observer: SinkObserver) -> None:
-        """Store what to work with, as `Sink` says."""
-        super().__init__(reader, writer, observer)
-        self._documents = store
-
-    async def _store(self, records: Sequence[LogRecord]) -> None:
-        steps, refusals = project(records)
-        for step in steps:
-            refusals += await self._apply(step)
-        if refusals:
-            await self._dead_letter(records, refusals)
-
-    async def _apply(self, step: Step) -> list[Refusal]:
-        if step.deleted:
-            await self._patiently(lambda: self._documents.delete(step.collection, step.deleted))
-        return await self._upsert(step.collection, step.upserted) if step.upserted else []
-
-    async def _upsert(self, collection: Collection, documents: Sequence[Document]) -> list[Refusal]:
-        try:
-            await self._patiently(lambda: self._documents.upsert(collection, documents))
-        except StoreRefusedError as error:
-            return list(error.refusals)
-        except _INEXPRESSIBLE as error:
-            if len(documents) == 1:
-                return [Refusal(documents[0].position, b"", repr(error))]
-            middle = len(documents) // 2
-            first = await self._upsert(collection, documents[:middle])
-            return first + await self._upsert(collection, documents[middle:])
-        return []
 
 
 def _size_bytes(records: Sequence[LogRecord]) -> int:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.lines import NUMBER, TIME, Line, LineError, lines_of, parse_line
-from connectors.stores import TIME_MAX_NS, TIME_MIN_NS, Block, Refusal
+from connectors.series import TIME_MAX_NS, TIME_MIN_NS
+from connectors.stores import Block, Refusal
 
 _PLAIN_VALUE = r"([^,= \\]+)"
 _SHAPES_KEPT = 256

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.duckdb.layout import TIME_NS, TWIN, WRITTEN
-from connectors.stores import TIME_MAX_NS, TIME_MIN_NS, Series
+from connectors.series import TIME_MAX_NS, TIME_MIN_NS, Series
 
 
 def oldest_points(

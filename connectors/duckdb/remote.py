@@ -7,7 +7,8 @@ import httpx
 import msgspec
 
 from connectors.duckdb.server import PATH
-from connectors.stores import SERIES_LIMIT, Series, StoreUnavailableError
+from connectors.series import SERIES_LIMIT, Series
+from connectors.stores import StoreUnavailableError
 
 _TIMEOUT_S = 30.0
 

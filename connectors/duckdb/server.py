@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 
-from connectors.stores import SERIES_LIMIT, SeriesReader, StoreUnavailableError
+from connectors.series import SERIES_LIMIT, SeriesReader
+from connectors.stores import StoreUnavailableError
 
 PATH = "/series"
 

@@ -16,7 +16,8 @@ from connectors.duckdb.columns import ColumnReader, Columns
 from connectors.duckdb.layout import FORMAT, TIME_NS, WRITTEN, Layout
 from connectors.duckdb.query import oldest_points
 from connectors.lines import without
-from connectors.stores import SERIES_LIMIT, Block, Series, StoreRefusedError, StoreUnavailableError
+from connectors.series import SERIES_LIMIT, Series
+from connectors.stores import Block, StoreRefusedError, StoreUnavailableError
 from schemas.errors import SetupError
 
 log = structlog.get_logger(__name__)

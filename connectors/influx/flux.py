@@ -2,7 +2,7 @@
 
 import csv
 
-from connectors.stores import TIME_MAX_NS, TIME_MIN_NS, Series
+from connectors.series import TIME_MAX_NS, TIME_MIN_NS, Series
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\x24", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 """A dollar sign before a brace would begin an expression."""

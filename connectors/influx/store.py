@@ -8,8 +8,9 @@ from connectors.influx.client import InfluxClient, RejectedError
 from connectors.influx.flux import FluxError, oldest_points, read_points
 from connectors.influx.refusals import PlacedLine, write_lines
 from connectors.lines import lines_of
+from connectors.series import SERIES_LIMIT, Series
 from connectors.settings import TimeseriesSettings
-from connectors.stores import SERIES_LIMIT, Block, Refusal, Series, StoreRefusedError, StoreUnavailableError
+from connectors.stores import Block, Refusal, StoreRefusedError, StoreUnavailableError
 
 BATCH_BYTES = 1024 * 1024
 """One post holds about this much."""

@@ -5,19 +5,11 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
+from connectors.documents import COMMAND_MARK, Collection, Document, Page
 from connectors.lines import LineError, lines_of, parse_line
 from connectors.paging import CommandCursor
-from connectors.stores import (
-    COMMAND_MARK,
-    SERIES_LIMIT,
-    Block,
-    Collection,
-    Document,
-    Page,
-    Refusal,
-    Series,
-    StoreRefusedError,
-)
+from connectors.series import SERIES_LIMIT, Series
+from connectors.stores import Block, Refusal, StoreRefusedError
 
 _Tags = tuple[tuple[str, str], ...]
 

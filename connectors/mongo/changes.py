@@ -6,7 +6,8 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from connectors.stores import Document, LogPosition
+from connectors.documents import Document
+from connectors.stores import LogPosition
 
 REVISION = "revision"
 

@@ -9,8 +9,9 @@ from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
+from connectors.documents import Collection
 from connectors.settings import MetadataSettings
-from connectors.stores import Collection, StoreUnavailableError
+from connectors.stores import StoreUnavailableError
 from schemas.errors import SetupError
 
 log = structlog.get_logger(__name__)

@@ -11,20 +11,13 @@ from pymongo import ASCENDING, DESCENDING, DeleteOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
+from connectors.documents import COMMAND_MARK, Collection, Document, Page
 from connectors.mongo.changes import Change, after_duplicate_key, folded, guarded_upsert
 from connectors.mongo.client import MongoConnection, Raw
 from connectors.mongo.faults import Fault, fault, of_server
 from connectors.paging import CommandCursor
 from connectors.settings import MetadataSettings
-from connectors.stores import (
-    COMMAND_MARK,
-    Collection,
-    Document,
-    Page,
-    Refusal,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from connectors.stores import Refusal, StoreRefusedError, StoreUnavailableError
 
 T = TypeVar("T")
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from connectors.stores import DocumentReader, SeriesReader
+from connectors.documents import DocumentReader
+from connectors.series import SeriesReader
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import FEED_PATTERN, Feed
 from infra.http.following import DurableWriter, Following, KafkaCheck, unending

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 from fastapi import Depends, Request
 
-from connectors.stores import DocumentReader, SeriesReader
+from connectors.documents import DocumentReader
+from connectors.series import SeriesReader
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import Feed
 from infra.http.live import StateTable

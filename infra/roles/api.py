@@ -9,7 +9,8 @@ from connectors.duckdb.remote import RemoteSeriesReader
 from connectors.influx.store import InfluxStore
 from connectors.mongo.store import MongoStore
 from connectors.reconnect import first_failure
-from connectors.stores import Series, SeriesReader, StoreUnavailableError
+from connectors.series import Series, SeriesReader
+from connectors.stores import StoreUnavailableError
 from infra.http.app import create_app
 from infra.http.backend import open_services
 from infra.http.server import listen

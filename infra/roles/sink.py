@@ -14,10 +14,12 @@ from connectors import projection
 from connectors.duckdb.server import series_app
 from connectors.duckdb.store import DuckDBStore
 from connectors.influx.store import InfluxStore
+from connectors.metadata_sink import MetadataSink
 from connectors.mongo.store import MongoStore
 from connectors.reconnect import first_failure
-from connectors.sink import TIMESERIES_PATTERN, MetadataSink, Sink, TimeseriesSink
-from connectors.stores import SeriesReader, SeriesSink
+from connectors.series import SeriesReader, SeriesSink
+from connectors.sink import Sink
+from connectors.timeseries_sink import TIMESERIES_PATTERN, TimeseriesSink
 from infra.http.server import listen
 from infra.instance.plan import series_file
 from infra.masking import without_credentials

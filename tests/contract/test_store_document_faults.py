@@ -8,9 +8,10 @@ import pytest
 import pytest_asyncio
 from pymongo.database import Database
 
+from connectors.documents import Collection, Document
 from connectors.mongo.store import MongoStore
 from connectors.settings import MetadataSettings
-from connectors.stores import Collection, Document, LogPosition, StoreRefusedError
+from connectors.stores import LogPosition, StoreRefusedError
 
 TWINS = Collection.TWINS
 

@@ -14,10 +14,11 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.documents import Collection, Document, DocumentReader, DocumentSink
 from connectors.memory.stores import MemoryDocumentStore
 from connectors.mongo.store import MongoStore
 from connectors.settings import MetadataSettings
-from connectors.stores import Collection, Document, DocumentReader, DocumentSink, LogPosition, StoreRefusedError
+from connectors.stores import LogPosition, StoreRefusedError
 
 TWINS, COMMANDS, TYPES = Collection.TWINS, Collection.COMMANDS, Collection.TYPES
 

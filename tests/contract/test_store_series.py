@@ -17,17 +17,9 @@ from connectors.duckdb.server import series_app
 from connectors.duckdb.store import DuckDBStore
 from connectors.influx.store import InfluxStore
 from connectors.memory.stores import MemorySeriesStore
+from connectors.series import SERIES_LIMIT, TIME_MAX_NS, TIME_MIN_NS, SeriesReader, SeriesSink
 from connectors.settings import TimeseriesSettings
-from connectors.stores import (
-    SERIES_LIMIT,
-    TIME_MAX_NS,
-    TIME_MIN_NS,
-    Block,
-    LogPosition,
-    SeriesReader,
-    SeriesSink,
-    StoreRefusedError,
-)
+from connectors.stores import Block, LogPosition, StoreRefusedError
 from schemas.line_protocol import escape_measurement, escape_tag
 
 T0 = 1_690_000_000_000_000_001

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from connectors.documents import Collection
 from connectors.duckdb.store import DuckDBStore
 from connectors.memory.stores import MemoryDocumentStore
-from connectors.sink import MetadataSink, SilentSink, TimeseriesSink
-from connectors.stores import Collection
+from connectors.metadata_sink import MetadataSink
+from connectors.sink import SilentSink
+from connectors.timeseries_sink import TimeseriesSink
 from infra.embedded.kafka import EmbeddedKafka
 from schemas.messages import DeadLetter, TwinDocument, encode
 from schemas.topics import DEADLETTER, TypeTopics

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from connectors.duckdb.columns import ColumnReader, Columns
 from connectors.lines import LineError, parse_line
-from connectors.stores import TIME_MAX_NS, TIME_MIN_NS, Block, LogPosition
+from connectors.series import TIME_MAX_NS, TIME_MIN_NS
+from connectors.stores import Block, LogPosition
 
 Read = dict[int, tuple[str, dict[str, str], dict[str, float], int]]
 

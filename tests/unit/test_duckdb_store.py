@@ -17,7 +17,8 @@ from connectors.duckdb.remote import RemoteSeriesReader
 from connectors.duckdb.server import is_loopback, series_app
 from connectors.duckdb.store import DuckDBStore
 from connectors.memory.stores import MemorySeriesStore
-from connectors.stores import Block, LogPosition, Series, StoreRefusedError, StoreUnavailableError
+from connectors.series import Series
+from connectors.stores import Block, LogPosition, StoreRefusedError, StoreUnavailableError
 from schemas.errors import SetupError
 
 TOPIC = "twinstream.m.timeseries"

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from support.http_api import Api
 
-from connectors.stores import Block, Collection, Document, LogPosition, StoreUnavailableError
+from connectors.documents import Collection, Document
+from connectors.stores import Block, LogPosition, StoreUnavailableError
 from infra.http.models import CommandList, DeadLetterList, Series
 from infra.http.routes import history
 

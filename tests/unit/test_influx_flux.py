@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.influx.flux import FluxError, oldest_points, quoted, read_points
-from connectors.stores import Series
+from connectors.series import Series
 
 
 def question(start_ns: int | None, stop_ns: int | None) -> str | None:

@@ -12,10 +12,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.common import MIN_HEARTBEAT_INTERVAL
 from pymongo.errors import BulkWriteError, OperationFailure
 
+from connectors.documents import Collection, Document
 from connectors.mongo.changes import folded
 from connectors.mongo.store import MongoStore
 from connectors.settings import MetadataSettings
-from connectors.stores import Collection, Document, LogPosition, StoreRefusedError, StoreUnavailableError
+from connectors.stores import LogPosition, StoreRefusedError, StoreUnavailableError
 from schemas.errors import SetupError
 
 AWAY = "mongodb://127.0.0.1:1"

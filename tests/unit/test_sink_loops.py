@@ -11,20 +11,16 @@ import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from connectors.documents import Collection, Document
 from connectors.duckdb.store import DuckDBStore
 from connectors.memory.log import MemoryLog
 from connectors.memory.stores import MemoryDocumentStore, MemorySeriesStore
+from connectors.metadata_sink import MetadataSink
 from connectors.projection import position_of
-from connectors.sink import MetadataSink, SilentSink, TimeseriesSink
-from connectors.stores import (
-    Block,
-    Collection,
-    Document,
-    Refusal,
-    Series,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from connectors.series import Series
+from connectors.sink import SilentSink
+from connectors.stores import Block, Refusal, StoreRefusedError, StoreUnavailableError
+from connectors.timeseries_sink import TimeseriesSink
 from schemas.errors import SetupError
 from schemas.messages import DeadLetter
 from schemas.topics import DEADLETTER

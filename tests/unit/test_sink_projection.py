@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from connectors.documents import Collection
 from connectors.memory.stores import MemoryDocumentStore
 from connectors.projection import project
-from connectors.stores import Collection
 from schemas.bundle import Deployment
 from schemas.messages import Cause, Command, Event, TwinDocument, encode
 from streams.log.record import LogRecord

@@ -9,7 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from connectors.stores import SERIES_LIMIT, TIME_MAX_NS, Collection, StoreUnavailableError
+from connectors.documents import Collection
+from connectors.series import SERIES_LIMIT, TIME_MAX_NS
+from connectors.stores import StoreUnavailableError
 from infra.http import lookup
 from infra.http.models import CommandList, Series
 from infra.http.problems import Fault, Kind, ProblemError, answers
