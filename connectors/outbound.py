@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from connectors.patterns import AMQP, MQTT, REST, Dialect
-from connectors.routes import EXCHANGE, ROOT
+from connectors.patterns import AMQP, EXCHANGE, MQTT, REST, ROOT, Dialect
 from schemas.errors import InvalidNameError
 from schemas.messages import Command, Event, encode
 from schemas.names import check_field, check_twin_id, parse_type

@@ -4,9 +4,16 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+ROOT = "twins"
+"""First word of every address of our own."""
+
+EXCHANGE = "twinstream"
+"""Our own AMQP exchange."""
+
+REST = "#"
+
 _NAMED = re.compile(r"\{([a-z]+)\}")
 _BRACES = re.compile(r"[{}]")
-REST = "#"
 
 
 @dataclass(frozen=True, slots=True)

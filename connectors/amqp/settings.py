@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.broker_settings import BrokerSettings, Scheme
+from connectors.inbound import AmqpInbound
 from connectors.outbound import AmqpOutbound
-from connectors.routes import EXCHANGE, AmqpInbound
+from connectors.patterns import EXCHANGE
 
 DEFAULT_EXCHANGE = ""
 """The broker's own exchange, which nobody declares."""

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from connectors.broker_settings import BrokerSettings, Scheme
+from connectors.inbound import MqttInbound, overlap_faults
 from connectors.outbound import MqttOutbound
-from connectors.routes import MqttInbound, overlap_faults
 
 
 class MqttSettings(BrokerSettings):

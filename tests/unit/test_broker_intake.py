@@ -5,10 +5,11 @@ import base64
 import msgspec
 import pytest
 
+from connectors.inbound import MqttInbound
 from connectors.intake import Intake
 from connectors.patterns import MQTT
 from connectors.ports import Delivery
-from connectors.routes import MqttInbound, Routes
+from connectors.routes import Routes
 from schemas.messages import DeadLetter
 from schemas.reasons import Reason
 

@@ -9,9 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connectors.amqp.settings import AmqpSettings
+from connectors.inbound import AmqpInbound, InboundRoute, MqttInbound
 from connectors.mqtt.settings import MqttSettings
 from connectors.patterns import AMQP, MQTT, Dialect, Pattern
-from connectors.routes import AmqpInbound, Echo, InboundRoute, MqttInbound, Refusal, Routes, Target
+from connectors.routes import Echo, Refusal, Routes, Target
 from schemas.headers import Kind
 from schemas.reasons import Reason
 
