@@ -139,7 +139,7 @@ class Block:
             self.unreadable,
         )
 
-    # -- one record, for the rare paths ---------------------------------------------------------------------------
+    # -- records as objects, for the rare paths ------------------------------------------------------------------------
 
     def offset(self, index: int) -> int:
         """Offset of a record."""
@@ -148,6 +148,11 @@ class Block:
     def key(self, index: int) -> bytes | None:
         """Key of a record."""
         return self._part_at(*self.places[index, KEY_AT : KEY_SIZE + 1].tolist())
+
+    def keys(self, indices: Sequence[int]) -> list[bytes]:
+        """Keys of the records at `indices`; null is an empty one."""
+        data = self.data.data
+        return [bytes(data[at : at + max(0, size)]) for at, size in self.places[indices, : KEY_SIZE + 1].tolist()]
 
     def value(self, index: int) -> bytes | None:
         """Value of a record."""

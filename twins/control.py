@@ -33,7 +33,7 @@ class ControlRecords:
         if unreadable is not None:
             self._output.dead_letter(outcome, block, index, Reason.UNDECODABLE, unreadable)
             return
-        key, kind = block.key(index), header(block, index, KIND)
+        key, kind = block.key(index) or b"", header(block, index, KIND)
         if kind not in {b"request", b"parameters", b"ack"}:
             text = kind.decode(errors="replace")
             self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
@@ -41,16 +41,16 @@ class ControlRecords:
         if (refusal := self._population.wrong_key(key)) is not None:
             self._output.dead_letter(outcome, block, index, *refusal)
             return
-        slot = self._table.slots.get(key or b"")
+        slot = self._table.slots.get(key)
         made = slot is None
         if slot is None:
             if kind != Kind.PARAMETERS.value.encode():
                 detail = "no telemetry and no PUT made this twin yet"
                 self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
                 if kind == Kind.REQUEST.value.encode():
-                    self._answer(block, index, key or b"", 0, header_text(block, index, NAME), detail, outcome)
+                    self._answer(block, index, key, 0, header_text(block, index, NAME), detail, outcome)
                 return
-            slot = self._population.create(key or b"", received_ns(block, index), outcome, announce=False)
+            slot = self._population.create(key, received_ns(block, index), outcome, announce=False)
         if kind == Kind.ACK.value.encode():
             self._acknowledged(block, index, slot, outcome)
         else:

@@ -106,8 +106,10 @@ class RowLayout:
         return RowFormat(self.dtype, {name: item.choices for name, item in parameters.items() if item.choices})
 
     @cached_property
-    def _parameter_fields(self) -> list[str]:
-        return [f"p_{name}" for name in self.definition.parameters]
+    def _parameters(self) -> np.dtype[np.void]:
+        """A row seen as its parameters alone."""
+        view: np.dtype[np.void] = self.dtype[[f"p_{name}" for name in self.definition.parameters]]
+        return view
 
     @cached_property
     def description(self) -> bytes:
@@ -178,7 +180,7 @@ class RowLayout:
         """Parameter values of a row."""
         # All at once: a field of a NumPy record by itself takes half a microsecond.
         declared = self.definition.parameters
-        numbers = row[self._parameter_fields].item() if declared else ()
+        numbers = row.view(self._parameters).item() if declared else ()
         return {
             name: number if item.type == "float" else item.decode(number)
             for (name, item), number in zip(declared.items(), numbers, strict=True)

@@ -1,15 +1,22 @@
 """The twins that live in one partition: who belongs there, new ones, and what is derived from their rows."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.definition import Definition
 from schemas.errors import InvalidNameError
 from schemas.names import check_twin_id
 from schemas.partitioning import partition_of
 from schemas.reasons import Reason
+from streams.block import Block
 from streams.processor import Lineage, Outcome
+from twins.ids import NO_SLOT
 from twins.layout import RowLayout
 from twins.lines import LineWriter
 from twins.output import OutputWriter
 from twins.rows import RowTable
+
+_UNDECLARED = (Reason.UNKNOWN_TWIN, "the type provisions declared twins only: create it with PUT or twins create")
 
 
 class Population:
@@ -29,11 +36,39 @@ class Population:
         self._partition = lineage.partition
         self._partitions = partitions
         self._output = output
+        self._undeclared = _UNDECLARED if definition.provision == "declared" else None
 
-    def wrong_key(self, key: bytes | None) -> tuple[Reason, str] | None:
+    def find(
+        self, block: Block, refused: dict[int, tuple[Reason, str]], received_ns: NDArray[np.int64], outcome: Outcome
+    ) -> NDArray[np.int64]:
+        """Rows of the senders of n records; twins that were never heard of get one, unless they are refused.
+
+        Args:
+            block: The records.
+            refused: Reason and detail by index; those whose senders are no twins here are added.
+            received_ns: (n,) arrival.
+            outcome: Takes the new twins' documents.
+
+        Returns:
+            (n,) int64, `NO_SLOT` for refused records.
+        """
+        slots = self.table.find(block.data, block.places)
+        slots[list(refused)] = NO_SLOT
+        unknown = [index for index in np.flatnonzero(slots == NO_SLOT).tolist() if index not in refused]
+        known = self.table.slots
+        for index, key in zip(unknown, block.keys(unknown), strict=True):
+            if key in known:
+                slots[index] = known[key]
+            elif (refusal := self.wrong_key(key) or self._undeclared) is not None:
+                refused[index] = refusal
+            else:
+                slots[index] = self.create(key, int(received_ns[index]), outcome, announce=True)
+        return slots
+
+    def wrong_key(self, key: bytes) -> tuple[Reason, str] | None:
         """Why no twin of this partition is called so, None when one may be."""
         try:
-            twin = check_twin_id((key or b"").decode(errors="replace"))
+            twin = check_twin_id(key.decode(errors="replace"))
         except InvalidNameError as error:
             return Reason.INVALID_NAME, str(error)
         wanted = partition_of(twin, self._partitions)

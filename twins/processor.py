@@ -25,7 +25,6 @@ from twins.columns import Columns, TelemetryDecoder
 from twins.compiler import Kernel, compile_kernel, compile_problem
 from twins.control import ControlRecords
 from twins.firing import Firing
-from twins.ids import NO_SLOT
 from twins.kernel_source import SENT, value_fields
 from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
 from twins.output import OutputWriter
@@ -189,7 +188,7 @@ class TwinProcessor:
         if not len(block):
             return
         columns = self._decoder.decode(Payloads.of_block(block), received)
-        slot = self._slots(block, columns, received, outcome)
+        slot = self._population.find(block, columns.refused, received, outcome)
         for index, (reason, detail) in sorted(columns.refused.items()):
             self._output.dead_letter(outcome, block, index, reason, detail)
         if columns.extra:
@@ -201,33 +200,6 @@ class TwinProcessor:
             block = block.take(good)
         if len(slot):
             self._step(block, slot, offsets, received, columns, outcome)
-
-    def _slots(
-        self, block: Block, columns: Columns, received: NDArray[np.int64], outcome: Outcome
-    ) -> NDArray[np.int64]:
-        """Row of each record, -1 for refused ones; makes rows for new twins."""
-        slots = self._table.find(block.data, block.places)
-        slots[list(columns.refused)] = NO_SLOT
-        for index in np.flatnonzero(slots == NO_SLOT).tolist():
-            if index not in columns.refused:
-                slots[index] = self._provide(block, index, int(received[index]), columns, outcome)
-        return slots
-
-    def _provide(self, block: Block, index: int, received: int, columns: Columns, outcome: Outcome) -> int:
-        key = block.key(index)
-        known = self._table.slots.get(key or b"")
-        if known is not None:
-            return known
-        refusal = self._population.wrong_key(key)
-        if refusal is None and self._definition.provision == "declared":
-            refusal = (
-                Reason.UNKNOWN_TWIN,
-                "the type provisions declared twins only: create it with PUT or twins create",
-            )
-        if refusal is not None:
-            columns.refused[index] = refusal
-            return NO_SLOT
-        return self._population.create(key or b"", received, outcome, announce=True)
 
     def run_kernel(
         self, slot: NDArray[np.int64], offsets: NDArray[np.int64], columns: Columns

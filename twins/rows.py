@@ -21,7 +21,7 @@ class RowTable:
     """Rows by slot, slots by twin id.
 
     Attributes:
-        rows: (capacity,) records; the first `len(table)` are in use.
+        rows: (capacity,) records; the first `len(table)` are in use, the others are as a new twin's.
         dirty: (capacity,) uint8, nonzero where a row changed since the last snapshot.
         slots: Slot of each twin id, as the bytes of the record key.
         ids: Twin id of each slot, empty for a twin that was taken out.
@@ -31,13 +31,13 @@ class RowTable:
 
     def __init__(self, layout: RowLayout) -> None:
         self.layout = layout
-        self.rows: NDArray[np.void] = np.zeros(_FIRST_CAPACITY, layout.dtype)
+        self._new_row = layout.new_row()
+        self.rows: NDArray[np.void] = np.repeat(self._new_row, _FIRST_CAPACITY)
         self.dirty = np.zeros(_FIRST_CAPACITY, np.uint8)
         self.slots: dict[bytes, int] = {}
         self.ids: list[bytes] = []
         self.tags: list[dict[str, str]] = []
         self._index = IdIndex()
-        self._new_row = layout.new_row()
         self.refused: Counter[str] = Counter()
         self._formats: dict[bytes, RowFormat] = {layout.fingerprint: layout.format}
 
@@ -49,9 +49,8 @@ class RowTable:
         """Make a row for a new twin; return its slot."""
         slot = len(self.ids)
         if slot == len(self.rows):
-            self.rows = np.concatenate([self.rows, np.zeros(slot, self.layout.dtype)])
+            self.rows = np.concatenate([self.rows, np.repeat(self._new_row, slot)])
             self.dirty = np.concatenate([self.dirty, np.zeros(slot, np.uint8)])
-        self.rows[slot] = self._new_row[0]
         self.slots[key] = slot
         self.ids.append(key)
         self.tags.append({})
@@ -67,6 +66,7 @@ class RowTable:
         """Take back the latest `add`."""
         del self.slots[self.ids.pop()]
         del self.tags[len(self.ids)]
+        self.rows[len(self.ids)] = self._new_row[0]
         self.dirty[len(self.ids)] = 0
         if self._index.count > len(self.ids):
             self._index = IdIndex()

@@ -97,6 +97,13 @@ def test_records_are_picked_by_their_indices() -> None:
     assert _records(block.take(np.array([0, 2]))) == [_records(block)[0], _records(block)[2]]
 
 
+def test_keys_are_read_by_their_indices_and_null_is_an_empty_one() -> None:
+    records: list[Record] = [(offset, 0, key, b"v", ()) for offset, key in enumerate([b"a", None, b"", b"bcd"])]
+    block = Block.of_records(0, records)
+    assert block.keys([0, 1, 3]) == [b"a", b"", b"bcd"]
+    assert block.keys([]) == []
+
+
 @pytest.mark.parametrize("later", [_block([5], partition=1), _block([6]), _block([4])])
 def test_a_block_that_does_not_follow_is_not_joined(later: Block) -> None:
     with pytest.raises(ValueError, match="does not follow"):
