@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from infra.cli import bench, data, definitions, looking, running
+from infra.cli import bench, definitions, looking, records, running, twins
 from infra.cli.output import fail
 from infra.supervisor.lifeline import follow_parent
 from schemas.errors import TwinstreamError
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (running, definitions, data, looking, bench):
+for module in (running, definitions, twins, records, looking, bench):
     module.register(app)
 
 

@@ -2,32 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
 
-from infra.cli.options import read_settings
 from infra.cli.output import fail
-from infra.registry import Registry
 
 _TIMEOUT_S = 30.0
 _PAGE = 1000
-
-
-def api_url(url: str | None, data_dir: Path | None, config: Path | None = None) -> str:
-    """Address of the API: as given, else of the instance in the data directory."""
-    if url:
-        return url.rstrip("/")
-    settings = read_settings(config, data_dir)
-    found = Registry(settings.data_dir).find("api")
-    if found is None or not found.url:
-        fail(
-            f"no running instance in {settings.data_dir}: start one with `twinstream up`,"
-            " or name another with --data-dir or --url"
-        )
-    return found.url
 
 
 class Api:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings, read_settings_near
 from infra.cli.output import FAILED, fail, show_json, show_table
 from infra.registry import kernel_cache
@@ -75,9 +76,7 @@ def undeploy(
 
 def types(*, config: Config = None, data_dir: DataDir = None, url: Url = None, as_json: AsJson = False) -> None:
     """List the deployed twin types."""
-    from infra.cli.client import Api, api_url
-
-    answer = Api(api_url(url, data_dir, config)).get("types")
+    answer = connect(url, data_dir, config).get("types")
     if as_json:
         show_json(answer)
         return

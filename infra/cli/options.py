@@ -18,6 +18,7 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="API of the instance; else by --data-dir.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Most items.")]
 HttpPort = Annotated[
     int | None, typer.Option("--http-port", min=0, max=65535, help="Port of the API [default: 8080]; 0 = any free one.")
 ]

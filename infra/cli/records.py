@@ -1,0 +1,155 @@
+"""Commands about records: `tail` and `deadletters`."""
+
+# Commands import what they need when they run, so that `--help` and client commands answer at once.
+# ruff: noqa: PLC0415
+
+import asyncio
+import base64
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli.connecting import connect
+from infra.cli.options import AsJson, Config, DataDir, Limit, Url, read_settings_near
+from infra.cli.output import fail, plain, show_json, show_json_line, show_table, show_tree
+
+if TYPE_CHECKING:
+    from infra.cli.client import Api
+    from infra.settings import Settings
+    from streams.log.record import LogRecord
+
+deadletters_app = typer.Typer(no_args_is_help=True, help="Show records that could not be used.")
+
+
+def tail(
+    what: Annotated[str, typer.Argument(metavar="TOPIC|TYPE", help="A Kafka topic, or a type's state and outputs.")],
+    *,
+    start: Annotated[bool, typer.Option("--from-start", help="Of a topic: begin with its oldest record.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="End after so many.")] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show records of a topic, or state, commands and events of a type, as they come."""
+    with suppress(KeyboardInterrupt):
+        if "." in what:
+            settings = read_settings_near(config, data_dir)
+            asyncio.run(_tail_topic(settings, what, start=start, limit=limit, as_json=as_json))
+        else:
+            _tail_type(connect(url, data_dir, config), what, limit=limit, as_json=as_json)
+
+
+@deadletters_app.command("list")
+def list_deadletters(
+    *,
+    type_name: Annotated[str | None, typer.Option("--type", metavar="T", help="Only of this type.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="R", help="Only with this reason.")] = None,
+    limit: Limit = 100,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, newest first."""
+    api = connect(url, data_dir, config)
+    items = api.items("deadletters", limit=limit, query={"type": type_name, "reason": reason})
+    if as_json:
+        show_json({"items": items, "next": None})
+        return
+    rows = [[item["id"], item["reason"], item["type"], item["twin"], item["source"], item["detail"]] for item in items]
+    show_table(("id", "reason", "type", "twin", "source", "detail"), rows, empty="no dead letters")
+
+
+@deadletters_app.command("show")
+def show_deadletter(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="Id, or the beginning of one.")],
+    *,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one dead letter with its payload."""
+    items = connect(url, data_dir, config).items("deadletters", limit=None)
+    found = next((item for item in items if item["id"].startswith(letter)), None)
+    if found is None:
+        fail(f"no dead letter {letter} among the newest {len(items)}")
+    if as_json:
+        show_json(found)
+        return
+    raw = base64.b64decode(found.pop("raw_base64"))
+    show_tree(found)
+    typer.echo(f"payload:\n{_text(raw)}")
+
+
+def _tail_type(api: "Api", type_name: str, *, limit: int | None, as_json: bool) -> None:
+    with api.events({"type": type_name}) as events:
+        for count, (name, data) in enumerate(events, start=1):
+            if as_json:
+                show_json_line({"event": name, "data": json.loads(data)})
+            else:
+                typer.echo(f"{name:<8} {plain(data)}")
+            if count == limit:
+                return
+
+
+async def _tail_topic(settings: "Settings", topic: str, *, start: bool, limit: int | None, as_json: bool) -> None:
+    from streams.log.admin import LogAdmin
+    from streams.log.follow import Follower
+
+    options = settings.kafka.options()
+    async with LogAdmin(options) as admin:
+        known = await admin.topics()
+    if topic not in known:
+        fail(f"no topic {topic}; there are: {', '.join(sorted(name for name in known if not name.startswith('__')))}")
+    left = limit
+    async with Follower(options, topics=(topic,), start="earliest" if start else "latest") as follower:
+        while left is None or left > 0:
+            for record in (await follower.read(timeout_s=0.5))[:left]:
+                _show_record(record, as_json=as_json)
+                left = None if left is None else left - 1
+
+
+def _show_record(record: "LogRecord", *, as_json: bool) -> None:
+    key = None if record.key is None else _text(record.key)
+    if not as_json:
+        value = "(deleted)" if record.value is None else _text(record.value)
+        typer.echo(f"{record.partition}/{record.offset} {key or '-'} {value}")
+        return
+    shown: dict[str, Any] = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "key": key,
+        "headers": {name: _text(value) for name, value in record.headers},
+    }
+    show_json_line(shown | _value(record.value))
+
+
+def _value(raw: bytes | None) -> dict[str, Any]:
+    if raw is None:
+        return {"value": None}
+    with suppress(ValueError):
+        return {"value": json.loads(raw)}
+    with suppress(UnicodeDecodeError):
+        return {"value": raw.decode()}
+    return {"value_base64": base64.b64encode(raw).decode()}
+
+
+def _text(raw: bytes) -> str:
+    """Bytes for a terminal: text as it is, without control characters, else hexadecimal."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return f"0x{raw[:256].hex()}{'…' if len(raw) > 256 else ''}"  # noqa: PLR2004 - a terminal's worth
+    return "\n".join(plain(line) for line in text.splitlines())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(tail)
+    app.add_typer(deadletters_app, name="deadletters")

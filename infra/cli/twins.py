@@ -1,0 +1,184 @@
+"""Commands about twins: `twins` and `request`."""
+
+# Commands import what they need when they run, so that `--help` and client commands answer at once.
+# ruff: noqa: PLC0415
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.cli.connecting import connect
+from infra.cli.options import AsJson, Config, DataDir, Limit, Url
+from infra.cli.output import FAILED, fail, plain, show_json, show_table, show_tree
+
+if TYPE_CHECKING:
+    from infra.cli.client import Api
+
+_OUTCOME_TIMEOUT_S = 5.0
+
+twins_app = typer.Typer(no_args_is_help=True, help="Show and change twins.")
+
+TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Qualified type name.")]
+TwinId = Annotated[str, typer.Argument(metavar="ID", help="Twin id.")]
+Values = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Values as JSON, or plain text.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; may be repeated.")]
+
+
+@twins_app.command("list")
+def list_twins(
+    type_name: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="Only of this type.")] = None,
+    *,
+    limit: Limit = 100,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List twins with their live state."""
+    api = connect(url, data_dir, config)
+    items = api.items("twins", limit=limit, query={"type": type_name})
+    if as_json:
+        show_json({"items": items, "next": None})
+        return
+    rows = [[item["type"], item["id"], item["status"], item["revision"], _shown(item["outputs"])] for item in items]
+    show_table(("type", "id", "status", "revision", "outputs"), rows, empty="no twins yet")
+
+
+@twins_app.command("show")
+def show_twin(
+    type_name: TypeName,
+    twin: TwinId,
+    *,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one twin's live state."""
+    found = connect(url, data_dir, config).get("twins", type_name, twin)
+    (show_json if as_json else show_tree)(found)
+
+
+@twins_app.command("create")
+def create_twin(
+    type_name: TypeName,
+    twin: TwinId,
+    values: Values = None,
+    *,
+    tags: Tags = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a twin, with parameters that differ from their defaults."""
+    api = connect(url, data_dir, config)
+    if _exists(api, type_name, twin):
+        fail(f"twin {twin} of type {type_name} is there already: `twinstream twins set` changes it")
+    _put(api, type_name, twin, values, tags, as_json=as_json, done="created")
+
+
+@twins_app.command("set")
+def set_twin(
+    type_name: TypeName,
+    twin: TwinId,
+    values: Values = None,
+    *,
+    tags: Tags = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change parameters and tags of a twin; those that are not named keep their values."""
+    if not values and not tags:
+        message = "give at least one KEY=VALUE or --tag"
+        raise typer.BadParameter(message)
+    api = connect(url, data_dir, config)
+    if not _exists(api, type_name, twin):
+        fail(f"no twin {twin} of type {type_name}: `twinstream twins create` creates it")
+    _put(api, type_name, twin, values, tags, as_json=as_json, done="changed")
+
+
+def request(
+    type_name: TypeName,
+    twin: TwinId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A declared request.")],
+    values: Values = None,
+    *,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="S", min=0, help="Wait for the outcome.")
+    ] = _OUTCOME_TIMEOUT_S,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask something of a twin, and show what came of it."""
+    from infra.cli.outcome import send_request
+
+    body = parse_values(values or [])
+    answer = send_request(connect(url, data_dir, config), type_name, twin, name, body, wait)
+    rejected = answer["outcome"] == "request_rejected"
+    if as_json:
+        show_json(answer)
+    elif rejected:
+        typer.echo(f"rejected: {plain(answer['reason'])}", err=True)
+    else:
+        typer.echo("accepted" if answer["outcome"] else f"sent as {answer['id']}; no outcome yet")
+    if rejected:
+        raise typer.Exit(FAILED)
+
+
+def parse_values(pairs: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` words: the value is JSON if it is any, else text.
+
+    Raises:
+        typer.BadParameter: a word without `=`.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            message = f"{pair!r} is no KEY=VALUE"
+            raise typer.BadParameter(message)
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
+def _exists(api: "Api", type_name: str, twin: str) -> bool:
+    return api.get("twins", type_name, twin, absent_ok=True) is not None
+
+
+def _put(
+    api: "Api",
+    type_name: str,
+    twin: str,
+    values: list[str] | None,
+    tags: list[str] | None,
+    *,
+    as_json: bool,
+    done: str,
+) -> None:
+    texts = {key: text for key, _, text in (tag.partition("=") for tag in tags or [])}
+    answer = api.send("PUT", "twins", type_name, twin, body={"parameters": parse_values(values or []), "tags": texts})
+    if as_json:
+        show_json(answer)
+    elif "offset" in answer and "revision" not in answer:
+        typer.echo(f"{twin}: written, not applied yet; records that are published now come after it")
+    else:
+        typer.echo(f"{twin}: {done}")
+
+
+def _shown(outputs: dict[str, Any]) -> str:
+    return " ".join(f"{name}={plain(value)}" for name, value in outputs.items())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(twins_app, name="twins")
+    app.command()(request)
