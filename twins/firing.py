@@ -46,7 +46,7 @@ class Firing:
             received: (n,) arrival, ns.
             columns: What the records said.
             status: (n,) of `twins.admission`.
-            values: (n, fields + 1) results of `run_kernel`.
+            values: (n, fields + 1) results of `KernelRun.run`.
             fired: (n, events + commands + 2) marks of the kernel.
             outcome: Takes the outputs.
         """

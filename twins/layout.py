@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from schemas.definition import Definition, StateField, Step
 from schemas.quantity import Scalar
 from streams.processor import RESERVED_KEY_PREFIX
-from twins.row_format import RowFormat, carry
+from twins.row_format import RowFormat, carry, packed
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
 DEFINITION_KEY = RESERVED_KEY_PREFIX + b"definition"
@@ -91,13 +91,13 @@ class RowLayout:
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
         fields += [(f"p_{name}", "f8") for name in definition.parameters]
         if definition.parameters:
-            fields += [("set", _packed([(name, "u1") for name in definition.parameters]))]
+            fields += [("set", packed([(name, "u1") for name in definition.parameters]))]
         fields += [(f"o_{name}", "f8") for name in definition.fields()]
         fields += [(f"s_{name}", _state_dtype(state)) for name, state in states.items() if state]
         fields += [(f"e_{name}", "?") for name in definition.outputs.events]
         for name in definition.outputs.commands:
             fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8"), (f"a_{name}", "u4", (ISSUED_DEPTH,))]
-        return cls(definition, states, _packed(fields))
+        return cls(definition, states, packed(fields))
 
     @cached_property
     def format(self) -> RowFormat:
@@ -240,22 +240,7 @@ def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
         (name, "u1" if item.shape and item.type == "bool" else _STATE_TYPES[item.type], item.shape)
         for name, item in state.items()
     ]
-    return _packed(fields)
-
-
-def _packed(fields: list[Any]) -> np.dtype[np.void]:
-    """An aligned record without gaps: what NumPy leaves in gaps when it copies would make equal rows differ."""
-    words = [item for item in fields if np.dtype(item[1]).itemsize % 8 == 0]
-    octets = sorted((item for item in fields if np.dtype(item[1]).itemsize % 8), key=_size, reverse=True)
-    rest = -np.dtype(octets).itemsize % 8 if octets else 0
-    gap: list[Any] = [("_gap", "u1", (rest,))] if rest else []
-    dtype: np.dtype[np.void] = np.dtype([*words, *octets, *gap], align=True)
-    return dtype
-
-
-def _size(item: Any) -> int:  # noqa: ANN401
-    """Of one element: what follows larger ones needs no gap."""
-    return int(np.dtype(item[1]).itemsize % 8)
+    return packed(fields)
 
 
 def _plain(number: Any, kind: str) -> Scalar | None:  # noqa: ANN401

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import structlog
-from numba.core.errors import NumbaError, NumbaExperimentalFeatureWarning
+from numba.core.errors import NumbaExperimentalFeatureWarning
 from numpy.typing import NDArray
 
 from schemas.clock import SystemClock
@@ -21,16 +21,18 @@ from twins import admission, arrival
 from twins.acknowledgements import Acknowledgements
 from twins.arrival import arrivals_ns, others
 from twins.authored import AuthoredCode
-from twins.columns import Columns, TelemetryDecoder
+from twins.columns import Columns
 from twins.compiler import Kernel, compile_kernel, compile_problem
 from twins.control import ControlRecords
 from twins.firing import Firing
-from twins.kernel_source import SENT, value_fields
-from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, QUARANTINED, RowLayout
+from twins.kernel_run import KernelRun
+from twins.kernel_source import SENT
+from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, RowLayout
 from twins.output import OutputWriter
 from twins.payloads import Payloads
 from twins.population import Population
 from twins.requests import RequestRunner
+from twins.telemetry import TelemetryDecoder
 from twins.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -84,7 +86,7 @@ class TwinType:
                 # What all kernels share may have been compiled for a row that this one's begins with: the same fields
                 # at the same places.
                 warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
-                TwinProcessor(self, Lineage("", "", 0)).run_kernel(
+                TwinProcessor(self, Lineage("", "", 0)).kernel.run(
                     nothing, nothing, Columns.empty(len(self.definition.inputs))
                 )
         except Exception as error:  # noqa: BLE001 - of an empty block only the compiler can complain
@@ -93,6 +95,9 @@ class TwinType:
 
 class TwinProcessor:
     """Rows of one partition and what happens to them.
+
+    Attributes:
+        kernel: Steps telemetry.
 
     What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields) and, with its
     reason, `deadletter`.
@@ -107,11 +112,11 @@ class TwinProcessor:
         self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
         self._population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
         self._table = self._population.table
+        self.kernel = KernelRun(definition, twin_type.kernel, self._table)
         self._firing = Firing(definition, self._table, self._output)
         requests = RequestRunner(definition, twin_type.code)
         acknowledgements = Acknowledgements(definition, self._table, self._output)
         self._control = ControlRecords(self._population, requests, acknowledgements, self._output)
-        self._values = len(value_fields(definition))
         self._topics = TypeTopics(str(definition.type_name))
         self._layout_written = self._definition_written = False
 
@@ -201,69 +206,6 @@ class TwinProcessor:
         if len(slot):
             self._step(block, slot, offsets, received, columns, outcome)
 
-    def run_kernel(
-        self, slot: NDArray[np.int64], offsets: NDArray[np.int64], columns: Columns
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.uint8]]:
-        """Step n records.
-
-        Returns:
-            status (n,), values (n, values + 1), fired (n, events + commands + 2).
-        """
-        count = len(slot)
-        outputs = self._definition.outputs
-        status = np.empty(count, np.uint8)
-        values = np.empty((count, self._values + 1))
-        fired = np.zeros((count, len(outputs.events) + len(outputs.commands) + 2), np.uint8)
-        cursor = np.zeros(1, np.int64)
-        backup = np.zeros(1, self._type.layout.dtype)
-        flag_late = self._definition.late == "flag"
-        while cursor[0] < count or count == 0:
-            try:
-                self._type.kernel(
-                    self._table.rows,
-                    backup,
-                    cursor,
-                    slot,
-                    columns.time_ns,
-                    offsets,
-                    columns.boot,
-                    columns.seq,
-                    columns.payload,
-                    columns.inputs,
-                    values,
-                    fired,
-                    status,
-                    flag_late,
-                )
-            except NumbaError:
-                raise
-            except Exception:
-                if not count:
-                    raise
-                # Whatever an author's step raises concerns one twin.
-                self._step_raised(int(cursor[0]), slot, offsets, status, fired, backup)
-                cursor[0] += 1
-            if count == 0:
-                break
-        return status, values, fired
-
-    def _step_raised(
-        self,
-        index: int,
-        slot: NDArray[np.int64],
-        offsets: NDArray[np.int64],
-        status: NDArray[np.uint8],
-        fired: NDArray[np.uint8],
-        backup: NDArray[np.void],
-    ) -> None:
-        self._table.rows[slot[index]] = backup[0]
-        row = self._table.row(int(slot[index]))
-        row["status"] |= QUARANTINED
-        row["revision"] += 1
-        row["offset"] = offsets[index]
-        status[index] = admission.FAILED
-        fired[index] = 0
-
     def _step(
         self,
         block: Block,
@@ -273,7 +215,7 @@ class TwinProcessor:
         columns: Columns,
         outcome: Outcome,
     ) -> None:
-        status, values, fired = self.run_kernel(slot, offsets, columns)
+        status, values, fired = self.kernel.run(slot, offsets, columns)
         self._table.dirty[slot] = 1
         accepted = status <= admission.ACCEPTED_LATE
         everything = bool(accepted.all())

@@ -1,4 +1,4 @@
-"""What the bytes of a row mean, as JSON that lies beside the rows in the changelog."""
+"""How the bytes of a row lie, and what they mean, as JSON that lies beside the rows in the changelog."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -77,3 +77,18 @@ def carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
             carry(old[name], new[name])
         elif before.shape == after.shape:
             new[name] = old[name]
+
+
+def packed(fields: list[Any]) -> np.dtype[np.void]:
+    """An aligned record without gaps: what NumPy leaves in gaps when it copies would make equal rows differ."""
+    words = [item for item in fields if np.dtype(item[1]).itemsize % 8 == 0]
+    octets = sorted((item for item in fields if np.dtype(item[1]).itemsize % 8), key=_size, reverse=True)
+    rest = -np.dtype(octets).itemsize % 8 if octets else 0
+    gap: list[Any] = [("_gap", "u1", (rest,))] if rest else []
+    dtype: np.dtype[np.void] = np.dtype([*words, *octets, *gap], align=True)
+    return dtype
+
+
+def _size(item: Any) -> int:  # noqa: ANN401
+    """Of one element: what follows larger ones needs no gap."""
+    return int(np.dtype(item[1]).itemsize % 8)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from schemas.definition import Definition
 from schemas.definition_file import read_definition
 from schemas.reasons import Reason
-from twins.columns import Columns, TelemetryDecoder
+from twins.columns import Columns
 from twins.payloads import Payloads
+from twins.telemetry import TelemetryDecoder
 
 RECEIVED_NS = 1_700_000_000_000_000_000
 BASE = """\
@@ -207,7 +208,7 @@ def test_good_payloads_are_decoded_at_once(name: str) -> None:
     decoder = TelemetryDecoder(_definition(name))
     raws = [json.dumps({"t1": 1, "n": index, "hot": True, "fields": 2.5}).encode() for index in range(5)]
     raws = [raw.replace(b', "fields": 2.5', b"") for raw in raws] if name != "fields" else raws
-    found = decoder._at_once(raws, _received(5))  # noqa: SLF001
+    found = decoder._bulk_json.decode(raws, _received(5))  # noqa: SLF001
     assert found is not None
     assert found.inputs[:, 1].tolist() == [0, 1, 2, 3, 4]
     assert found.time_ns.tolist() == _received(5).tolist()

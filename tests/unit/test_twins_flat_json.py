@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.definition_file import read_definition
-from twins import columns as columns_module
-from twins.columns import TelemetryDecoder
+from twins import telemetry as telemetry_module
 from twins.flat_json import FlatJsonDecoder
 from twins.payloads import Payloads
+from twins.telemetry import TelemetryDecoder
 
 DEFINITION = """\
 name: probe
@@ -157,7 +157,7 @@ def test_odd_payloads_in_a_plain_block_decode_as_by_themselves(monkeypatch: pyte
     received = 1_700_000_000_000_000_000 + np.arange(len(payloads), dtype=np.int64)
     results = []
     for share in (1.0, -1.0):
-        monkeypatch.setattr(columns_module, "_CAREFUL_SHARE", share)
+        monkeypatch.setattr(telemetry_module, "_CAREFUL_SHARE", share)
         results.append(TelemetryDecoder(read_definition(DEFINITION)).decode(Payloads.of(payloads), received))
     mixed, careful = results
     assert mixed.refused == careful.refused

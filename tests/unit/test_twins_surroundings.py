@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from schemas.definition_file import read_definition
 from schemas.reasons import Reason
-from twins.columns import Columns, TelemetryDecoder
+from twins.columns import Columns
 from twins.payloads import Payloads
+from twins.telemetry import TelemetryDecoder
 
 DEFINITION = "name: probe\nversion: 1.0.0\ninputs: {a: {}, n: {type: int}, b: {type: bool}}\n"
 VARIANTS = ("", "missing: hold_last\n", "extra: deadletter\n")
