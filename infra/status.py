@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from infra.embedded.answering import SERVERS, answers
+from infra.answering import SERVERS, answers
 from infra.metrics import lag_in
 from infra.registry import SUPERVISOR, ChildView, Registry, RunFile
 from infra.scraping import expositions_at
@@ -23,7 +23,7 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pid: Of the process that does the work, None when there is none.
-        up: Whether that process runs and answers, within 2 s where it can be asked.
+        up: Whether that process runs and, once it was ready, answers within 2 s where it can be asked.
         ready: Whether it does its work.
         lag: Records that it has yet to read; None when it reads none or does not answer.
         restarts: How often its supervisor started it again.
@@ -73,7 +73,8 @@ def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatu
         servers = pool.map(_server_answers, living)
         said = ask([entry.port for entry in living if entry.port is not None])
     silent = {entry.pid for entry, answered in zip(living, servers, strict=True) if not answered}
-    silent |= {entry.pid for entry in living if entry.port is not None and said.get(entry.port) is None}
+    # One that is still starting may be slow to answer.
+    silent |= {entry.pid for entry in living if entry.ready and entry.port and said.get(entry.port) is None}
     name_of = {entry.port: entry.name for entry in living}
     lags = {port: lag_in(text, name_of[port]) for port, text in said.items() if text}
     roles = [

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from infra.embedded.answering import answers
+from infra.answering import answers
 from infra.embedded.ports import LOOPBACK
 from infra.embedded.server import EmbeddedServer
 

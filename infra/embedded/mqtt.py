@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from infra.embedded.answering import answers
+from infra.answering import answers
 from infra.embedded.mqtt_configuration import iotcore_configuration, mosquitto_configuration
 from infra.embedded.ports import LOOPBACK, accepts, free_port
 from infra.embedded.server import EmbeddedServer

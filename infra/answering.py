@@ -1,15 +1,12 @@
 """Whether an embedded server answers: one small request of its own protocol, and any answer to it in time.
 
-That a connection is accepted says nothing: the system does that also for a process that stands still.
+That a connection is accepted says nothing: the system does that also for a process that stands still. No client library
+is used, so that who asks for the status does not wait for its import.
 """
 
 import socket
 import struct
 from typing import NamedTuple
-
-import bson
-
-from infra.embedded.ports import LOOPBACK
 
 _TIMEOUT_S = 2.0
 
@@ -28,7 +25,8 @@ def _api_versions() -> bytes:
 
 def _ping() -> bytes:
     """`ping` as MongoDB's OP_MSG: length, request id, no response, opcode, no flags, one section with a document."""
-    document = bson.encode({"ping": 1, "$db": "admin"})
+    fields = b"\x10ping\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0\0"
+    document = struct.pack("<i", 4 + len(fields)) + fields
     return struct.pack("<iiiiib", 21 + len(document), 1, 0, 2013, 0, 0) + document
 
 
@@ -52,7 +50,7 @@ def answers(server: str, port: int, timeout_s: float = _TIMEOUT_S) -> bool:
     """
     question = _QUESTIONS[server]
     try:
-        with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
             connection.sendall(question.request)
             answered = bool(connection.recv(1))
             connection.sendall(question.goodbye)
