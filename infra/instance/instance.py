@@ -6,40 +6,33 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
-from infra.embedded import EmbeddedDocuments, EmbeddedKafka, EmbeddedMqtt, EmbeddedServer
-from infra.embedded.mqtt import find_mosquitto
 from infra.embedded.ports import free_port
 from infra.instance.console import Console
 from infra.instance.deploying import deploy
 from infra.instance.plan import (
-    Servers,
     check_ports,
     embedded_servers,
     example,
     mqtt_url,
     resolve,
     roles_of,
-    series_file,
+    urls_of,
 )
+from infra.instance.servers import InstanceServers
 from infra.instance_lock import InstanceLock
 from infra.log_topics import make_shared_topics
 from infra.logs import configure
-from infra.masking import secrets_of, without_credentials
+from infra.masking import secrets_of
 from infra.registry import LOG_FOLDER, SUPERVISOR, ChildView, Presence, Registry
 from infra.settings import Settings
 from infra.settings_file import write_private
 from infra.supervisor.process import ProcessRunner, child_environment, role_argv
-from infra.supervisor.server import ServerRunner
 from infra.supervisor.supervisor import Child, Supervisor
 from schemas.bundle import read_folder
 from schemas.errors import SetupError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +77,6 @@ class Instance:
         self._demo = demo
         self._registry = Registry(self._settings.data_dir)
         self._logs = self._settings.data_dir / LOG_FOLDER
-        self._servers: dict[str, EmbeddedServer] = {}
 
     async def run(self) -> int:
         """Run until SIGINT or SIGTERM, or for the demonstration's duration.
@@ -158,39 +150,10 @@ class Instance:
         settings = self._settings
         if names:
             self._console.step(f"starting {', '.join(names)} (logs in {self._logs})")
-        for name in names:
-            supervisor.add(Child(name, partial(self._server, name)))
-        await supervisor.first_start(*names)
-        servers = Servers(
-            kafka=self._url("kafka"),
-            mqtt=self._url("mqtt"),
-            mqtt_protocol="5" if find_mosquitto() else "3.1.1",
-            documents=self._url("documents"),
-        )
+        servers = await InstanceServers(settings, self._registry).start(supervisor, names)
         resolved = resolve(settings, servers, settings.http.port or free_port())
         write_private(resolved, self._registry.config)
         return resolved
-
-    def _url(self, name: str) -> str:
-        return self._servers[name].url if name in self._servers else ""
-
-    def _server(self, name: str) -> ServerRunner:
-        """A life of an embedded server; the later ones listen where the first did."""
-        settings, before = self._settings, self._servers.get(name)
-        data_dir = settings.data_dir
-        make: dict[str, Callable[[], EmbeddedServer]] = {
-            "kafka": lambda: EmbeddedKafka(data_dir, before.port if before else settings.embedded.kafka_port),
-            "mqtt": lambda: EmbeddedMqtt(data_dir, before.port if before else settings.embedded.mqtt_port),
-            "documents": lambda: EmbeddedDocuments(
-                data_dir, before.port if before else settings.embedded.documents_port
-            ),
-        }
-
-        def server() -> EmbeddedServer:
-            self._servers[name] = make[name]()
-            return self._servers[name]
-
-        return ServerRunner(name, server, self._registry)
 
     async def _work(self, supervisor: Supervisor, resolved: Settings, presence: Presence) -> None:
         if not self._settings.kafka.embedded:
@@ -213,7 +176,7 @@ class Instance:
                 f"simulating {self._demo.twins} incubators at {self._demo.speed:g} simulated seconds per second"
             )
         presence.change(ready=True)
-        urls = self._urls(resolved)
+        urls = urls_of(resolved)
         for name, url in urls.items():
             self._console.url(name, url)
         self._console.ready("ready (Ctrl-C stops everything)", urls=urls)
@@ -266,16 +229,6 @@ class Instance:
         # The broker's address may hold a password: it goes into the environment, not onto the command line.
         environment = {"TWINSTREAM_MQTT__URL": mqtt_url(resolved)}
         return self._process(PLANT, role_argv("script", PLANT, str(script), *arguments), environment)
-
-    def _urls(self, resolved: Settings) -> dict[str, str]:
-        urls = {"API": resolved.http.url, "MQTT": without_credentials(resolved.mqtt.url or "")}
-        if resolved.amqp.url is not None:
-            urls["AMQP"] = without_credentials(resolved.amqp.url)
-        urls["Kafka"] = resolved.kafka.options().bootstrap_servers
-        urls["documents"] = without_credentials(resolved.metadata.url or "")
-        series = resolved.timeseries.url
-        urls["time series"] = without_credentials(series) if series else str(series_file(resolved))
-        return urls
 
 
 def answers(url: str) -> bool:

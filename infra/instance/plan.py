@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from connectors.broker_settings import BrokerSettings
 from infra.embedded.ports import require_free
+from infra.masking import without_credentials
 from infra.settings import Settings
 from schemas.errors import SetupError
 
@@ -120,3 +121,15 @@ def example(name: str) -> Path:
 def series_file(settings: Settings) -> Path:
     """Where the embedded time-series store keeps its file."""
     return settings.data_dir / "timeseries.duckdb"
+
+
+def urls_of(resolved: Settings) -> dict[str, str]:
+    """What people are told: where each part is reached, without credentials."""
+    urls = {"API": resolved.http.url, "MQTT": without_credentials(resolved.mqtt.url or "")}
+    if resolved.amqp.url is not None:
+        urls["AMQP"] = without_credentials(resolved.amqp.url)
+    urls["Kafka"] = resolved.kafka.options().bootstrap_servers
+    urls["documents"] = without_credentials(resolved.metadata.url or "")
+    series = resolved.timeseries.url
+    urls["time series"] = without_credentials(series) if series else str(series_file(resolved))
+    return urls
