@@ -11,7 +11,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from connectors.connector import Connector
 from connectors.intake import Entry, Intake
-from connectors.ports import BridgeObserver, BrokerAwayError, Delivery, Inlet, Silent, Writer
+from connectors.observer import BridgeObserver, Silent
+from connectors.ports import BrokerAwayError, Delivery, Inlet, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.errors import TwinstreamError

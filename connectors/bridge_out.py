@@ -11,17 +11,8 @@ from aiokafka.errors import KafkaError
 from connectors.connector import Connector
 from connectors.dispatch import Dispatch, groups, judge, letter, outcome, outcomes, outgoing, plan
 from connectors.hang_ups import MOST_HANG_UPS, HangUps
-from connectors.ports import (
-    BridgeObserver,
-    BrokerAwayError,
-    BrokerSilentError,
-    Outgoing,
-    Outlet,
-    Reader,
-    Receipt,
-    Silent,
-    Writer,
-)
+from connectors.observer import BridgeObserver, Silent
+from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Outlet, Reader, Receipt, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.messages import Command, encode

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from connectors.ports import BridgeObserver, BrokerAwayError
+from connectors.observer import BridgeObserver
+from connectors.ports import BrokerAwayError
 from schemas.clock import Clock
 
 FIRST_DELAY_S = 0.1

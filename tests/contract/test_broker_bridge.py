@@ -13,7 +13,7 @@ from connectors.bridge_in import InboundBridge
 from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge, group_of
 from connectors.connector import Connector
 from connectors.memory.log import MemoryLog
-from connectors.ports import Silent
+from connectors.observer import Silent
 from schemas.clock import NS_PER_S, SystemClock
 from schemas.messages import Cause, Command, DeadLetter, Event, encode
 from streams.log.record import LogRecord

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from connectors.ports import BrokerAwayError, Silent
+from connectors.observer import Silent
+from connectors.ports import BrokerAwayError
 from connectors.reconnect import LONGEST_DELAY_S, STEADY_AFTER_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import ManualClock
 
