@@ -1,5 +1,6 @@
 """Line protocol of a block, written by a compiled pass around numbers that orjson formats."""
 
+from collections.abc import Container
 from typing import Any
 
 import numba
@@ -15,21 +16,30 @@ BLOCK_BYTES = 480 * 1024
 _WASTE_BYTES = 64 * 1024
 """Prefixes that were replaced are kept until they take this much and more than those in use."""
 
-_NULL, _COMMA, _BRACKET, _SPACE, _NEWLINE, _ZERO = b"n,] \n0"
+_NULL, _COMMA, _BRACKET, _SPACE, _NEWLINE, _DOT, _ZERO, _ONE = b"n,] \n.01"
+_BOOLEAN_BYTES = 3
 _TEN = np.uint64(10)
 _TIME_DIGITS = 20
 _LINE_OVERHEAD = _TIME_DIGITS + 2
 
 
 class LineWriter:
-    """Writes lines of one type: a prefix per row (measurement and tags), a name per column, values, time."""
+    """Writes lines of one type: a prefix per row (measurement and tags), a name per column, values, time.
 
-    def __init__(self, measurement: str, fields: tuple[str, ...]) -> None:
+    Args:
+        measurement: Of every line.
+        fields: Names of the columns.
+        booleans: Those among them that hold nothing but 0 and 1.
+    """
+
+    def __init__(self, measurement: str, fields: tuple[str, ...], booleans: Container[str] = ()) -> None:
         self._measurement = escape_measurement(measurement)
         names = [f"{escape_tag(field)}=".encode() for field in fields]
         self._names = np.frombuffer(b"".join(names), np.uint8)
         self._name_ends = np.cumsum([len(name) for name in names], dtype=np.int64)
         self._names_bytes = sum(map(len, names)) + len(names)
+        self._is_boolean = np.array([field in booleans for field in fields], np.bool_)
+        self._numeric = np.flatnonzero(~self._is_boolean)
         # Kept from block to block: fresh memory of this size costs more than what is written into it.
         self._text = np.zeros(0, np.uint8)
         self._prefixes = np.zeros(4096, np.uint8)
@@ -78,18 +88,24 @@ class LineWriter:
         Args:
             slot: (n,) rows.
             time_ns: (n,) time stamps.
-            values: (n, fields) C-contiguous; NaN leaves a field out.
+            values: (n, fields or more), NaN leaves a field out.
         """
-        if not len(slot) or not values.shape[1]:
+        fields = len(self._is_boolean)
+        if not len(slot) or not fields:
             return []
-        numbers = np.frombuffer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
+        # Not the booleans: orjson takes its time with zeros.
+        numeric = np.ascontiguousarray(values[:, self._numeric])
+        numbers = np.frombuffer(orjson.dumps(numeric, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
         prefix_bytes = int((self._prefix_ends[slot] - self._prefix_starts[slot]).sum())
-        room = len(numbers) + prefix_bytes + len(slot) * (self._names_bytes + _LINE_OVERHEAD)
+        line_bytes = self._names_bytes + _BOOLEAN_BYTES * (fields - len(self._numeric)) + _LINE_OVERHEAD
+        room = len(numbers) + prefix_bytes + len(slot) * line_bytes
         if room > len(self._text):
             self._text = np.empty(room + room // 4, np.uint8)
         ends = np.empty(len(slot), np.int64)
         used = _weave(
             numbers,
+            values,
+            self._is_boolean,
             self._names,
             self._name_ends,
             self._prefixes,
@@ -123,8 +139,10 @@ def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _weave(
+def _weave(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
     numbers: Any,  # noqa: ANN401
+    values: Any,  # noqa: ANN401
+    is_boolean: Any,  # noqa: ANN401
     names: Any,  # noqa: ANN401
     name_ends: Any,  # noqa: ANN401
     prefixes: Any,  # noqa: ANN401
@@ -135,7 +153,7 @@ def _weave(
     text: Any,  # noqa: ANN401
     line_ends: Any,  # noqa: ANN401
 ) -> int:
-    """Weave `[[1.5,2.0],…]` with prefixes, names and times into lines; return the bytes written."""
+    """Weave `[[1.5,2.0],…]`, and booleans from `values`, with prefixes, names and times; return the bytes written."""
     # Indices are unsigned all along: a signed one is checked at every access for being negative, in twice the time.
     one = np.uintp(1)
     at = one  # past the outer bracket
@@ -145,27 +163,36 @@ def _weave(
         for i in range(np.uintp(starts[slot[r]]), np.uintp(ends[slot[r]])):
             text[out] = prefixes[i]
             out += one
-        at += one  # past the inner bracket
         first = True
         name_start = np.uintp(0)
         for column in range(name_ends.shape[0]):
             name_end = np.uintp(name_ends[column])
-            if numbers[at] == _NULL:  # the n of null
-                at += np.uintp(4)
+            if is_boolean[column]:
+                present = not np.isnan(values[r, column])
             else:
+                at += one  # past the inner bracket or the comma
+                present = numbers[at] != _NULL  # the n of null
+                if not present:
+                    at += np.uintp(4)
+            if present:
                 text[out] = _SPACE if first else _COMMA
                 out += one
                 first = False
                 for i in range(name_start, name_end):
                     text[out] = names[i]
                     out += one
-                while numbers[at] != _COMMA and numbers[at] != _BRACKET:
-                    text[out] = numbers[at]
-                    out += one
-                    at += one
-            at += one  # past the comma or the inner bracket
+                if is_boolean[column]:
+                    text[out] = _ONE if values[r, column] else _ZERO
+                    text[out + one] = _DOT
+                    text[out + one + one] = _ZERO
+                    out += np.uintp(_BOOLEAN_BYTES)
+                else:
+                    while numbers[at] != _COMMA and numbers[at] != _BRACKET:
+                        text[out] = numbers[at]
+                        out += one
+                        at += one
             name_start = name_end
-        at += one  # past the comma between records or the outer bracket
+        at += one + one  # past the inner bracket and what follows it
         if first:
             out = line_start  # no field, no line
         else:

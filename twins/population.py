@@ -1,9 +1,11 @@
 """The twins that live in one partition: who belongs there, new ones, and what is derived from their rows."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import Definition
+from schemas.definition import Definition, StepOutput
 from schemas.errors import InvalidNameError
 from schemas.names import check_twin_id
 from schemas.partitioning import partition_of
@@ -15,6 +17,9 @@ from twins.layout import RowLayout
 from twins.lines import LineWriter
 from twins.output import OutputWriter
 from twins.rows import RowTable
+
+if TYPE_CHECKING:
+    from schemas.quantity import Input
 
 _UNDECLARED = (Reason.UNKNOWN_TWIN, "the type provisions declared twins only: create it with PUT or twins create")
 
@@ -31,7 +36,9 @@ class Population:
         self, definition: Definition, layout: RowLayout, lineage: Lineage, partitions: int, output: OutputWriter
     ) -> None:
         self.table = RowTable(layout)
-        self.lines = LineWriter(str(definition.type_name), definition.outputs.timeseries.fields)
+        declared: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
+        booleans = {name for name, item in declared.items() if item.type == "bool"}
+        self.lines = LineWriter(str(definition.type_name), definition.outputs.timeseries.fields, booleans)
         self._tags = definition.outputs.timeseries.tags
         self._partition = lineage.partition
         self._partitions = partitions

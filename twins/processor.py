@@ -220,10 +220,7 @@ class TwinProcessor:
         accepted = status <= admission.ACCEPTED_LATE
         everything = bool(accepted.all())
         kept = slice(None) if everything else np.flatnonzero(accepted)
-        stored = len(self._definition.outputs.timeseries.fields)
-        lines = self._population.lines.write(
-            slot[kept], columns.time_ns[kept], np.ascontiguousarray(values[kept, :stored])
-        )
+        lines = self._population.lines.write(slot[kept], columns.time_ns[kept], values[kept])
         for text in lines:
             outcome.add(self._topics.timeseries, None, text)
         outcome.count("accepted", times=int(accepted.sum()))

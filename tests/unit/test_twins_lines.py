@@ -14,6 +14,7 @@ RECORD_LIMIT_BYTES = 512 * 1024
 text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 field = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,8}", fullmatch=True)
 value = st.floats(allow_infinity=False) | st.sampled_from([0.0, -0.0, 1.0, 1e300, 5e-324, 0.1, 123456789.123456789])
+switch = st.sampled_from([0.0, 1.0, math.nan])
 
 
 def _naive(measurement: str, twin: str, tags: dict[str, str], fields: dict[str, float], time_ns: int) -> str:
@@ -36,15 +37,15 @@ def _naive(measurement: str, twin: str, tags: dict[str, str], fields: dict[str, 
 def test_lines_equal_those_of_a_naive_formatter(
     fields: list[str], twins: list[tuple[str, dict[str, str]]], data: st.DataObject
 ) -> None:
-    writer = LineWriter("my type,x", tuple(fields))
+    booleans = [name for name in fields if data.draw(st.booleans())]
+    writer = LineWriter("my type,x", tuple(fields), booleans)
     for slot, (twin, tags) in enumerate(twins):
         writer.set_prefix(slot, twin, tags)
     count = data.draw(st.integers(0, 8))
     slots = data.draw(st.lists(st.integers(0, len(twins) - 1), min_size=count, max_size=count))
     times = data.draw(st.lists(st.integers(0, 2**63 - 1), min_size=count, max_size=count))
-    rows = data.draw(
-        st.lists(st.lists(value, min_size=len(fields), max_size=len(fields)), min_size=count, max_size=count)
-    )
+    row = st.tuples(*(switch if name in booleans else value for name in fields))
+    rows = data.draw(st.lists(row, min_size=count, max_size=count))
     values = np.array(rows, np.float64).reshape(count, len(fields))
     found = b"".join(writer.write(np.array(slots, np.int64), np.array(times, np.int64), values)).decode()
     expected = [
