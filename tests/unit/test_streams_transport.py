@@ -71,3 +71,16 @@ def test_room_in_fausts_buffer_does_not_let_a_paused_partition_go_on() -> None:
     assert consumer._active_partitions == {OTHER}
     consumer.resume_partitions({PLACE})
     assert consumer._active_partitions == {PLACE, OTHER}
+
+
+async def test_faust_seeks_to_the_engines_positions_and_nowhere_else() -> None:
+    sought: list[tuple[TP, int]] = []
+
+    def seek(place: TP, position: int) -> None:
+        sought.append((place, position))
+
+    consumer: Any = object.__new__(BlockConsumer)
+    consumer._thread = SimpleNamespace(assignment=lambda: {PLACE, OTHER}, seek=seek)
+    consumer.transport = SimpleNamespace(positions=lambda: {3: 70, 9: 1})
+    assert await consumer.seek_to_committed() == {PLACE: 70}
+    assert sought == [(PLACE, 70)]
