@@ -24,9 +24,9 @@ _TOPICS = ("crash-a", "crash-b", "crash-c")
 _PARTITIONS = [TopicPartition(topic, partition) for topic in _TOPICS for partition in range(8)]
 _GROUP = "crash-group"
 _OFFSETS = "__consumer_offsets"
-_UNDECIDED_S = 12.0
+_UNDECIDED_S = 30.0
 """Longer than an undecided transaction of `_TRANSACTION_S` lives, and shorter than for ever."""
-_TRANSACTION_S = 2.0
+_TRANSACTION_S = 10.0
 _ROUNDS_S = 35.0
 
 

@@ -96,7 +96,7 @@ def test_all_telemetry_around_two_kills_of_kafka_is_readable_and_nothing_hangs(i
             time.sleep(_LOAD_S)
             before = _kafka(instance)
             os.kill(before["pid"], signal.SIGKILL)
-            eventually(lambda old=before["pid"]: (role := _kafka(instance))["ready"] and role["pid"] != old, "up", 40)
+            eventually(lambda old=before["pid"]: (role := _kafka(instance))["ready"] and role["pid"] != old, "up", 90)
         mended = len(load.times_ns)
         eventually(lambda: _times_ns(instance, _TWINS[0])[mended:], "what came after the second kill is stored", 45)
         time.sleep(_LOAD_S)
