@@ -41,6 +41,8 @@ def deploy(
     """Check a twin type's folder and put it into force; workers take it up at once."""
     from infra.cli.deploying import deploy_folder
 
+    if not (path / FILE).is_file():
+        fail(f"no {FILE} in {path}: name a twin type's folder")
     settings = read_settings_near(config, data_dir)
     # What is compiled here is not compiled again by a worker of this data directory.
     problems = [_below(path, problem) for problem in check_apart(path, kernel_cache(settings.data_dir))]
@@ -91,7 +93,7 @@ def types(*, config: Config = None, data_dir: DataDir = None, url: Url = None, a
 def check(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Twin types' folders, folders of such, or configuration files."),
+        typer.Argument(metavar="PATH", help="Twin types' folders, folders of such, or configuration files."),
     ] = None,
     *,
     config: Config = None,

@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become settings."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,18 @@ KafkaPort = Annotated[
         "--kafka-port", min=0, max=65535, help="Port of the embedded Kafka [default: 9092]; 0 = any free one."
     ),
 ]
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse infinity and what is no number; a lower bound alone lets both through.
+
+    Raises:
+        typer.BadParameter: `value` is such.
+    """
+    if value is not None and not math.isfinite(value):
+        message = f"{value} is no finite number"
+        raise typer.BadParameter(message)
+    return value
 
 
 def read_settings(

@@ -14,6 +14,8 @@ import typer
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Limit, Url, read_settings_near
 from infra.cli.output import fail, plain, show_json, show_json_line, show_table, show_tree
+from schemas.reasons import Reason
+from schemas.topics import TypeTopics
 
 if TYPE_CHECKING:
     from infra.cli.client import Api
@@ -24,8 +26,9 @@ deadletters_app = typer.Typer(no_args_is_help=True, help="Show records that coul
 
 
 def tail(
-    what: Annotated[str, typer.Argument(metavar="TOPIC|TYPE", help="A Kafka topic, or a type's state and outputs.")],
+    what: Annotated[str, typer.Argument(metavar="TOPIC|TYPE", help="A Kafka topic, or a twin type.")],
     *,
+    state: Annotated[bool, typer.Option("--state", help="Of a type: also each twin whose state changed.")] = False,
     start: Annotated[bool, typer.Option("--from-start", help="Of a topic: begin with its oldest record.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="End after so many.")] = None,
     config: Config = None,
@@ -33,20 +36,29 @@ def tail(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show records of a topic, or state, commands and events of a type, as they come."""
+    """Show records of a topic, or commands and events of a type, as they come."""
+    is_topic = "." in what
+    if start and not is_topic:
+        message = f"a type is shown from now on; the oldest are in its topics, such as {TypeTopics(what).events}"
+        raise typer.BadParameter(message, param_hint="--from-start")
+    if state and is_topic:
+        message = "a topic is shown as it is; --state belongs to a type"
+        raise typer.BadParameter(message, param_hint="--state")
     with suppress(KeyboardInterrupt):
-        if "." in what:
+        if is_topic:
             settings = read_settings_near(config, data_dir)
             asyncio.run(_tail_topic(settings, what, start=start, limit=limit, as_json=as_json))
         else:
-            _tail_type(connect(url, data_dir, config), what, limit=limit, as_json=as_json)
+            _tail_type(connect(url, data_dir, config), what, state=state, limit=limit, as_json=as_json)
 
 
 @deadletters_app.command("list")
 def list_deadletters(
     *,
     type_name: Annotated[str | None, typer.Option("--type", metavar="T", help="Only of this type.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="R", help="Only with this reason.")] = None,
+    reason: Annotated[
+        Reason | None, typer.Option("--reason", metavar="R", help=f"Only with this reason: {', '.join(Reason)}.")
+    ] = None,
     limit: Limit = 100,
     config: Config = None,
     data_dir: DataDir = None,
@@ -85,9 +97,10 @@ def show_deadletter(
     typer.echo(f"payload:\n{_text(raw)}")
 
 
-def _tail_type(api: "Api", type_name: str, *, limit: int | None, as_json: bool) -> None:
+def _tail_type(api: "Api", type_name: str, *, state: bool, limit: int | None, as_json: bool) -> None:
     with api.events({"type": type_name}) as events:
-        for count, (name, data) in enumerate(events, start=1):
+        wanted = ((name, data) for name, data in events if state or name != "state")
+        for count, (name, data) in enumerate(wanted, start=1):
             if as_json:
                 show_json_line({"event": name, "data": json.loads(data)})
             else:

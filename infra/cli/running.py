@@ -12,19 +12,44 @@ from typing import Annotated, Literal
 
 import typer
 
-from infra.cli.options import AsJson, Config, DataDir, HttpPort, KafkaPort, MqttPort, read_settings, read_settings_near
+from connectors.broker_settings import BrokerSettings
+from infra.cli.options import (
+    AsJson,
+    Config,
+    DataDir,
+    HttpPort,
+    KafkaPort,
+    MqttPort,
+    finite,
+    read_settings,
+    read_settings_near,
+)
+from infra.settings import Settings
 from schemas.names import parse_type
 
 Store = Literal["timeseries", "metadata"]
+BROKERS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, BrokerSettings)]
+Broker = Annotated[str, typer.Argument(metavar="|".join(BROKERS), help="Which broker.")]
+
+
+def _speed(value: float) -> float:
+    finite(value)
+    if value <= 0:
+        message = "must be above 0"
+        raise typer.BadParameter(message)
+    return value
 
 
 def demo(
     *,
     twins: Annotated[int, typer.Option("--twins", metavar="N", min=1, help="Simulated incubators.")] = 3,
-    speed: Annotated[float, typer.Option("--speed", metavar="X", help="Simulated seconds per second.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option("--speed", metavar="X", help="Simulated seconds per second.", callback=_speed)
+    ] = 1.0,
     no_plant: Annotated[bool, typer.Option("--no-plant", help="No simulated devices, for one's own.")] = False,
     duration: Annotated[
-        float | None, typer.Option("--duration", metavar="S", min=0, help="Stop S seconds after ready.")
+        float | None,
+        typer.Option("--duration", metavar="S", min=0, help="Stop S seconds after ready.", callback=finite),
     ] = None,
     config: Config = None,
     data_dir: DataDir = None,
@@ -34,9 +59,6 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run everything with simulated incubators and their twins."""
-    if speed <= 0:
-        message = "must be above 0"
-        raise typer.BadParameter(message, param_hint="--speed")
     from infra.instance.console import Console
     from infra.instance.instance import Demo, run_instance
 
@@ -81,18 +103,18 @@ def worker(
 
 
 def bridge(
-    broker: Annotated[str, typer.Argument(help="Which broker: mqtt or amqp.", metavar="BROKER")],
+    broker: Broker,
     *,
     config: Config = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Move telemetry and requests from a broker into Kafka, commands and events back."""
+    if broker not in BROKERS:
+        raise typer.BadParameter(f"there are {', '.join(BROKERS)}", param_hint="BROKER")
     from infra.roles import bridge as roles
     from infra.roles.role import run_role
 
-    if broker not in roles.CONNECTORS:
-        raise typer.BadParameter(f"there are {', '.join(roles.CONNECTORS)}", param_hint="BROKER")
     settings = read_settings_near(config, data_dir)
     body = roles.body(broker, settings)
     raise typer.Exit(run_role(f"bridge:{broker}", settings, body, as_json=as_json))

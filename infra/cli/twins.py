@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.connecting import connect
-from infra.cli.options import AsJson, Config, DataDir, Limit, Url
+from infra.cli.options import AsJson, Config, DataDir, Limit, Url, finite
 from infra.cli.output import FAILED, fail, plain, show_json, show_table, show_tree
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ twins_app = typer.Typer(no_args_is_help=True, help="Show and change twins.")
 
 TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Qualified type name.")]
 TwinId = Annotated[str, typer.Argument(metavar="ID", help="Twin id.")]
-Values = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Values as JSON, or plain text.")]
+Values = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Values as JSON, or plain text.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; may be repeated.")]
 
 
 @twins_app.command("list")
 def list_twins(
-    type_name: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="Only of this type.")] = None,
+    type_name: Annotated[str | None, typer.Argument(metavar="TYPE", help="Only of this type.")] = None,
     *,
     limit: Limit = 100,
     config: Config = None,
@@ -73,10 +73,11 @@ def create_twin(
     as_json: AsJson = False,
 ) -> None:
     """Create a twin, with parameters that differ from their defaults."""
+    change = _change(values, tags)
     api = connect(url, data_dir, config)
     if _exists(api, type_name, twin):
         fail(f"twin {twin} of type {type_name} is there already: `twinstream twins set` changes it")
-    _put(api, type_name, twin, values, tags, as_json=as_json, done="created")
+    _put(api, type_name, twin, change, as_json=as_json, done="created")
 
 
 @twins_app.command("set")
@@ -95,10 +96,11 @@ def set_twin(
     if not values and not tags:
         message = "give at least one KEY=VALUE or --tag"
         raise typer.BadParameter(message)
+    change = _change(values, tags)
     api = connect(url, data_dir, config)
     if not _exists(api, type_name, twin):
         fail(f"no twin {twin} of type {type_name}: `twinstream twins create` creates it")
-    _put(api, type_name, twin, values, tags, as_json=as_json, done="changed")
+    _put(api, type_name, twin, change, as_json=as_json, done="changed")
 
 
 def request(
@@ -108,7 +110,7 @@ def request(
     values: Values = None,
     *,
     wait: Annotated[
-        float, typer.Option("--wait", metavar="S", min=0, help="Wait for the outcome.")
+        float, typer.Option("--wait", metavar="S", min=0, help="Wait for the outcome.", callback=finite)
     ] = _OUTCOME_TIMEOUT_S,
     config: Config = None,
     data_dir: DataDir = None,
@@ -138,16 +140,27 @@ def parse_values(pairs: list[str]) -> dict[str, Any]:
         typer.BadParameter: a word without `=`.
     """
     found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            message = f"{pair!r} is no KEY=VALUE"
-            raise typer.BadParameter(message)
+    for key, text in _pairs(pairs).items():
         try:
             found[key] = json.loads(text)
         except ValueError:
             found[key] = text
     return found
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            message = f"{word!r} is no KEY=VALUE"
+            raise typer.BadParameter(message)
+        found[key] = text
+    return found
+
+
+def _change(values: list[str] | None, tags: list[str] | None) -> dict[str, Any]:
+    return {"parameters": parse_values(values or []), "tags": _pairs(tags or [])}
 
 
 def _exists(api: "Api", type_name: str, twin: str) -> bool:
@@ -158,14 +171,12 @@ def _put(
     api: "Api",
     type_name: str,
     twin: str,
-    values: list[str] | None,
-    tags: list[str] | None,
+    change: dict[str, Any],
     *,
     as_json: bool,
     done: str,
 ) -> None:
-    texts = {key: text for key, _, text in (tag.partition("=") for tag in tags or [])}
-    answer = api.send("PUT", "twins", type_name, twin, body={"parameters": parse_values(values or []), "tags": texts})
+    answer = api.send("PUT", "twins", type_name, twin, body=change)
     if as_json:
         show_json(answer)
     elif "offset" in answer and "revision" not in answer:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from infra import VERSION
 from infra.http.guard import Guard
 from infra.http.metrics import Measured, Metrics
 from infra.http.problems import Fault, Kind, Problem, ProblemError, kind_of_status, problem_response
@@ -16,8 +17,6 @@ from infra.http.routes import deadletters, health, history, requests, stream, tw
 from infra.http.services import Services
 from infra.http.validation import at
 from infra.metrics import new_registry
-
-VERSION = "0.1.0"
 
 _DESCRIPTION = """Live state, history and commands of digital twins, and requests to them.
 

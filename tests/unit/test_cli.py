@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli.app import app
+from infra.cli.running import BROKERS
+from infra.roles.bridge import CONNECTORS
 
 RAW = b'{"t1": \x1b[31m}'
 LETTERS: list[dict[str, Any]] = [
@@ -39,6 +42,7 @@ MISSING = {"type": "urn:twinstream:problem:unknown-twin", "title": "No such twin
 INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "two faults"} | {
     "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
 }
+STREAM = b"".join(b"event: %b\ndata: {}\n\n" % name for name in (b"state", b"command", b"state", b"event"))
 
 
 class FakeApi(BaseHTTPRequestHandler):
@@ -48,6 +52,9 @@ class FakeApi(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        if path == "/api/stream":
+            self._send("text/event-stream", STREAM)
+            return
         answers: dict[str, tuple[int, Any]] = {
             "/api/types": (
                 200,
@@ -86,9 +93,11 @@ class FakeApi(BaseHTTPRequestHandler):
         return body
 
     def _answer(self, status: int, body: object) -> None:
-        raw = json.dumps(body).encode()
+        self._send("application/json", json.dumps(body).encode(), status)
+
+    def _send(self, media_type: str, raw: bytes, status: int = 200) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", media_type)
         self.send_header("content-length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
@@ -128,6 +137,65 @@ def test_wrong_use_is_exit_code_2(shell: Shell) -> None:
     shell("bridge", "carrier-pigeon", code=2, url=False)
     shell("twins", "set", "tank", "a", code=2)
     shell("twins", "set", "tank", "a", "limit", code=2)
+    shell("twins", "set", "tank", "a", "--tag", "room", code=2)
+    shell("twins", "create", "tank", "b", "--tag", "room", code=2)
+    assert shell.sent == []
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_an_option_that_is_no_finite_number_is_wrong_use(shell: Shell, value: str) -> None:
+    shell("demo", "--speed", value, code=2, url=False)
+    shell("demo", "--duration", value, code=2, url=False)
+    shell("request", "tank", "a", "fill", "--wait", value, code=2)
+
+
+def test_a_type_is_not_tailed_from_its_start_nor_a_topic_with_state(shell: Shell) -> None:
+    assert "twinstream.tank.events" in shell("tail", "tank", "--from-start", code=2).stderr
+    shell("tail", "twinstream.tank.events", "--state", code=2)
+
+
+def test_an_unknown_reason_of_dead_letters_is_refused_with_the_known_ones(shell: Shell) -> None:
+    refused = shell("deadletters", "list", "--reason", "foo", code=2).stderr
+    assert "undecodable" in refused
+    assert "broker_refused" in refused
+    shell("deadletters", "list", "--reason", "undecodable")
+
+
+def test_wrong_use_is_an_object_with_json(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["twinstream", "--json"])
+    for words in (["bogus"], ["demo", "--speed", "0"], ["bridge", "pigeon"], ["twins", "set", "tank"]):
+        result = shell(*words, "--json", code=2, url=False)
+        assert json.loads(result.stdout)["error"]
+        assert result.stderr == ""
+    shell("types", "--json")
+
+
+def test_the_version_is_the_projects(shell: Shell) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert shell("--version", url=False).stdout == f"twinstream {project['version']}\n"
+
+
+def test_help_shows_defaults_and_choices(shell: Shell) -> None:
+    text = " ".join(shell("demo", "--help", url=False).stdout.split())
+    assert "Data directory [default: .twinstream]." in text
+    assert "Port of the API [default: 8080]; 0 = any free one." in text
+    assert "mqtt|amqp" in shell("bridge", "--help", url=False).stdout
+    assert list(CONNECTORS) == BROKERS
+
+
+def test_a_type_is_tailed_without_its_state_unless_asked(shell: Shell) -> None:
+    assert [line.split()[0] for line in shell("tail", "tank", "--limit", "2").stdout.splitlines()] == [
+        "command",
+        "event",
+    ]
+    assert shell("tail", "tank", "--state", "--limit", "1").stdout.split()[0] == "state"
+
+
+def test_a_folder_without_definition_is_told_before_anything_else(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.cli.definitions.check_apart", None)
+    assert f"no twin.yaml in {tmp_path}" in shell("deploy", str(tmp_path), code=1).stderr
 
 
 def test_no_instance_is_exit_code_1_and_says_what_to_do(shell: Shell, tmp_path: Path) -> None:
