@@ -27,7 +27,7 @@ _STEPS_PER_DEGREE = 16
 
 
 class Telemetry(msgspec.Struct, gc=False):
-    """One record's payload: flat JSON, 120 to 130 bytes."""
+    """One record's payload: flat JSON, about 100 bytes."""
 
     t1: float
     t2: float
