@@ -3,18 +3,40 @@
 # Commands import what they need when they run, so that `--help` and client commands answer at once.
 # ruff: noqa: PLC0415
 
+from pathlib import Path
+from typing import Any
+
 import typer
 
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
-from infra.cli.output import FAILED, fail, show_json, show_table
+from infra.cli.output import fail, show_json, show_table
 from infra.registry import Registry
 
 
 def status(*, config: Config = None, data_dir: DataDir = None, url: Url = None, as_json: AsJson = False) -> None:
     """Show what every role is doing; answers also while a broker or a role is away."""
-    if url:
-        _remote(url, as_json=as_json)
+    found = _remote(url) if url else _nearby(config, data_dir)
+    if as_json:
+        show_json(found)
         return
+    rows = [
+        [
+            role["name"],
+            role["pid"],
+            "up" if role["up"] else "SILENT" if role["pid"] else "DOWN",
+            role["ready"],
+            role["lag"],
+            role["restarts"],
+            role["detail"] or "-",
+        ]
+        for role in found["items"]
+    ]
+    show_table(("role", "pid", "state", "ready", "lag", "restarts", "detail"), rows, empty="no roles")
+    typer.echo(f"API {found['url'] or 'is not up'} · data in {found['data_dir']}")
+
+
+def _nearby(config: Path | None, data_dir: Path | None) -> dict[str, Any]:
+    """From the run files of a data directory, whether the API is up or not."""
     import msgspec
 
     from infra.status import status_of
@@ -23,44 +45,16 @@ def status(*, config: Config = None, data_dir: DataDir = None, url: Url = None, 
     found = status_of(Registry(settings.data_dir))
     if not found.running:
         fail(f"nothing runs in {settings.data_dir}: start with `twinstream up`, or name another --data-dir")
-    if as_json:
-        shown = msgspec.to_builtins(found)
-        show_json({"items": shown.pop("roles"), "next": None} | shown)
-        return
-    rows = [
-        [
-            role.name,
-            role.pid,
-            "up" if role.up else "SILENT" if role.pid else "DOWN",
-            role.ready,
-            role.lag,
-            role.restarts,
-            role.detail or "-",
-        ]
-        for role in found.roles
-    ]
-    show_table(("role", "pid", "state", "ready", "lag", "restarts", "detail"), rows, empty="no roles")
-    typer.echo(f"API {found.url or 'is not up'} · data in {found.data_dir}")
+    shown = msgspec.to_builtins(found)
+    return {"items": shown.pop("roles"), "next": None} | shown
 
 
-def _remote(url: str, *, as_json: bool) -> None:
+def _remote(url: str) -> dict[str, Any]:
     """What an instance elsewhere says about itself."""
-    import httpx
+    from infra.cli.client import Api
 
-    try:
-        answer = httpx.get(f"{url.rstrip('/')}/readyz", timeout=10.0, trust_env=False)
-        body = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        fail(f"no answer from {url} ({error or type(error).__name__})")
-    missing = body.get("missing") or []
-    if as_json:
-        show_json({"url": url, "ready": answer.is_success, "missing": missing})
-    else:
-        typer.echo("ready" if answer.is_success else "not ready")
-        for part in missing:
-            typer.echo(f"  {part['name']}: {part['detail']}")
-    if not answer.is_success:
-        raise typer.Exit(FAILED)
+    found: dict[str, Any] = Api(url.rstrip("/")).get("status")
+    return found
 
 
 def register(app: typer.Typer) -> None:

@@ -13,7 +13,7 @@ from infra import VERSION
 from infra.http.guard import Guard
 from infra.http.metrics import Measured, Metrics
 from infra.http.problems import Fault, Kind, Problem, ProblemError, kind_of_status, problem_response
-from infra.http.routes import deadletters, health, history, requests, stream, twins, types
+from infra.http.routes import deadletters, health, history, instance, requests, stream, twins, types
 from infra.http.services import Services
 from infra.http.validation import at
 from infra.metrics import new_registry
@@ -45,7 +45,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
     metrics = Metrics(services, registry or new_registry())
     app.state.services = services
     app.state.metrics = metrics
-    for module in (health, types, twins, history, requests, deadletters, stream):
+    for module in (health, instance, types, twins, history, requests, deadletters, stream):
         app.include_router(module.router)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -10,8 +10,9 @@ from infra.http.deadletters import DeadLetters
 from infra.http.feed import FEED_PATTERN, Feed
 from infra.http.following import DurableWriter, Following, KafkaCheck, unending
 from infra.http.live import STATE_PATTERN, StateTable
+from infra.http.models import KafkaAddress
 from infra.http.rows import RowReader
-from infra.http.services import Missing, Probe, Services, nothing_missing
+from infra.http.services import Look, Missing, Probe, Services, nothing_missing, nothing_runs
 from schemas.clock import Clock, SystemClock
 from schemas.topics import DEADLETTER
 from streams.log.client import KafkaOptions
@@ -25,7 +26,9 @@ async def open_services(
     *,
     series: SeriesReader,
     documents: DocumentReader,
+    kafka: KafkaAddress | None = None,
     probe: Probe = nothing_missing,
+    status: Look = nothing_runs,
     hosts: Collection[str] = (),
     clock: Clock | None = None,
 ) -> AsyncIterator[Services]:
@@ -35,7 +38,9 @@ async def open_services(
         options: How to reach Kafka.
         series: History of twins; its caller opens and closes it.
         documents: Documents; its caller opens and closes it.
+        kafka: What clients are told about the log; None tells its address alone.
         probe: What of the other roles is missing; Kafka and what the API itself follows are added here.
+        status: What the roles are doing.
         hosts: Further names, besides loopback, that a Host header may carry.
         clock: Where to ask for the time.
 
@@ -74,7 +79,9 @@ async def open_services(
         series=series,
         documents=documents,
         writer=writer,
+        kafka=kafka or KafkaAddress(bootstrap_servers=options.bootstrap_servers, tls=options.tls),
         probe=missing,
+        status=status,
         loading=loading,
         clock=clock or SystemClock(),
         hosts=frozenset(hosts),

@@ -31,6 +31,48 @@ class Ready(Model):
     status: Literal["ready"] = "ready"
 
 
+class KafkaAddress(Model):
+    """Where the log is and how its topics are made."""
+
+    bootstrap_servers: str = Field(default="", description="`host:port`, several separated by commas; empty: not known.")
+    tls: bool = False
+    partitions: int = Field(default=8, description="Of every topic.")
+    replication: int = Field(default=1, description="Replicas of every topic.")
+    retention_ms: int | None = Field(default=None, description="Of topics that are not compacted; null: for ever.")
+
+
+class Instance(Model):
+    """What clients that read or write the log need to know."""
+
+    version: str
+    kafka: KafkaAddress
+
+
+class RoleItem(Model):
+    """One role."""
+
+    name: str
+    pid: int | None = Field(description="Of the process that does the work.")
+    up: bool = Field(description="Whether that process runs and answers.")
+    ready: bool
+    lag: int | None = Field(description="Records that it has yet to read; null when it reads none.")
+    restarts: int
+    started_ns: TimeNs | None
+    port: int | None = Field(description="Of its `/metrics`.")
+    detail: str = Field(description="What it waits for, or why it is down.")
+
+
+class Status(Model):
+    """Every role of the API's data directory."""
+
+    items: list[RoleItem]
+    next: Next
+    data_dir: str
+    running: bool
+    ready: bool = Field(description="Whether every role is.")
+    url: str = Field(description="Of the API.")
+
+
 class TypeSummary(Model):
     """A deployed twin type."""
 

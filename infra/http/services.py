@@ -11,7 +11,9 @@ from connectors.series import SeriesReader
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import Feed
 from infra.http.live import StateTable
+from infra.http.models import KafkaAddress
 from infra.http.rows import TypeCatalogue
+from infra.status import InstanceStatus
 from schemas.clock import Clock, SystemClock
 from schemas.errors import TwinstreamError
 
@@ -24,6 +26,8 @@ Missing = Mapping[str, str]
 Probe = Callable[[], Awaitable[Missing]]
 """Asks what is missing; empty means that everything is up. Called at every `/readyz`, so it should answer at once."""
 
+Look = Callable[[], InstanceStatus]
+"""What the roles of the instance are doing; may take seconds, so it is called in a thread."""
 
 Loading = Callable[[], str]
 """What is still being read from the log since the start, `""` when all of it was."""
@@ -52,6 +56,11 @@ async def nothing_missing() -> Missing:
     return {}
 
 
+def nothing_runs() -> InstanceStatus:
+    """An instance without roles."""
+    return InstanceStatus(data_dir="", running=False, ready=False, url="", roles=[])
+
+
 def nothing_loading() -> str:
     """Everything was read."""
     return ""
@@ -63,6 +72,8 @@ class Services:
 
     Attributes:
         probe: What `/readyz` asks.
+        kafka: Where clients find the log.
+        status: What `/api/status` asks.
         loading: While it names something, what is not found is answered with 503 instead of 404.
         hosts: Further names, besides loopback, that a Host header may carry.
         applied_timeout_s: How long a change of a twin waits for the worker.
@@ -76,7 +87,9 @@ class Services:
     series: SeriesReader
     documents: DocumentReader
     writer: RecordWriter
+    kafka: KafkaAddress = field(default_factory=KafkaAddress)
     probe: Probe = nothing_missing
+    status: Look = nothing_runs
     loading: Loading = nothing_loading
     clock: Clock = field(default_factory=SystemClock)
     hosts: frozenset[str] = frozenset()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Self
 
 from connectors.duckdb.remote import RemoteSeriesReader
@@ -13,12 +14,14 @@ from connectors.series import Series, SeriesReader
 from connectors.stores import StoreUnavailableError
 from infra.http.app import create_app
 from infra.http.backend import open_services
+from infra.http.models import KafkaAddress
 from infra.http.server import listen
 from infra.http.server import serve as serve_http
 from infra.registry import Registry
 from infra.roles.role import Role
 from infra.roles.stores import documents_settings
-from infra.settings import HttpSettings
+from infra.settings import HttpSettings, KafkaSettings
+from infra.status import status_of
 
 NAME = "api"
 SERIES_ROLE = "sink:timeseries"
@@ -45,7 +48,13 @@ async def serve(role: Role) -> None:
             series = await stack.enter_async_context(InfluxStore(settings.timeseries))
         services = await stack.enter_async_context(
             open_services(
-                role.kafka, series=series, documents=documents, probe=missing, hosts=host_names(settings.http)
+                role.kafka,
+                series=series,
+                documents=documents,
+                kafka=kafka_address(settings.kafka),
+                probe=missing,
+                status=partial(status_of, role.registry),
+                hosts=host_names(settings.http),
             )
         )
         role.ready(url=settings.http.model_copy(update={"port": port}).url)
@@ -64,6 +73,17 @@ def host_names(settings: HttpSettings) -> frozenset[str]:
     """Names that a Host header may carry besides loopback."""
     anywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
     return frozenset({*settings.allowed_hosts, settings.host} - anywhere)
+
+
+def kafka_address(settings: KafkaSettings) -> KafkaAddress:
+    """What clients are told about the log: nothing secret."""
+    return KafkaAddress(
+        bootstrap_servers=settings.options().bootstrap_servers,
+        tls=settings.tls,
+        partitions=settings.partitions,
+        replication=settings.replication,
+        retention_ms=settings.retention_ms,
+    )
 
 
 class NearbySeriesReader:

@@ -38,6 +38,12 @@ TWIN = {"type": "tank", "id": "a", "version": "1.0.0", "revision": 3, "event_tim
     "parameters": {"limit": 2.0},
     "tags": {},
 }
+STATUS = {"next": None, "data_dir": "/srv/ts", "running": True, "ready": False, "url": "http://127.0.0.1:1"} | {
+    "items": [
+        {"name": "bridge:mqtt", "pid": None, "up": False, "ready": False, "lag": None, "restarts": 3}
+        | {"started_ns": None, "port": None, "detail": "died"}
+    ]
+}
 MISSING = {"type": "urn:twinstream:problem:unknown-twin", "title": "No such twin", "status": 404, "detail": "no b"}
 INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "two faults"} | {
     "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
@@ -67,7 +73,7 @@ class FakeApi(BaseHTTPRequestHandler):
             ),
             "/api/twins/tank/a": (200, TWIN),
             "/api/twins/tank/b": (404, MISSING),
-            "/readyz": (503, {"missing": [{"name": "kafka", "detail": "away"}]}),
+            "/api/status": (200, STATUS),
         }
         if path == "/api/twins":
             first = "after=" not in query
@@ -277,8 +283,11 @@ def test_a_dead_letter_is_shown_with_its_payload_and_obeys_no_terminal(shell: Sh
     assert "no dead letter zzz" in shell("deadletters", "show", "zzz", code=1).stderr
 
 
-def test_status_of_an_instance_elsewhere_names_what_is_missing(shell: Shell) -> None:
-    assert "kafka: away" in shell("status", code=1).stdout
+def test_status_of_an_instance_elsewhere_lists_every_role_like_one_nearby(shell: Shell) -> None:
+    lines = shell("status").stdout.splitlines()
+    assert lines[0].split() == ["ROLE", "PID", "STATE", "READY", "LAG", "RESTARTS", "DETAIL"]
+    assert lines[1].split() == ["bridge:mqtt", "-", "DOWN", "no", "-", "3", "died"]
+    assert json.loads(shell("status", "--json").stdout) == STATUS
 
 
 def test_check_lists_every_problem_of_every_folder(shell: Shell, tmp_path: Path) -> None:

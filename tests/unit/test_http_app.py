@@ -12,6 +12,8 @@ CONTRACT = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/api/instance"),
+    ("get", "/api/status"),
     ("get", "/api/types"),
     ("get", "/api/types/{type}"),
     ("get", "/api/twins"),

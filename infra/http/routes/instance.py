@@ -1,0 +1,28 @@
+"""The instance behind the API: where its log is, and what its roles are doing."""
+
+import asyncio
+
+import msgspec
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from infra import VERSION
+from infra.http.models import Instance, Status
+from infra.http.problems import answers
+from infra.http.responses import json_response
+from infra.http.services import Using
+
+router = APIRouter(tags=["instance"])
+
+
+@router.get("/api/instance", summary="Show where the instance's log is", responses=answers({200: Instance}))
+async def instance(services: Using) -> Response:
+    """Where clients find Kafka, and how topics are made; never credentials."""
+    return json_response({"version": VERSION, "kafka": services.kafka.model_dump()})
+
+
+@router.get("/api/status", summary="Show what every role is doing", responses=answers({200: Status}))
+async def status(services: Using) -> Response:
+    """Every role of the API's data directory, up or not; waits 2 s at most for those that don't answer."""
+    shown = msgspec.to_builtins(await asyncio.to_thread(services.status))
+    return json_response({"items": shown.pop("roles"), "next": None} | shown)
