@@ -42,11 +42,12 @@ def _nearby(config: Path | None, data_dir: Path | None) -> dict[str, Any]:
     from infra.status import status_of
 
     settings = read_settings(config, data_dir)
-    found = status_of(Registry(settings.data_dir))
-    if not found.running:
+    seen = status_of(Registry(settings.data_dir))
+    if not seen.running:
         fail(f"nothing runs in {settings.data_dir}: start with `twinstream up`, or name another --data-dir")
-    shown = msgspec.to_builtins(found)
-    return {"items": shown.pop("roles"), "next": None} | shown
+    shown = msgspec.to_builtins(seen)
+    found: dict[str, Any] = {"items": shown.pop("roles"), "next": None} | shown
+    return found
 
 
 def _remote(url: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Ready(Model):
 class KafkaAddress(Model):
     """Where the log is and how its topics are made."""
 
-    bootstrap_servers: str = Field(default="", description="`host:port`, several separated by commas; empty: not known.")
+    bootstrap_servers: str = Field(default="", description="`host:port`, several by commas; empty: not known.")
     tls: bool = False
     partitions: int = Field(default=8, description="Of every topic.")
     replication: int = Field(default=1, description="Replicas of every topic.")
