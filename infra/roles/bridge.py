@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from connectors.amqp.connector import connector as amqp_connector
@@ -18,12 +19,16 @@ from infra.roles.role import Body, Role
 from infra.settings import Settings
 from schemas.clock import Clock, SystemClock
 from schemas.errors import SetupError
+from schemas.topics import DEFINITIONS
+from streams.log.beginning import begin_at
 from streams.log.group import GroupReader
 from streams.log.writer import LogWriter
 from twins.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from connectors.broker_settings import BrokerSettings
+
+log = structlog.get_logger(__name__)
 
 CONNECTORS: dict[str, Callable[[Any, Clock], Connector]] = {
     "mqtt": mqtt_connector,
@@ -53,8 +58,22 @@ def body(broker: str, settings: Settings) -> Body:
 async def _bridge(connector: Connector, url: str, role: Role) -> None:
     role.presence.change(url=url, detail=f"waiting for Kafka at {role.kafka.bootstrap_servers}")
     await role.shared_topics()
+    await _begin(connector.name, role)
     with Membership(role.settings.data_dir, role.name) as membership:
         await _both_ways(connector, url, role, membership)
+
+
+async def _begin(broker: str, role: Role) -> None:
+    """Leave what was written before this process started alone, if the bridge of this broker runs for the first time.
+
+    Others delivered those commands. It is done before the first message is taken from the broker, so that no command
+    that follows from one is missed.
+    """
+    group, started_ns = group_of(broker), role.presence.entry.started_ns
+    if await begin_at(
+        role.kafka, group=group, pattern=OUTPUT_PATTERN, mark=DEFINITIONS, time_ms=started_ns // 1_000_000
+    ):
+        log.info("first start: sends only what is written from now on", broker=broker, group=group)
 
 
 async def _both_ways(connector: Connector, url: str, role: Role, membership: Membership) -> None:

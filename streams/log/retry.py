@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
+COORDINATION_S = 5.0
+"""So long a fresh cluster may take to make the topic of its groups' offsets, which is no outage."""
 
 
 def is_retriable(error: BaseException) -> bool:
@@ -44,7 +46,8 @@ async def retrying(attempt: Callable[[], Awaitable[T]], what: str, *, give_up_af
             elapsed_s = loop.time() - started_s
             if not is_retriable(error) or (give_up_after_s is not None and elapsed_s > give_up_after_s):
                 raise
-            if not waiting:
+            starting = isinstance(error, GroupCoordinatorNotAvailableError) and elapsed_s < COORDINATION_S
+            if not waiting and not starting:
                 log.warning("kafka is away, waiting", what=what, error=str(error) or type(error).__name__)
                 waiting = True
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
