@@ -106,7 +106,8 @@ class OutboundBridge:
             await self._give_up(self._hung_up_at(fresh), writer)
             self._count(fresh, receipts)
             self._observer.expired(len(expired))
-            events = [outcome(command, "command_expired") for command in expired] + outcomes(fresh, receipts)
+            events = [outcome(command, "command_expired", self._name, now_ns) for command in expired]
+            events += outcomes(fresh, receipts, self._name, self._clock.now_ns())
             for durable in [
                 await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event) for event in events
             ]:

@@ -101,25 +101,32 @@ def outgoing(dispatches: Iterable[Dispatch], now_ns: int) -> list[Outgoing]:
     ]
 
 
-def outcomes(dispatches: Iterable[Dispatch], receipts: Sequence[Receipt]) -> list[Event]:
-    """What became of each command: sent when the broker took it on at least one route, else refused."""
+def outcomes(dispatches: Iterable[Dispatch], receipts: Sequence[Receipt], broker: str, at_ns: int) -> list[Event]:
+    """What became of each command at `broker`: sent when it took it on at least one route, else refused."""
     said = iter(receipts)
     events = []
     for dispatch in dispatches:
         of_message = [next(said) for _ in dispatch.rendered]
         if isinstance(dispatch.message, Command):
             refused = all(receipt is Receipt.REFUSED for receipt in of_message)
-            events.append(outcome(dispatch.message, "command_refused" if refused else "command_sent"))
+            events.append(outcome(dispatch.message, "command_refused" if refused else "command_sent", broker, at_ns))
     return events
 
 
-def outcome(command: Command, name: str) -> Event:
-    """The event that tells what became of `command`: `command_sent`, `command_expired` or `command_refused`."""
-    data = {"id": command.id, "name": command.name}
+def outcome(command: Command, name: str, broker: str, at_ns: int) -> Event:
+    """The event that tells what became of `command`: `command_sent`, `command_expired` or `command_refused`.
+
+    Args:
+        command: It.
+        name: Which of the three.
+        broker: Technology of the bridge that says so; each bridge tells its own.
+        at_ns: When it happened, UTC nanoseconds; the event time is that of the command.
+    """
+    data: dict[str, str | int] = {"id": command.id, "name": command.name, "broker": broker, "at_ns": at_ns}
     if name in _REASON:
         data |= {"reason": _REASON[name]}
     return Event(
-        id=stable_id(name.removeprefix("command_"), command.id),
+        id=stable_id(name.removeprefix("command_"), command.id, broker),
         type=command.type,
         twin=command.twin,
         name=name,

@@ -25,6 +25,8 @@ PATTERN = r"^twinstream\.(definitions|[a-z0-9_-]+\.(metadata|commands|events))$"
 
 STATUS_RANK = {"issued": 0, "expired": 1, "refused": 2, "sent": 3, "acked": 4}
 """One broker may refuse what another took; an acknowledgement is stronger than both: the device saw the command."""
+_FAILURES = ("expired", "refused")
+"""Their times are in a document only while they are its status: what one bridge dropped, another may have sent."""
 _STATUS_OF_EVENT = {
     "command_sent": "sent",
     "command_expired": "expired",
@@ -50,9 +52,14 @@ class _Deletion:
 
 
 class _CommandReference(msgspec.Struct):
-    """What the events about a command say in `data`."""
+    """What the events about a command say in `data`.
+
+    Attributes:
+        at_ns: When it happened; None where that is the event time.
+    """
 
     id: str
+    at_ns: int | None = None
 
 
 def project(records: Iterable[LogRecord]) -> tuple[list[Step], list[Refusal]]:
@@ -131,11 +138,15 @@ def _of_event(record: LogRecord, value: bytes) -> Document | None:
     status = _STATUS_OF_EVENT.get(event.name)
     if status is None:
         return None
+    about = msgspec.convert(event.data, type=_CommandReference)
+    at_ns = event.event_time_ns if about.at_ns is None else about.at_ns
+    weaker = {f"{failure}_ns": None for failure in _FAILURES if STATUS_RANK[failure] < STATUS_RANK[status]}
+    time = {f"{status}_ns": at_ns}
     return Document(
-        id=_command_key(record, event, msgspec.convert(event.data, type=_CommandReference).id),
+        id=_command_key(record, event, about.id),
         revision=STATUS_RANK[status],
-        newest={"status": status},
-        fixed={f"{status}_ns": event.event_time_ns},
+        newest={"status": status, **weaker, **(time if status in _FAILURES else {})},
+        fixed={} if status in _FAILURES else time,
         position=position_of(record),
     )
 

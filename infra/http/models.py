@@ -148,10 +148,29 @@ class Series(Model):
     value: list[float] = Field(description="As many as `time_ns`; booleans are 0.0 and 1.0.")
 
 
+class CommandItem(Model):
+    """A command and what became of it."""
+
+    id: str
+    type: TypeLabel
+    twin: TwinLabel
+    name: str
+    value: Scalar
+    issued_ns: TimeNs
+    expires_ns: TimeNs
+    cause: dict[str, Any] = Field(description="The input record that it follows from.")
+    status: str = Field(description="`issued`, `sent`, `acked`, `expired` or `refused`.")
+    sent_ns: TimeNs | None = Field(description="When a bridge handed it to its broker.")
+    acked_ns: TimeNs | None = Field(description="When the device's acknowledgement arrived.")
+    expired_ns: TimeNs | None = Field(description="When a bridge dropped it, only while that is its status.")
+    refused_ns: TimeNs | None = Field(description="When the broker refused it, only while that is its status.")
+    revision: int = Field(description="Rank of the status.")
+
+
 class CommandList(Model):
     """Commands of a twin, newest first."""
 
-    items: list[dict[str, Any]] = Field(description="`id`, `name`, `value`, `issued_ns`, `expires_ns`, `status`, …")
+    items: list[CommandItem]
     next: Next
 
 

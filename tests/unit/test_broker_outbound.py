@@ -127,9 +127,10 @@ def test_a_command_is_refused_only_when_every_route_was_refused() -> None:
     made = plan([record(command()), record(EVENT)], [MqttOutbound(topic="a"), MqttOutbound(topic="b", kind="event")])
     twice = plan([record(command())], [MqttOutbound(topic="a"), MqttOutbound(topic="b")])
     taken, refused = Receipt.TAKEN, Receipt.REFUSED
-    assert [one.name for one in outcomes(made.dispatches, [taken, refused])] == ["command_sent"]
-    assert [one.name for one in outcomes(twice.dispatches, [refused, Receipt.UNROUTABLE])] == ["command_sent"]
-    (event,) = outcomes(twice.dispatches, [refused, refused])
+    assert [one.name for one in outcomes(made.dispatches, [taken, refused], "mqtt", 9)] == ["command_sent"]
+    at_one = outcomes(twice.dispatches, [refused, Receipt.UNROUTABLE], "mqtt", 9)
+    assert [one.name for one in at_one] == ["command_sent"]
+    (event,) = outcomes(twice.dispatches, [refused, refused], "mqtt", 9)
     assert (event.name, event.severity, event.data["id"]) == ("command_refused", "warning", "c")
 
 
@@ -158,17 +159,20 @@ def test_a_record_that_can_never_leave_is_set_apart_alone(value: bytes, reason: 
 
 def test_events_about_deliveries_stay_inside() -> None:
     routes = outbound_routes((), MQTT, default_routes=True)
-    kept = [record(outcome(command(), name)) for name in ("command_sent", "command_expired")]
+    kept = [record(outcome(command(), name, "mqtt", 9)) for name in ("command_sent", "command_expired")]
     kept.append(record(msgspec.structs.replace(EVENT, name="command_acknowledged")))
     assert [one.address for one in outgoing(plan(kept, routes).dispatches, 0)] == [
         "twins/tank/t-1/events/command_expired"
     ]
 
 
-def test_outcome_has_the_same_id_after_every_repeat() -> None:
-    assert outcome(command(), "command_sent") == outcome(command(), "command_sent")
-    assert outcome(command(), "command_sent").id != outcome(command(), "command_expired").id
-    assert outcome(command(), "command_sent").cause == CAUSE
+def test_outcome_has_the_same_id_after_every_repeat_and_another_at_every_broker() -> None:
+    sent = outcome(command(), "command_sent", "mqtt", 9)
+    assert sent.id == outcome(command(), "command_sent", "mqtt", 10).id
+    assert sent.id != outcome(command(), "command_expired", "mqtt", 9).id
+    assert sent.id != outcome(command(), "command_sent", "amqp", 9).id
+    assert (sent.cause, sent.event_time_ns) == (CAUSE, 5)
+    assert sent.data == {"id": "c", "name": "heater", "broker": "mqtt", "at_ns": 9}
 
 
 @pytest.mark.parametrize(

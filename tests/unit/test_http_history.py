@@ -89,7 +89,17 @@ async def test_commands_come_newest_first_in_pages_with_their_status(api: Api) -
             id=f"c{number}",
             revision=1,
             newest={"status": "sent"},
-            fixed={"id": f"c{number}", "type": "box", "twin": twin, "name": "heater", "issued_ns": number},
+            fixed={
+                "id": f"c{number}",
+                "type": "box",
+                "twin": twin,
+                "name": "heater",
+                "value": True,
+                "issued_ns": number,
+                "expires_ns": 9,
+                "cause": {},
+                "sent_ns": 7,
+            },
         )
         for number, twin in enumerate(["a", "b", "a", "a"])
     ]
@@ -100,9 +110,9 @@ async def test_commands_come_newest_first_in_pages_with_their_status(api: Api) -
         rest = CommandList.model_validate((await client.get(path, params={"after": first.next})).json())
         wrong = await client.get(path, params={"after": "x"})
         missing = await client.get("/api/twins/box/b/commands")
-    assert [item["id"] for item in first.items] == ["c3", "c2"]
-    assert ([item["id"] for item in rest.items], rest.next) == (["c0"], None)
-    assert first.items[0]["status"] == "sent"
+    assert [item.id for item in first.items] == ["c3", "c2"]
+    assert ([item.id for item in rest.items], rest.next) == (["c0"], None)
+    assert (first.items[0].status, first.items[0].sent_ns, first.items[0].expired_ns) == ("sent", 7, None)
     assert (wrong.status_code, missing.status_code) == (422, 404)
 
 

@@ -1,11 +1,12 @@
 """Records as changes of documents."""
 
+from itertools import permutations
 from typing import Any
 
 import msgspec
 import pytest
 
-from connectors.documents import Collection
+from connectors.documents import COMMAND_TIMES, Collection
 from connectors.memory.stores import MemoryDocumentStore
 from connectors.projection import project
 from schemas.bundle import Deployment
@@ -67,7 +68,8 @@ async def test_a_tombstone_deletes_and_what_follows_begins_anew() -> None:
     assert (again["revision"], again["tags"]) == (2, {})
 
 
-_told = [event("command_sent", 10, id="c1", name="heater"), event("command_acknowledged", 12, id="c1", name="heater")]
+_SENT = event("command_sent", 7, id="c1", name="heater", broker="mqtt", at_ns=11)
+_told = [_SENT, event("command_acknowledged", 12, id="c1", name="heater")]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ async def test_a_command_ends_at_its_furthest_status_in_any_order(records: list[
     store = await applied(records)
     assert await store.get(Collection.COMMANDS, "p-m/a/c1") == {
         "id": "c1", "type": "p-m", "twin": "a", "name": "heater", "value": True, "issued_ns": 7, "expires_ns": 9,
-        "cause": msgspec.to_builtins(CAUSE), "status": "acked", "sent_ns": 10, "acked_ns": 12, "revision": 4,
+        "cause": msgspec.to_builtins(CAUSE), "status": "acked", "sent_ns": 11, "acked_ns": 12, "expired_ns": None,
+        "refused_ns": None, "revision": 4,
     }  # fmt: skip
 
 
@@ -85,9 +88,21 @@ async def test_a_command_ends_at_its_furthest_status_in_any_order(records: list[
     ("name", "status"), [("command_sent", "sent"), ("command_expired", "expired"), ("command_refused", "refused")]
 )
 async def test_each_event_about_a_command_has_its_status(name: str, status: str) -> None:
-    store = await applied([command(), event(name, 10, id="c1", name="heater")])
+    store = await applied([command(), event(name, 7, id="c1", name="heater", at_ns=10)])
     found = await store.get(Collection.COMMANDS, "p-m/a/c1") or {}
     assert (found["status"], found[f"{status}_ns"]) == (status, 10)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+async def test_what_one_bridge_sent_another_can_not_make_expired(order: tuple[int, ...]) -> None:
+    expired, refused = (
+        event(f"command_{what}", 7, id="c1", name="heater", broker="amqp", at_ns=30) for what in ("expired", "refused")
+    )
+    records = [command(), _SENT, expired, refused]
+    store = await applied([records[position] for position in order])
+    found = await store.get(Collection.COMMANDS, "p-m/a/c1") or {}
+    times = {key: value for key, value in found.items() if key in COMMAND_TIMES}
+    assert (found["status"], times) == ("sent", {"sent_ns": 11, "expired_ns": None, "refused_ns": None})
 
 
 async def test_events_alone_make_no_command() -> None:
@@ -130,6 +145,7 @@ def test_what_can_not_be_read_is_refused_alone() -> None:
         record("events", "a", b"[" * 100_000),
         event("command_sent", 1),
         event("command_sent", 1, id="x" * 1000),
+        event("command_sent", 1, id="c1", at_ns="now"),
         event("command_sent", 1, id="c1")._replace(topic="twinstream.other.events"),
         command()._replace(topic="twinstream.other.commands"),
         record("metadata", "a", b"{}")._replace(key=b"\xff"),

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from connectors.documents import Collection
+from connectors.documents import COMMAND_TIMES, Collection
 from connectors.series import SERIES_LIMIT, TIME_MAX_NS
 from connectors.stores import StoreUnavailableError
 from infra.http import lookup
@@ -108,7 +108,8 @@ async def commands(
     except ValueError as error:
         faults = [Fault(parameter="after", detail=str(error))]
         raise ProblemError(Kind.INVALID_VALUES, f"after: {error}", faults=faults) from None
-    return json_response({"items": page.items, "next": page.next})
+    nothing_yet = dict.fromkeys(COMMAND_TIMES)
+    return json_response({"items": [nothing_yet | item for item in page.items], "next": page.next})
 
 
 def _moment(parameter: str, text: str | None) -> int | None:
