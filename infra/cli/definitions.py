@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from infra.cli.connecting import connect
-from infra.cli.options import AsJson, Config, DataDir, Url, read_settings, read_settings_near
+from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
 from infra.cli.output import FAILED, fail, show_json, show_table
-from infra.registry import kernel_cache
+from infra.registry import Registry, kernel_cache
 from infra.settings_file import ConfigurationError, load
 from infra.supervisor.lifeline import PARENT_VARIABLE
 from infra.supervisor.process import role_argv
@@ -40,15 +40,18 @@ def deploy(
 ) -> None:
     """Check a twin type's folder and put it into force; workers take it up at once."""
     from infra.cli.deploying import deploy_folder
+    from infra.cli.log import settings_with_log
 
     if not (path / FILE).is_file():
         fail(f"no {FILE} in {path}: name a twin type's folder")
-    settings = read_settings_near(config, data_dir)
+    settings = settings_with_log(url, data_dir, config)
+    nearby = url is None or data_dir is not None
     # What is compiled here is not compiled again by a worker of this data directory.
-    problems = [_below(path, problem) for problem in check_apart(path, kernel_cache(settings.data_dir))]
+    cache = kernel_cache(settings.data_dir) if nearby else None
+    problems = [_below(path, problem) for problem in check_apart(path, cache)]
     if problems:
         fail("\n".join(str(problem) for problem in problems), [asdict(problem) for problem in problems])
-    deployment = asyncio.run(deploy_folder(path, settings, url))
+    deployment = asyncio.run(deploy_folder(path, settings, url, Registry(settings.data_dir) if nearby else None))
     if as_json:
         show_json(deployment)
     else:
@@ -60,14 +63,15 @@ def undeploy(
     *,
     config: Config = None,
     data_dir: DataDir = None,
-    url: Url = None,  # noqa: ARG001 - accepted by every client command
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a twin type out of force; its topics and data stay."""
-    from infra.instance.deploying import undeploy as take_out
+    from infra.cli.deploying import undeploy_type
+    from infra.cli.log import settings_with_log
 
     name = str(parse_type(type_name))
-    deployment = asyncio.run(take_out(read_settings_near(config, data_dir), name))
+    deployment = asyncio.run(undeploy_type(settings_with_log(url, data_dir, config), name))
     if deployment is None:
         fail(f"type {name} is not deployed; `twinstream types` lists what is")
     if as_json:

@@ -1,15 +1,17 @@
-"""Deploying from the command line: into Kafka, then until the API knows."""
+"""Deploying from the command line: into Kafka, then until the API knows and a worker steps."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 import msgspec
 
-from infra.instance.deploying import deploy
-from infra.registry import Registry
+from infra.instance.deploying import deploy, undeploy
+from infra.registry import Registry, RunFile
 from infra.settings import Settings
+from infra.status import RoleStatus
 from schemas.bundle import Deployment, read_folder
 from schemas.errors import SetupError
 
@@ -18,54 +20,85 @@ _API_TIMEOUT_S = 10.0
 _WORKER_TIMEOUT_S = 60.0
 _LOOK_S = 0.1
 
+T = TypeVar("T")
+_Look: TypeAlias = Callable[[], Sequence[RunFile | RoleStatus]]
+"""Gives the roles that run now."""
 
-async def deploy_folder(path: Path, settings: Settings, url: str | None) -> dict[str, Any]:
+
+async def deploy_folder(path: Path, settings: Settings, url: str | None, registry: Registry | None) -> dict[str, Any]:
     """Deploy a folder that was checked.
 
     Args:
         path: The folder.
         settings: Where Kafka is.
         url: Of the API, when it is not that of the data directory's instance.
+        registry: Of the instance's data directory; None when only its API is known.
 
     Raises:
-        SetupError: Kafka does not answer.
+        SetupError: Kafka does not answer, or no worker steps the type in time.
     """
-    if url and settings.kafka.embedded:
-        message = (
-            "deploy writes to Kafka, which --url alone does not name: give --data-dir of the instance, -c,"
-            " or TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS"
-        )
-        raise SetupError(message)
-    try:
-        async with asyncio.timeout(_KAFKA_TIMEOUT_S):
-            deployment = await deploy(settings, read_folder(path))
-    except TimeoutError:
-        servers = settings.kafka.options().bootstrap_servers
-        message = f"Kafka at {servers} does not answer: is the instance running in {settings.data_dir}?"
-        raise SetupError(message) from None
-    api = Registry(settings.data_dir).find("api")
-    await _until_known(url or (api.url if api else ""), deployment.type, deployment.hash)
-    await _until_stepped(Registry(settings.data_dir), deployment)
+    deployment = await _in_time(deploy(settings, read_folder(path)), settings)
+    api = registry.find("api") if registry else None
+    url = (url or (api.url if api else "")).rstrip("/")
+    await _until_known(url, deployment.type, deployment.hash)
+    await _until_stepped(_nearby(registry) if registry else _behind(url), deployment)
     found: dict[str, Any] = msgspec.to_builtins(deployment)
     return found
 
 
-async def _until_stepped(registry: Registry, deployment: Deployment) -> None:
+async def undeploy_type(settings: Settings, type_name: str) -> Deployment | None:
+    """Take a type out of force; None when it is not in force.
+
+    Raises:
+        SetupError: Kafka does not answer.
+    """
+    return await _in_time(undeploy(settings, type_name), settings)
+
+
+async def _in_time(work: Awaitable[T], settings: Settings) -> T:
+    try:
+        async with asyncio.timeout(_KAFKA_TIMEOUT_S):
+            return await work
+    except TimeoutError:
+        message = f"Kafka at {settings.kafka.bootstrap_servers} does not answer any more: try again when it does"
+        raise SetupError(message) from None
+
+
+def _nearby(registry: Registry) -> _Look:
+    return lambda: [entry for entry in registry.read() if entry.alive()]
+
+
+def _behind(url: str) -> _Look:
+    """Roles as an API tells them; none when it doesn't."""
+
+    def look() -> list[RoleStatus]:
+        try:
+            answer = httpx.get(f"{url}/api/status", timeout=10.0, trust_env=False)
+            return msgspec.convert(answer.json()["items"], list[RoleStatus]) if answer.is_success else []
+        except httpx.HTTPError:
+            return []
+
+    return look
+
+
+async def _until_stepped(look: _Look, deployment: Deployment) -> None:
     """Wait until this instance's worker, if it has one, has compiled the type and joined."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _WORKER_TIMEOUT_S
-    while registry.find("worker") is not None and loop.time() < deadline_s:
-        stepping = registry.find(f"worker:{deployment.type}")
+    while loop.time() < deadline_s:
+        roles = {role.name: role for role in await asyncio.to_thread(look)}
+        if "worker" not in roles:
+            return
+        stepping = roles.get(f"worker:{deployment.type}")
         # A worker that started before belongs to the version before.
-        if stepping is not None and stepping.ready and stepping.started_ns >= deployment.time_ns:
+        if stepping is not None and stepping.ready and (stepping.started_ns or 0) >= deployment.time_ns:
             return
         await asyncio.sleep(_LOOK_S)
-    if registry.find("worker") is not None:
-        message = (
-            f"{deployment.type} is deployed, but no worker steps it after {_WORKER_TIMEOUT_S:.0f} s:"
-            " see twinstream status and the worker's log"
-        )
-        raise SetupError(message)
+    message = (
+        f"{deployment.type} is deployed, but no worker steps it after {_WORKER_TIMEOUT_S:.0f} s:"
+        " see twinstream status and the worker's log"
+    )
+    raise SetupError(message)
 
 
 async def _until_known(url: str, type_name: str, content: str) -> None:
@@ -75,7 +108,7 @@ async def _until_known(url: str, type_name: str, content: str) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
         while url and loop.time() < deadline_s:
             try:
-                response = await client.get(f"{url.rstrip('/')}/api/types/{type_name}")
+                response = await client.get(f"{url}/api/types/{type_name}")
                 if response.is_success and response.json()["hash"] == content:
                     return
             except httpx.HTTPError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.connecting import connect
-from infra.cli.options import AsJson, Config, DataDir, Limit, Url, read_settings_near
+from infra.cli.options import AsJson, Config, DataDir, Limit, Url
 from infra.cli.output import fail, plain, show_json, show_json_line, show_table, show_tree
 from schemas.reasons import Reason
 from schemas.topics import TypeTopics
@@ -46,7 +46,9 @@ def tail(
         raise typer.BadParameter(message, param_hint="--state")
     with suppress(KeyboardInterrupt):
         if is_topic:
-            settings = read_settings_near(config, data_dir)
+            from infra.cli.log import settings_with_log
+
+            settings = settings_with_log(url, data_dir, config)
             asyncio.run(_tail_topic(settings, what, start=start, limit=limit, as_json=as_json))
         else:
             _tail_type(connect(url, data_dir, config), what, state=state, limit=limit, as_json=as_json)

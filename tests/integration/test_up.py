@@ -236,6 +236,20 @@ def _until_replaced(running: Running, name: str) -> float:
     return time.monotonic() - began_s
 
 
+def test_the_url_of_the_api_is_enough_for_status_and_for_commands_about_the_log(
+    running: Running, tmp_path: Path
+) -> None:
+    def far(*words: str) -> Any:
+        argv = [sys.executable, "-m", "infra", *words, "--url", running.urls["API"], "--json"]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+        return json.loads(done.stdout)
+
+    assert {role["name"] for role in far("status")["items"]} == set(running.roles())
+    assert far("tail", "twinstream.logs", "--from-start", "--limit", "1")["topic"] == "twinstream.logs"
+    assert far("deploy", str(ROOT / "examples" / "tank"))["deployed"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_broker_that_is_away_ends_no_role_and_status_answers(running: Running) -> None:
     before = running.roles()
     os.kill(before["kafka"]["pid"], signal.SIGSTOP)

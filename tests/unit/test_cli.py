@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -13,8 +15,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli.app import app
+from infra.cli.log import settings_with_log
 from infra.cli.running import BROKERS
+from infra.registry import Presence, Registry
 from infra.roles.bridge import CONNECTORS
+from infra.settings import KafkaSettings, Settings
 
 RAW = b'{"t1": \x1b[31m}'
 LETTERS: list[dict[str, Any]] = [
@@ -38,6 +43,7 @@ TWIN = {"type": "tank", "id": "a", "version": "1.0.0", "revision": 3, "event_tim
     "parameters": {"limit": 2.0},
     "tags": {},
 }
+AWAY = "127.0.0.1:1"
 STATUS = {"next": None, "data_dir": "/srv/ts", "running": True, "ready": False, "url": "http://127.0.0.1:1"} | {
     "items": [
         {"name": "bridge:mqtt", "pid": None, "up": False, "ready": False, "lag": None, "restarts": 3}
@@ -74,6 +80,7 @@ class FakeApi(BaseHTTPRequestHandler):
             "/api/twins/tank/a": (200, TWIN),
             "/api/twins/tank/b": (404, MISSING),
             "/api/status": (200, STATUS),
+            "/api/instance": (200, {"version": "0.1.0", "kafka": {"bootstrap_servers": AWAY, "tls": False}}),
         }
         if path == "/api/twins":
             first = "after=" not in query
@@ -300,7 +307,60 @@ def test_check_lists_every_problem_of_every_folder(shell: Shell, tmp_path: Path)
     assert {Path(problem["file"]).parent.name for problem in problems} == {"one", "two"}
 
 
-def test_deploy_refuses_what_does_not_check(shell: Shell, tmp_path: Path) -> None:
+def test_deploy_refuses_what_does_not_check(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "twin.yaml").write_text("name: bad\nversion: 1.0.0\ninputs: {t: {type: complex}}\n")
+    monkeypatch.setattr("infra.cli.log.settings_with_log", lambda *_: Settings())
     result = shell("deploy", str(tmp_path), code=1)
     assert "twin.yaml:3" in result.stderr
+
+
+def test_without_an_instance_no_kafka_is_guessed(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.cli.log.configure", lambda *_, **__: None)
+    monkeypatch.setattr("infra.cli.log._reach", None)
+    (tmp_path / "twin.yaml").touch()
+    for words in (["tail", "twinstream.logs"], ["deploy", str(tmp_path)], ["undeploy", "tank"]):
+        refused = shell(*words, "--data-dir", str(tmp_path), code=1, url=False).stderr
+        assert "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS" in refused
+        assert len(refused.splitlines()) == 1
+
+
+def test_kafka_is_the_one_that_the_environment_names_or_the_api_tells(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[str | None] = []
+
+    async def reach(kafka: KafkaSettings) -> None:
+        reached.append(kafka.bootstrap_servers)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("infra.cli.log.configure", lambda *_, **__: None)
+    monkeypatch.setattr("infra.cli.log._reach", reach)
+    settings_with_log(shell.url, None, None)
+    Presence(Registry(tmp_path / ".twinstream"), "kafka").change(url="127.0.0.1:7")
+    settings_with_log(shell.url, None, None)
+    settings_with_log(None, None, None)
+    settings_with_log(shell.url, tmp_path / ".twinstream", None)
+    monkeypatch.setenv("TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    settings_with_log(shell.url, None, None)
+    assert reached == [AWAY, AWAY, "127.0.0.1:7", "127.0.0.1:7", "127.0.0.1:9"]
+
+
+def test_a_kafka_that_does_not_answer_is_one_line_in_seconds(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "twin.yaml").touch()
+    commands = [["tail", "twinstream.logs"], ["deploy", str(tmp_path)], ["undeploy", "tank"]]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "infra", *words, "--url", shell.url],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for words in commands
+    ]
+    for process in running:
+        said, _ = process.communicate(timeout=40)
+        assert process.returncode == 1
+        assert said.splitlines() == [
+            f"twinstream: Kafka at {AWAY} does not answer within 5 s: is it running, and is the address right?"
+        ]
