@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from schemas.clock import Clock
+from streams.log.retry import COORDINATION_S
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,10 @@ _SIGNS = (
     "Heartbeat session expired",
     "Got error produce response",
 )
+_COORDINATION = "GroupCoordinatorNotAvailableError"
+"""A fresh cluster answers so for a moment, while it makes the topic of its groups' offsets."""
+_COORDINATION_GAP_S = 3.0
+"""The client repeats itself sooner than that; after a longer silence it is another time."""
 _DECIDED = "twinstream_outage"
 
 
@@ -48,6 +53,7 @@ class KafkaOutage(logging.Filter):
         self._lock = threading.Lock()
         self._away = False
         self._quiet_until_s = float("-inf")
+        self._coordination_since_s = self._coordination_last_s = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is passed on."""
@@ -65,11 +71,19 @@ class KafkaOutage(logging.Filter):
     def _noticed(self, text: str) -> None:
         now_s = self._clock.monotonic_s()
         with self._lock:
-            if self._away or now_s < self._quiet_until_s:
+            if self._away or now_s < self._quiet_until_s or self._just_starting(text, now_s):
                 return
             self._away = True
         log.warning("kafka is away", reason=text[:300])
         threading.Thread(target=self._wait, args=(now_s,), name="kafka-outage", daemon=True).start()
+
+    def _just_starting(self, text: str, now_s: float) -> bool:
+        if _COORDINATION not in text:
+            return False
+        if now_s - self._coordination_last_s > _COORDINATION_GAP_S:
+            self._coordination_since_s = now_s
+        self._coordination_last_s = now_s
+        return now_s - self._coordination_since_s < COORDINATION_S
 
     def _wait(self, since_s: float) -> None:
         answers = 0

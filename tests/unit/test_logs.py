@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from infra import logs
+from infra import kafka_outage, logs
 from infra.kafka_outage import KafkaOutage
 from schemas.clock import ManualClock, SystemClock
 
@@ -99,6 +99,31 @@ def test_an_outage_of_kafka_is_one_line_when_it_begins_and_one_when_it_ends(tmp_
     say()
     library.error("something else")
     assert lines() == ["kafka is away", "kafka is back", "something else"]
+
+
+def test_a_fresh_cluster_that_still_makes_its_coordinator_is_away_only_after_five_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka_outage, "_LOOK_S", 0.001)
+    clock, answers = ManualClock(), threading.Event()
+    outage = KafkaOutage(answers.is_set, clock)
+    logger = logging.getLogger("aiokafka.consumer.group_coordinator")
+    text = "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError"
+    answers.set()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):  # two starts, a while apart
+            for _ in range(9):
+                assert not outage.filter(logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None))
+                clock.advance(0.5)
+            clock.advance(60)
+        assert lines == []
+        for _ in range(12):
+            outage.filter(logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None))
+            clock.advance(0.5)
+        for thread in threading.enumerate():
+            if thread.name == "kafka-outage":
+                thread.join(10)
+        assert [line["event"] for line in lines] == ["kafka is away", "kafka is back"]
 
 
 def test_the_backlog_is_bounded_and_counts_what_it_dropped() -> None:
