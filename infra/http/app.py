@@ -2,21 +2,25 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from infra import VERSION
+from infra.http.faults import problem_of
 from infra.http.guard import Guard
 from infra.http.metrics import Measured, Metrics
-from infra.http.problems import Fault, Kind, Problem, ProblemError, kind_of_status, problem_response
+from infra.http.problems import Kind, Problem, ProblemError, kind_of_status, problem_response
+from infra.http.query import only_known
 from infra.http.routes import deadletters, health, history, instance, requests, stream, twins, types
 from infra.http.services import Services
-from infra.http.validation import at
 from infra.metrics import new_registry
+
+_MODULES = (health, instance, types, twins, history, requests, deadletters, stream)
 
 _DESCRIPTION = """Live state, history and commands of digital twins, and requests to them.
 
@@ -41,11 +45,12 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(only_known)],
     )
     metrics = Metrics(services, registry or new_registry())
     app.state.services = services
     app.state.metrics = metrics
-    for module in (health, instance, types, twins, history, requests, deadletters, stream):
+    for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -77,21 +82,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    found = error.errors()
-    if any(item["type"] == "json_invalid" for item in found):
-        problem = ProblemError(Kind.INVALID_JSON, "the body is no JSON")
-    else:
-        faults = [_fault(item) for item in found]
-        shown = "; ".join(f"{fault.pointer or fault.parameter}: {fault.detail}" for fault in faults[:3])
-        problem = ProblemError(Kind.INVALID_VALUES, shown, faults=faults)
-    return problem_response(problem, request.url.path)
-
-
-def _fault(item: dict[str, Any]) -> Fault:
-    place, *path = map(str, item["loc"])
-    if place == "body":
-        return at(*path, detail=item["msg"])
-    return Fault(parameter=".".join(path), detail=item["msg"])
+    return problem_response(problem_of(list(error.errors())), request.url.path)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -103,8 +94,19 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     }
     detail = details.get(kind, str(error.detail))
     headers = dict(error.headers) if error.headers else None
+    if kind is Kind.METHOD_NOT_ALLOWED:
+        headers = {"allow": ", ".join(_methods(request))}
     problem = ProblemError(kind, detail, status=error.status_code, headers=headers)
     return problem_response(problem, request.url.path)
+
+
+def _methods(request: Request) -> list[str]:
+    """Methods of the request's path; each endpoint has a route of its own, which knows its own methods only."""
+    found: set[str] = set()
+    for route in [route for module in _MODULES for route in module.router.routes]:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it

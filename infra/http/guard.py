@@ -15,6 +15,8 @@ BODY_TIMEOUT_S = 10.0
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?", re.ASCII)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_WITHOUT_BODY = frozenset({"DELETE", "TRACE"})
+"""No endpoint has them, and a page can't send them without asking first: that they are not possible says more."""
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _HEADERS = {
     "cache-control": "no-store",
@@ -57,7 +59,8 @@ class Guard:
             host, port = checked_host(headers, self._hosts)
             check_origin(headers, scope["scheme"], host, port)
             if scope["method"] not in _SAFE_METHODS:
-                check_media_type(headers)
+                if scope["method"] not in _WITHOUT_BODY:
+                    check_media_type(headers)
                 receive = replayed(await self._body(headers, receive), receive)
         except ProblemError as error:
             await problem_response(error, scope["path"])(scope, receive, hardened)

@@ -10,7 +10,8 @@ TimeNs = Annotated[int, Field(description="UTC, nanoseconds since the Unix epoch
 Next = Annotated[str | None, Field(description="Pass it as `after` for the next page; null on the last one.")]
 Scalar = bool | int | float | str
 
-_SCALARS: dict[str, Any] = {"additionalProperties": {"type": ["boolean", "number", "string"]}}
+_TEXTS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+_SCALARS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": ["boolean", "number", "string"]}}
 
 
 class Model(BaseModel):
@@ -122,13 +123,18 @@ class TwinList(Model):
     next: Next
 
 
-class TwinChange(Model):
+class TwinChange(BaseModel):
     """What to change of a twin; what is left out stays."""
 
-    parameters: dict[str, Any] = Field(
+    # Everything is let in: `validation.change_faults` tells all that is wrong with it at once.
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+
+    parameters: Any = Field(
         default_factory=dict, description="New values by name.", json_schema_extra=_SCALARS, examples=[{"noise": 0.001}]
     )
-    tags: dict[str, str] = Field(default_factory=dict, description="New tags by name.", examples=[{"room": "lab-2"}])
+    tags: Any = Field(
+        default_factory=dict, description="New tags by name.", json_schema_extra=_TEXTS, examples=[{"room": "lab-2"}]
+    )
 
 
 class Accepted(Model):

@@ -1,7 +1,7 @@
 """Checks of values against what a twin type declares: every fault at once."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infra.http.problems import Fault, Kind, ProblemError
@@ -13,6 +13,7 @@ from schemas.quantity import Quantity
 TAGS_LIMIT = 32
 TAG_VALUE_LIMIT = 256
 _RESERVED_TAGS = frozenset({"twin"})
+_NO_OBJECT = "must be a JSON object"
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -52,8 +53,23 @@ def at(*path: str, detail: str) -> Fault:
     return Fault(pointer="/".join(("#", *escaped)), detail=detail)
 
 
-def parameter_faults(definition: Definition, parameters: Mapping[str, Any]) -> list[Fault]:
+def change_faults(definition: Definition, parameters: object, tags: object, others: Iterable[str]) -> list[Fault]:
+    """What is wrong with a change of a twin.
+
+    Args:
+        definition: Of its type.
+        parameters: As they came.
+        tags: As they came.
+        others: Further keys of the body.
+    """
+    faults = [at(name, detail="no such key; there are: parameters, tags") for name in others]
+    return faults + parameter_faults(definition, parameters) + tag_faults(tags)
+
+
+def parameter_faults(definition: Definition, parameters: object) -> list[Fault]:
     """What is wrong with new parameter values."""
+    if not isinstance(parameters, dict):
+        return [at("parameters", detail=_NO_OBJECT)]
     faults = []
     for name, value in parameters.items():
         declared = definition.parameters.get(name)
@@ -65,8 +81,10 @@ def parameter_faults(definition: Definition, parameters: Mapping[str, Any]) -> l
     return faults
 
 
-def tag_faults(tags: Mapping[str, str]) -> list[Fault]:
+def tag_faults(tags: object) -> list[Fault]:
     """What is wrong with tags: names of fields to short printable texts."""
+    if not isinstance(tags, dict):
+        return [at("tags", detail=_NO_OBJECT)]
     faults = []
     if len(tags) > TAGS_LIMIT:
         faults.append(at("tags", detail=f"{len(tags)} tags, at most {TAGS_LIMIT} are permitted"))
@@ -75,12 +93,10 @@ def tag_faults(tags: Mapping[str, str]) -> list[Fault]:
             check_field(name, "tag")
         except InvalidNameError as error:
             faults.append(at("tags", name, detail=str(error)))
-            continue
         if name in _RESERVED_TAGS:
             faults.append(at("tags", name, detail=f"{name} is reserved"))
-        if not value or len(value) > TAG_VALUE_LIMIT or not value.isprintable():
-            detail = f"expected 1 to {TAG_VALUE_LIMIT} printable characters"
-            faults.append(at("tags", name, detail=detail))
+        if not isinstance(value, str) or not 0 < len(value) <= TAG_VALUE_LIMIT or not value.isprintable():
+            faults.append(at("tags", name, detail=f"must be a text of 1 to {TAG_VALUE_LIMIT} printable characters"))
     return faults
 
 

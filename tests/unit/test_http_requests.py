@@ -47,7 +47,8 @@ async def test_a_value_out_of_range_is_left_to_the_worker(api: Api, arguments: d
         (b'{"celsius": 100000000000000000000}', ["#/celsius"]),
         (b'{"celsius": 3, "why": 4, "who": "me"}', ["#/why", "#/who"]),
         (b'"celsius"', ["#"]),
-        (b"", ["#"]),
+        (b"", ["#/celsius"]),
+        (b"[]", ["#"]),
     ],
 )
 async def test_arguments_of_the_wrong_name_or_type_are_refused(api: Api, body: bytes, pointers: list[str]) -> None:
@@ -56,6 +57,15 @@ async def test_arguments_of_the_wrong_name_or_type_are_refused(api: Api, body: b
     assert answer.status_code == 422, answer.text
     assert [fault["pointer"] for fault in answer.json()["errors"]] == pointers
     assert api.writer.written == []
+
+
+async def test_a_request_without_a_body_has_no_arguments_and_is_still_no_form_of_another_page(api: Api) -> None:
+    async with api.client() as client:
+        asked = await client.post(PATH + "reset", headers={"content-type": "application/json"})
+        form = await client.post(PATH + "reset", headers={"content-type": "application/x-www-form-urlencoded"})
+        bare = await client.post(PATH + "reset")
+    assert (asked.status_code, form.status_code, bare.status_code) == (202, 415, 415)
+    assert [written.value for written in api.writer.written] == [{}]
 
 
 async def test_built_in_requests_need_no_declaration(api: Api) -> None:

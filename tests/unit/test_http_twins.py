@@ -69,9 +69,46 @@ async def test_what_does_not_exist_is_a_404_and_a_bad_name_a_422() -> None:
         problem(await client.get("/api/twins/box/%23position"), 422, "invalid-name")
         problem(await client.get("/api/twins/box/a/b/c"), 404, "not-found")
         problem(await client.get("/api/twins/"), 404, "not-found")
-        answer = await client.delete("/api/twins/box/a", headers={"content-type": "application/json"})
-        problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/api/twins/box/a", "GET, PUT"),
+        ("PATCH", "/api/twins/box/a", "GET, PUT"),
+        ("OPTIONS", "/api/twins/box/a", "GET, PUT"),
+        ("DELETE", "/api/twins", "GET"),
+        ("GET", "/api/twins/box/a/requests/reset", "POST"),
+    ],
+)
+async def test_a_method_that_is_not_possible_is_told_all_that_are(method: str, path: str, allowed: str) -> None:
+    headers = {"content-type": "application/json"} if method == "PATCH" else {}
+    async with Api().client() as client:
+        answer = await client.request(method, path, headers=headers)
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("after", ["garbage", "box/", "/a", "Box/a", "a/b/c", "box/#position"])
+async def test_a_page_after_what_is_no_place_is_refused(after: str) -> None:
+    async with Api().client() as client:
+        document = problem(await client.get("/api/twins", params={"after": after}), 422, "invalid-values")
+    assert [fault.parameter for fault in document.errors or []] == ["after"]
+
+
+async def test_query_parameters_that_nobody_reads_are_named_with_those_that_there_are() -> None:
+    api = Api()
+    api.row("a")
+    async with api.client() as client:
+        document = problem(await client.get("/api/twins?typ=box&limit=1&page=2"), 422, "invalid-values")
+        alone = problem(await client.get("/healthz?verbose"), 422, "invalid-values")
+        written = problem(await client.put("/api/twins/box/a?dry_run=1", json={}), 422, "invalid-values")
+        assert (await client.get("/api/twins?type=box&limit=1&after=box/a")).status_code == 200
+    assert [fault.parameter for fault in document.errors or []] == ["typ", "page"]
+    assert "there are: type, limit, after" in document.detail
+    assert "there is none here" in alone.detail
+    assert [fault.parameter for fault in written.errors or []] == ["dry_run"]
+    assert api.writer.written == []
 
 
 async def test_while_the_log_is_still_being_read_nothing_is_called_unknown() -> None:
@@ -209,11 +246,13 @@ async def test_put_lists_every_fault_and_writes_nothing() -> None:
     api = Api()
     body = {
         "parameters": {"noise": 2, "steps": 1.5, "mode": "other", "gone": 1, "a/b": None},
-        "tags": {"twin": "x", "a b": "y", "room": "\n", "long": "x" * 257},
+        "tags": {"twin": "x", "a b": 1, "room": "\n", "long": "x" * 257, "number": 7},
+        "parameter": {},
     }
     async with api.client() as client:
         document = problem(await client.put("/api/twins/box/a", json=body), 422, "invalid-values")
     assert [fault.pointer for fault in document.errors or []] == [
+        "#/parameter",
         "#/parameters/noise",
         "#/parameters/steps",
         "#/parameters/mode",
@@ -221,10 +260,31 @@ async def test_put_lists_every_fault_and_writes_nothing() -> None:
         "#/parameters/a~1b",
         "#/tags/twin",
         "#/tags/a b",
+        "#/tags/a b",
         "#/tags/room",
         "#/tags/long",
+        "#/tags/number",
     ]
     assert api.writer.written == []
+
+
+async def test_what_is_no_object_is_called_so_and_hides_nothing_else() -> None:
+    async with Api().client() as client:
+        document = problem(
+            await client.put("/api/twins/box/a", json={"parameters": [1], "tags": {"twin": "x"}}), 422, "invalid-values"
+        )
+        bodies = [problem(await client.put("/api/twins/box/a", json=body), 422, "invalid-values") for body in ([], "x")]
+        empty = problem(
+            await client.put("/api/twins/box/a", headers={"content-type": "application/json"}), 422, "invalid-values"
+        )
+        asked = problem(await client.get("/api/twins?limit=0"), 422, "invalid-values")
+    assert [(fault.pointer, fault.detail) for fault in document.errors or []] == [
+        ("#/parameters", "must be a JSON object"),
+        ("#/tags/twin", "twin is reserved"),
+    ]
+    assert {body.detail for body in bodies} == {"#: must be a JSON object"}
+    assert empty.detail == "#: a JSON object is required"
+    assert asked.detail == "limit: must be at least 1"
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,12 @@ async def post_request(
     type_name: TypeInPath,
     twin_id: IdInPath,
     name: Annotated[str, Path(description="A declared request.", examples=["temperature_desired"])],
-    arguments: Annotated[dict[str, Any], Body(json_schema_extra=_ARGUMENTS, examples=[{"temperature_desired": 30}])],
+    arguments: Annotated[
+        dict[str, Any],
+        Body(default_factory=dict, json_schema_extra=_ARGUMENTS, examples=[{"temperature_desired": 30}]),
+    ],
 ) -> Response:
-    """Put a request into the input topic.
+    """Put a request into the input topic; no body is a request without arguments.
 
     The outcome is an event `request_accepted` or `request_rejected` with the id of this answer; a value out of its
     declared range is rejected there, with a reason. Unknown, missing or ill-typed arguments are refused here.

@@ -7,9 +7,11 @@ from starlette.responses import Response
 
 from infra.http import change, lookup, validation
 from infra.http.models import Accepted, Twin, TwinChange, TwinList
-from infra.http.problems import Kind, answers
+from infra.http.problems import Fault, Kind, ProblemError, answers
 from infra.http.responses import json_response, twin_body
 from infra.http.services import Services, Using
+from schemas.errors import InvalidNameError
+from schemas.names import check_twin_id, parse_type
 
 PAGE_LIMIT = 1000
 
@@ -35,14 +37,28 @@ async def twins(
         names = [type_name]
     else:
         names = sorted(services.catalogue.types())
-    keys = _keys(services, names, after, limit + 1)
+    keys = _keys(services, names, _place(after, type_name), limit + 1)
     last = keys[limit - 1] if len(keys) > limit else None
     return json_response({"items": _items(services, keys[:limit]), "next": f"{last[0]}/{last[1]}" if last else None})
 
 
-def _keys(services: Services, names: list[str], after: str, limit: int) -> list[tuple[str, str]]:
+def _place(after: str, type_name: str | None) -> tuple[str, str]:
+    """Type and id after which a page begins; among twins of one type the id alone will do."""
+    if not after:
+        return "", ""
     after_type, _, after_id = after.rpartition("/")
-    after_type = after_type or (names[0] if after_id and len(names) == 1 else "")
+    try:
+        parse_type(after_type := after_type or type_name or "")
+        check_twin_id(after_id)
+    except InvalidNameError:
+        detail = "expected `next` of the page before, such as incubator/incubator-1"
+        faults = [Fault(parameter="after", detail=detail)]
+        raise ProblemError(Kind.INVALID_VALUES, f"after: {detail}", faults=faults) from None
+    return after_type, after_id
+
+
+def _keys(services: Services, names: list[str], after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    after_type, after_id = after
     keys: list[tuple[str, str]] = []
     for name in names:
         if name >= after_type and len(keys) < limit:
@@ -94,8 +110,8 @@ async def put_twin(services: Using, type_name: TypeInPath, twin_id: IdInPath, bo
     """
     found = lookup.deployed(services, type_name)
     validation.twin_id(twin_id)
-    faults = validation.parameter_faults(found.definition, body.parameters) + validation.tag_faults(body.tags)
-    validation.refuse_if(faults)
+    others = body.model_extra or {}
+    validation.refuse_if(validation.change_faults(found.definition, body.parameters, body.tags, others))
     result = await change.apply(services, type_name, twin_id, body.parameters, body.tags)
     if isinstance(result, change.Pending):
         return json_response({"id": result.id, "partition": result.partition, "offset": result.offset}, 202)
