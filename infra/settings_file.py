@@ -13,6 +13,7 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 
 from infra.settings import ENV_DELIMITER, ENV_PREFIX, Settings
 from schemas.errors import Problem, SetupError
+from schemas.yaml_words import misread
 
 CONFIG_VARIABLE = "TWINSTREAM_CONFIG"
 ENVIRONMENT = "environment"
@@ -53,6 +54,8 @@ def load(path: Path | None = None, overrides: Tree | None = None) -> Settings:
         settings = Settings.model_validate(merged)
     except pydantic.ValidationError as error:
         for item in error.errors(include_url=False, include_input=False):
+            if item["type"] == "invalid_key":
+                continue  # a key that is no text; the walk through the file said so in better words
             keys = [str(key) for key in item["loc"]]
             if _holds(overrides or {}, keys):
                 where, line = COMMAND_LINE, 0
@@ -101,17 +104,16 @@ def _read_file(path: Path) -> tuple[Tree, dict[str, int], list[Problem]]:
         message = f"no YAML: {str(error).splitlines()[0]}"
         return {}, {}, [Problem(name, 0, "", message, "save it as UTF-8 text")]
     lines: dict[str, int] = {}
-    problems = [
-        Problem(name, line, key, "key given twice", "remove one of the two") for key, line in _walk(node, "", lines)
-    ]
+    problems = [Problem(name, lines[key], key, *fault) for key, fault in _walk(node, "", lines)]
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        sections = ", ".join(Settings.model_fields)
-        problems.append(Problem(name, 1, "", "expected a mapping", f"start with sections: {sections}"))
+        known = ", ".join(Settings.model_fields)
+        problems.append(Problem(name, 1, "", "expected a mapping", f"start with sections: {known}"))
         content = {}
     # A section without keys, `mqtt:` alone, is one that gets its defaults.
-    return {key: {} if value is None else value for key, value in content.items()}, lines, problems
+    sections = {key: {} if value is None else value for key, value in content.items() if isinstance(key, str)}
+    return sections, lines, problems
 
 
 def _read_environment() -> tuple[Tree, list[Problem]]:
@@ -130,22 +132,24 @@ def _read_environment() -> tuple[Tree, list[Problem]]:
         return {}, problems
 
 
-def _walk(node: yaml.Node | None, path: str, lines: dict[str, int]) -> list[tuple[str, int]]:
-    """Note the line of every key path; return the keys that are given twice."""
-    twice: list[tuple[str, int]] = []
+def _walk(node: yaml.Node | None, path: str, lines: dict[str, int]) -> list[tuple[str, tuple[str, str]]]:
+    """Note the line of every key path; return what is wrong with keys: message and remedy."""
+    faults: list[tuple[str, tuple[str, str]]] = []
     if isinstance(node, yaml.MappingNode):
         pairs = [(str(key.value), key, value) for key, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
         pairs = [(str(index), value, value) for index, value in enumerate(node.value)]
     else:
-        return twice
+        return faults
     for name, key, value in pairs:
         below = f"{path}.{name}" if path else name
         if below in lines:
-            twice.append((below, key.start_mark.line + 1))
+            faults.append((below, ("key given twice", "remove one of the two")))
+        elif key is not value and isinstance(key, yaml.ScalarNode) and (fault := misread(key)):
+            faults.append((below, fault))
         lines[below] = key.start_mark.line + 1
-        twice += _walk(value, below, lines)
-    return twice
+        faults += _walk(value, below, lines)
+    return faults
 
 
 def _line(keys: list[str], lines: dict[str, int]) -> int:

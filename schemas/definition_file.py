@@ -8,11 +8,9 @@ import yaml
 from schemas.definition import Definition
 from schemas.errors import DefinitionError, Problem
 from schemas.wiring import wiring_faults
+from schemas.yaml_words import misread
 
 FILE = "twin.yaml"
-
-_MEANINGS = {"bool": "a boolean", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date"}
-"""What YAML 1.1 takes a plain word for: `on`, `off`, `yes` and `no` are booleans."""
 
 _REMEDIES = {
     "missing": "add it",
@@ -70,16 +68,10 @@ def _is_of_key(item: Any) -> bool:  # noqa: ANN401
 def _fault(item: Any, words: dict[str, yaml.ScalarNode]) -> tuple[str, str, str]:  # noqa: ANN401
     keys = [str(key) for key in item["loc"] if not str(key).startswith("function-") and key != "[key]"]
     path = ".".join(keys)
-    if item["type"] == "string_type" and path in words and (misread := _misread(words[path])):
-        return path, *misread
+    if item["type"] == "string_type" and path in words and (fault := misread(words[path])):
+        return path, *fault
     message = item["msg"].removeprefix("Value error, ")
     return path, message, _REMEDIES.get(item["type"], "")
-
-
-def _misread(word: yaml.ScalarNode) -> tuple[str, str] | None:
-    """Message and remedy for a word that YAML takes for something else than text."""
-    meaning = _MEANINGS.get(word.tag.rpartition(":")[2])
-    return (f"{word.value} is {meaning} in YAML, not a text", f'quote it: "{word.value}"') if meaning else None
 
 
 def _walk(
@@ -94,8 +86,8 @@ def _walk(
             lines[below] = key.start_mark.line + 1
             if below in seen:
                 faults.append((below, "key given twice", "remove one of the two"))
-            elif isinstance(key, yaml.ScalarNode) and (misread := _misread(key)):
-                faults.append((below, *misread))
+            elif isinstance(key, yaml.ScalarNode) and (fault := misread(key)):
+                faults.append((below, *fault))
             seen.add(below)
             faults += _walk(value, below, lines, words)
     elif isinstance(node, yaml.SequenceNode):

@@ -96,6 +96,12 @@ def test_all_faults_come_at_once_each_with_its_place_and_remedy(
         ("- a\n", "site.yaml:1: expected a mapping"),
         ("http:\n  port: 1\n  port: 2\n", "site.yaml:3: http.port: key given twice"),
         ("kafka: 5\n", "site.yaml:1: kafka: "),
+        (
+            'mqtt:\n  outbound:\n    - topic: a\n      payload:\n        set: [{on: "{value}"}]\n',
+            'site.yaml:5: mqtt.outbound.0.payload.set.0.on: on is a boolean in YAML, not a text (quote it: "on")',
+        ),
+        ("amqp:\n  outbound:\n    - key: a\n      payload: {1: x}\n", "1 is a number in YAML, not a text"),
+        ("off: {}\n", "site.yaml:1: off: off is a boolean in YAML"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_one_clear_fault(tmp_path: Path, text: str, expected: str) -> None:
