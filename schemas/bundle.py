@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from schemas.definition import Definition
-from schemas.definition_file import FILE, read_definition
+from schemas.definition_file import FILE, Reading, examine, read_definition
 from schemas.errors import DefinitionError, Problem
 
 CHUNK_BYTES = 512 * 1024
@@ -49,6 +49,14 @@ class Bundle(msgspec.Struct, frozen=True):
             DefinitionError: with every fault.
         """
         return read_definition(_text(self.files))
+
+    def examine(self) -> Reading:
+        """Read as much of the bundle's `twin.yaml` as can be read.
+
+        Raises:
+            DefinitionError: it is no text.
+        """
+        return examine(_text(self.files))
 
     def pack(self) -> bytes:
         """A tar archive that is the same for the same files."""

@@ -1,5 +1,6 @@
 """Reading `twin.yaml`: every fault at once, each with its line."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pydantic
@@ -7,6 +8,7 @@ import yaml
 
 from schemas.definition import Definition
 from schemas.errors import DefinitionError, Problem
+from schemas.salvage import salvage
 from schemas.wiring import wiring_faults
 from schemas.yaml_words import misread
 
@@ -18,22 +20,51 @@ _REMEDIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read of a `twin.yaml`.
+
+    Attributes:
+        problems: Every fault, in file order.
+        definition: With stand-ins for what is at fault, if there are any; None when too little is left.
+        replaced: Key paths, such as `pipeline.0`, of the stand-ins.
+        lines: Line of every key path.
+    """
+
+    problems: list[Problem]
+    definition: Definition | None
+    replaced: frozenset[str]
+    lines: dict[str, int]
+
+    def line(self, path: str) -> int:
+        """Line of a key path, or of the nearest that contains it."""
+        return _line(path, self.lines)
+
+
 def read_definition(text: str, file: str = FILE) -> Definition:
     """Parse and check the text of a `twin.yaml`.
 
     Raises:
         DefinitionError: with every fault, in file order.
     """
+    reading = examine(text, file)
+    if reading.problems or reading.definition is None:
+        raise DefinitionError(reading.problems)
+    return reading.definition
+
+
+def examine(text: str, file: str = FILE) -> Reading:
+    """Parse and check the text of a `twin.yaml` as far as possible; faults of one part hide none of another."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         raw = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         problem = Problem(file, line, "", f"no YAML: {error.problem}", "mend the syntax here or just above")
-        raise DefinitionError([problem]) from None
+        return Reading([problem], None, frozenset(), {})
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         message = f"no YAML: {str(error).splitlines()[0]}"
-        raise DefinitionError([Problem(file, 0, "", message, "write it as UTF-8 text")]) from None
+        return Reading([Problem(file, 0, "", message, "write it as UTF-8 text")], None, frozenset(), {})
     lines: dict[str, int] = {"": 1}
     words: dict[str, yaml.ScalarNode] = {}
     try:
@@ -42,22 +73,25 @@ def read_definition(text: str, file: str = FILE) -> Definition:
         ]
     except RecursionError:
         remedy = "write out what the alias stands for"
-        raise DefinitionError([Problem(file, 0, "", "an alias stands inside what it names", remedy)]) from None
+        problem = Problem(file, 0, "", "an alias stands inside what it names", remedy)
+        return Reading([problem], None, frozenset(), {})
     if not isinstance(raw, dict):
         problems.append(Problem(file, 1, "", "expected a mapping", "start with name:, version: and inputs:"))
-        raise DefinitionError(problems)
+        return Reading(problems, None, frozenset(), lines)
     faults: list[tuple[str, str, str]] = []
-    definition = None
+    replaced: set[str] = set()
+    definition: Definition | None
     try:
         definition = Definition.model_validate(raw)
     except pydantic.ValidationError as error:
-        faults = [_fault(item, words) for item in error.errors(include_url=False) if not _is_of_key(item)]
+        found = error.errors(include_url=False)
+        faults = [_fault(item, words) for item in found if not _is_of_key(item)]
+        definition, replaced = salvage(raw, [item["loc"] for item in found])
     if definition is not None:
-        faults = wiring_faults(definition)
+        faults += wiring_faults(definition)
     problems += [Problem(file, _line(path, lines), path, message, remedy) for path, message, remedy in faults]
-    if problems or definition is None:
-        raise DefinitionError(sorted(problems, key=lambda problem: problem.line))
-    return definition
+    problems.sort(key=lambda problem: problem.line)
+    return Reading(problems, definition, frozenset(replaced), lines)
 
 
 def _is_of_key(item: Any) -> bool:  # noqa: ANN401

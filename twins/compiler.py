@@ -7,7 +7,6 @@ here everything that the kernel is made of goes into the name of a folder of its
 import hashlib
 import importlib.util
 import os
-import re
 import sys
 import types
 from collections.abc import Callable
@@ -19,17 +18,12 @@ import numba
 import numpy as np
 
 import twins
-from schemas.errors import Problem
 from twins.authored import AuthoredCode
 from twins.kernel_source import kernel_source
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 
 Kernel = Callable[..., None]
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
-_NOISE = ("Failed in nopython mode", "File ", "During:", "- During:", "def ", "<source", "^", "Enable")
 
 
 def compile_kernel(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode, content: str, cache: Path) -> Kernel:
@@ -71,19 +65,6 @@ def compile_kernel(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
 def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN401
     """Compile a plain function and, by name, the plain functions it calls; authors' code with bounds checks."""
     return _jit(function, code, {})
-
-
-def compile_problem(error: Exception, folder: Path) -> Problem:
-    """Numba's complaint as a fault at the author's own line."""
-    text = _ANSI.sub("", str(error))
-    # Numba writes paths relative to where this process stands.
-    found = [(Path(file).resolve(), int(line)) for file, line in _PLACE.findall(text)]
-    places = [(file, line) for file, line in found if file.is_relative_to(folder)]
-    file, line = places[-1] if places else (folder / "twin.yaml", 0)
-    sentences = [part.strip() for part in text.splitlines() if part.strip() and not part.lstrip().startswith(_NOISE)]
-    message = f"this step can't be compiled: {' '.join(sentences)[:400]}"
-    remedy = "use numbers, math, NumPy scalars and plain functions of this folder"
-    return Problem(file.relative_to(folder).as_posix(), line, "", message, remedy)
 
 
 def _jit(function: Callable[..., Any], code: AuthoredCode, done: dict[Any, Any]) -> Any:  # noqa: ANN401

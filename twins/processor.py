@@ -22,7 +22,8 @@ from twins.acknowledgements import Acknowledgements
 from twins.arrival import arrivals_ns, others
 from twins.authored import AuthoredCode
 from twins.columns import Columns
-from twins.compiler import Kernel, compile_kernel, compile_problem
+from twins.compile_faults import compile_problem
+from twins.compiler import Kernel, compile_kernel
 from twins.control import ControlRecords
 from twins.firing import Firing
 from twins.kernel_run import KernelRun

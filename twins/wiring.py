@@ -1,7 +1,7 @@
 """The pipeline with every name resolved: functions, arguments and where each argument comes from."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,22 +41,41 @@ def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
     Raises:
         DefinitionError: with every fault.
     """
+    steps, problems = wired(definition, code)
+    if problems:
+        raise DefinitionError(problems)
+    return steps
+
+
+def wired(
+    definition: Definition, code: AuthoredCode, replaced: Collection[str] = ()
+) -> tuple[list[WiredStep], list[Problem]]:
+    """Resolve what can be resolved of a definition's pipeline.
+
+    Args:
+        definition: The definition.
+        code: The folder's code.
+        replaced: Key paths of stand-ins for declarations with faults; what depends on them is left out.
+
+    Returns:
+        The steps without faults, and every fault.
+    """
     problems: list[Problem] = []
     steps: list[WiredStep] = []
     known = {*AMBIENT, *definition.inputs, *definition.parameters}
     for index, step in enumerate(definition.pipeline):
-        try:
-            wired = _authored(step, code) if ":" in step.step else _built_in(step, index)
-            problems += _unknown_fields(wired, step, index, known)
-            steps.append(wired)
+        if f"pipeline.{index}" not in replaced:
+            try:
+                found = _authored(step, code) if ":" in step.step else _built_in(step, index)
+                problems += _unknown_fields(found, step, index, known)
+                steps.append(found)
+            except DefinitionError as error:
+                problems += error.problems
             for request, target in step.requests.items():
-                problems += _unknown_to_handler(definition, step, request, target, code.function(target))
-        except DefinitionError as error:
-            problems += error.problems
+                problems += _handler_faults(definition, step, request, target, code, replaced)
         known |= set(step.outputs)
-    if problems:
-        raise DefinitionError(problems)
-    return steps
+    # A file that can't be imported is so for each of its functions.
+    return steps, list(dict.fromkeys(problems))
 
 
 def handler_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -64,9 +83,15 @@ def handler_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)
 
 
-def _unknown_to_handler(
-    definition: Definition, step: Step, request: str, target: str, function: Callable[..., Any]
+def _handler_faults(
+    definition: Definition, step: Step, request: str, target: str, code: AuthoredCode, replaced: Collection[str]
 ) -> list[Problem]:
+    try:
+        function = code.function(target)
+    except DefinitionError as error:
+        return list(error.problems)
+    if f"requests.{request}" in replaced:
+        return []
     declared = definition.request(request)
     known = {*AMBIENT, *definition.inputs, *definition.parameters, *definition.fields()}
     known |= set(declared.arguments) if declared else set()
@@ -133,10 +158,11 @@ def _built_in(step: Step, index: int) -> WiredStep:
     return WiredStep(step.name, bound.function, tuple(arguments), bound.constants, tuple(step.outputs), authored=False)
 
 
-def _unknown_fields(wired: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
+def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
     remedy = f"map it under inputs to one of {', '.join(sorted(known))}"
     return [
         Problem(FILE, 0, f"pipeline.{index}.inputs", f"{step.step} takes {name}, which is no field here", remedy)
-        for kind, name in wired.arguments
-        if kind == "field" and name not in known
+        for kind, name in found.arguments
+        # What `inputs` maps to was checked with the definition.
+        if kind == "field" and name not in known and name not in step.inputs.values()
     ]

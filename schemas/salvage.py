@@ -1,0 +1,98 @@
+"""What can still be checked of a `twin.yaml` with faults: the same with every faulty declaration made harmless."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pydantic
+
+from schemas.definition import Definition
+from schemas.names import check_field
+
+_SCALARS = {"name": "unnamed", "version": "0.0.0"}
+"""What stands in for these; any other scalar has a default."""
+_COLLECTIONS = ("inputs", "parameters", "pipeline", "requests")
+# A boolean is what every place takes, so that a stand-in makes no faults of its own.
+_STAND_INS: dict[str, dict[str, Any]] = {
+    "inputs": {"type": "bool"},
+    "parameters": {"type": "bool", "default": False},
+    "requests": {},
+}
+
+
+def salvage(raw: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> tuple[Definition | None, set[str]]:
+    """A definition with stand-ins for what is at fault: names stay known, and steps keep their places.
+
+    Args:
+        raw: What the file holds.
+        places: Where pydantic found faults.
+
+    Returns:
+        The definition, None when too little is left, and the key paths of what was replaced in it.
+    """
+    mended = copy.deepcopy(dict(raw))
+    replaced = set()
+    for place in places:
+        if not _mend(mended, place):
+            return None, set()
+        replaced.add(".".join(map(str, place[:2])))
+    try:
+        return Definition.model_validate(mended), replaced
+    except pydantic.ValidationError:
+        return None, set()
+
+
+def _mend(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
+    """Make one faulty place harmless; False when that would leave nothing to check by."""
+    top = str(place[0]) if place else ""
+    if top in _SCALARS:
+        raw[top] = _SCALARS[top]
+        return True
+    if top not in _COLLECTIONS:
+        return _mend_outputs(raw, place) if top == "outputs" else raw.pop(top, None) is not None
+    section = raw.get(top)
+    if len(place) == 1 or not isinstance(section, list | dict):
+        return False
+    name: Any = place[1]
+    if isinstance(section, list):
+        section[name] = _step(section[name], name)
+    elif place[-1] == "[key]":
+        section.pop(name, None)
+    else:
+        section[name] = dict(_STAND_INS[top])
+    return True
+
+
+def _mend_outputs(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
+    outputs = raw["outputs"]
+    section = outputs.get(place[1]) if len(place) > 1 and isinstance(outputs, dict) else None
+    if isinstance(section, dict) and place[1] in {"events", "commands"} and len(place) > 2:  # noqa: PLR2004
+        section.pop(place[2], None)
+    elif section is not None:
+        outputs.pop(place[1])
+    elif isinstance(outputs, dict) and len(place) > 1:
+        outputs.pop(place[1], None)
+    else:
+        raw.pop("outputs")
+    return True
+
+
+def _step(step: Any, index: int) -> dict[str, Any]:  # noqa: ANN401
+    """A step that does nothing but give the outputs of a faulty one."""
+    if isinstance(step, dict) and str(step.get("name", "")).startswith("unreadable_"):
+        return step
+    declared = step.get("outputs") if isinstance(step, dict) else None
+    outputs = {name: {"type": "bool"} for name in declared or () if _is_field(name)} if _has_names(declared) else {}
+    return {"name": f"unreadable_{index}", "step": "unreadable", "outputs": outputs}
+
+
+def _has_names(declared: Any) -> bool:  # noqa: ANN401
+    return isinstance(declared, list | dict)
+
+
+def _is_field(name: Any) -> bool:  # noqa: ANN401
+    try:
+        check_field(name)
+    except (ValueError, TypeError):
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""What numba says against an author's step, as one sentence at the author's own line."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import types
+from numba.core.types.misc import NoneType, Optional
+
+from schemas.definition import AMBIENT
+from schemas.definition_file import FILE
+from schemas.errors import Problem
+from twins.authored import AuthoredCode
+from twins.compiler import jit
+from twins.layout import RowLayout
+from twins.wiring import WiredStep
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PLACE = re.compile(r'File "([^"]+)", line (\d+)|(\S+\.py) \((\d+)\)')
+_CALL = re.compile(r"No implementation of function .* found for signature:\s*>>> ([^\n]+)")
+_LITERAL = re.compile(r"Literal\[(\w+)\]\([^)]*\)")
+_NOISE = ("Failed in nopython mode", "Failed in native mode", "File ", "During:", "- During:", "Enable")
+_MESSAGE_CHARS = 200
+_REMEDY = "use numbers, math, NumPy scalars and plain functions of this folder"
+_TYPES = {"bool": types.boolean, "int": types.int64, "string": types.int64, "float": types.float64}
+
+
+def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
+    """Compile each step of the folder by itself; a fault for each one that can't be, or that returns something else."""
+    problems = []
+    for step in steps:
+        if not step.authored:
+            continue
+        compiled = jit(step.function, code)
+        try:
+            compiled.compile(tuple(_type(kind, name, step, layout) for kind, name in step.arguments))
+        except Exception as error:  # noqa: BLE001 - numba raises many kinds
+            problems.append(_fault(error, step, code))
+            continue
+        returned = compiled.overloads[compiled.signatures[-1]].signature.return_type
+        if not _fits(returned, step):
+            file, line = _definition(step, code)
+            wanted = f"the step has {len(step.outputs)} output{'s' if len(step.outputs) != 1 else ''}"
+            message = f"{step.function.__name__} returns {_returned(returned)}, but {wanted}"
+            remedy = f"return one number for each of {', '.join(step.outputs)}"
+            problems.append(Problem(file, line, "", message, remedy))
+    return problems
+
+
+def _type(kind: str, name: str, step: WiredStep, layout: RowLayout) -> Any:  # noqa: ANN401 - numba has no types here
+    definition = layout.definition
+    if kind == "state":
+        return numba.from_dtype(layout.dtype[f"s_{step.name}"])
+    if name in AMBIENT:
+        return types.int64 if name in {"time_ns", "records"} else types.float64
+    declared: Any = definition.inputs.get(name) or definition.parameters.get(name) or definition.fields()[name]
+    return _TYPES[declared.type]
+
+
+def _fits(returned: Any, step: WiredStep) -> bool:  # noqa: ANN401 - likewise
+    if not step.outputs:
+        return True
+    if not step.outputs:
+        return True
+    values = list(returned) if len(step.outputs) > 1 and hasattr(returned, "__iter__") else [returned]
+    return len(values) == len(step.outputs) and all(isinstance(v, types.Number | types.Boolean) for v in values)
+
+
+def _returned(returned: Any) -> str:  # noqa: ANN401 - likewise
+    if isinstance(returned, NoneType):
+        return "nothing"
+    if isinstance(returned, Optional):
+        return "nothing on one of its ways"
+    values = list(returned) if hasattr(returned, "__iter__") else []
+    return f"{len(values)} values" if values else str(returned).partition("(")[0]
+
+
+def compile_problem(error: Exception, folder: Path) -> Problem:
+    """What numba says against a whole kernel, at the author's line if it names one."""
+    file, line = _place(error, folder) or (FILE, 0)
+    return Problem(file, line, "", f"the pipeline can't be compiled: {_sentence(error)}", _REMEDY)
+
+
+def _fault(error: Exception, step: WiredStep, code: AuthoredCode) -> Problem:
+    file, line = _place(error, code.folder) or _definition(step, code)
+    return Problem(file, line, "", f"{step.function.__name__} can't be compiled: {_sentence(error)}", _REMEDY)
+
+
+def _place(error: Exception, folder: Path) -> tuple[str, int] | None:
+    """File of the folder and line, where numba names one."""
+    # What was called last comes first.
+    named = [(shown or other, line or other_line) for shown, line, other, other_line in _PLACE.findall(_plain(error))]
+    location = getattr(error, "loc", None)
+    if location is not None:
+        named.append((location.filename, location.line))
+    for file, line in named:
+        # Numba writes paths relative to where this process stands.
+        path = Path(file).resolve()
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix(), int(line)
+    return None
+
+
+def _plain(error: Exception) -> str:
+    return _ANSI.sub("", str(error))
+
+
+def _sentence(error: Exception) -> str:
+    text = _plain(error)
+    if isinstance(error, KeyError):
+        return f"nothing here has a field {text}"
+    if call := _CALL.search(text):
+        return f"there is no {_shown(call[1])}"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(_NOISE)]
+    first = lines[0].partition(" Raised from")[0].rstrip(".") if lines else "numba gives no reason"
+    return first[:_MESSAGE_CHARS]
+
+
+def _shown(signature: str) -> str:
+    return _LITERAL.sub(r"\1", signature)[:_MESSAGE_CHARS]
+
+
+def _definition(step: WiredStep, code: AuthoredCode) -> tuple[str, int]:
+    function = step.function.__code__
+    return Path(function.co_filename).relative_to(code.folder).as_posix(), function.co_firstlineno
