@@ -31,8 +31,8 @@ _SIGNS = (
     "Heartbeat session expired",
     "Got error produce response",
 )
-_COORDINATION = "GroupCoordinatorNotAvailableError"
-"""A fresh cluster answers so for a moment, while it makes the topic of its groups' offsets."""
+_COORDINATION = ("GroupCoordinatorNotAvailableError", "Marking the coordinator dead", "coordinator (node")
+"""Kafka answers, but does not coordinate groups yet: so does a fresh one while it makes the topic of their offsets."""
 _COORDINATION_GAP_S = 3.0
 """The client repeats itself sooner than that; after a longer silence it is another time."""
 _DECIDED = "twinstream_outage"
@@ -78,7 +78,7 @@ class KafkaOutage(logging.Filter):
         threading.Thread(target=self._wait, args=(now_s,), name="kafka-outage", daemon=True).start()
 
     def _just_starting(self, text: str, now_s: float) -> bool:
-        if _COORDINATION not in text:
+        if not any(sign in text for sign in _COORDINATION):
             return False
         if now_s - self._coordination_last_s > _COORDINATION_GAP_S:
             self._coordination_since_s = now_s

@@ -1,10 +1,12 @@
 """Asking roles beside us for their metrics."""
 
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from prometheus_client.metrics_core import Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
@@ -12,6 +14,8 @@ _TIMEOUT_S = 2.0
 _CHILD_TIMEOUT_S = 1.0
 """Less than `_TIMEOUT_S`: a parent answers in time while one of its children does not."""
 _OWN = "twinstream_"
+RECORD_COUNTERS = frozenset({"twinstream_records", "twinstream_extra_fields"})
+"""What workers count of records: accepted, late and duplicate ones, and fields that they ignored."""
 
 
 def exposition_at(port: int, timeout_s: float = _TIMEOUT_S) -> str | None:
@@ -54,3 +58,28 @@ class ChildMetrics(Collector):
             for family in text_string_to_metric_families(text or ""):
                 if family.name.startswith(_OWN):
                     yield family
+
+
+def record_counters(ports: Iterable[int]) -> bytes:
+    """`RECORD_COUNTERS` of several workers, in Prometheus' text format; those of one type are added up."""
+    registry = CollectorRegistry()
+    registry.register(_Summed(expositions_at(ports, _CHILD_TIMEOUT_S).values()))
+    return generate_latest(registry)
+
+
+class _Summed(Collector):
+    def __init__(self, expositions: Iterable[str | None]) -> None:
+        families = [family for text in expositions for family in text_string_to_metric_families(text or "")]
+        self._families = [family for family in families if family.name in RECORD_COUNTERS]
+
+    def collect(self) -> Iterator[Metric]:
+        """One family of each name."""
+        shown = {family.name: CounterMetricFamily(family.name, family.documentation) for family in self._families}
+        totals: defaultdict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
+        for family in self._families:
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    totals[family.name, tuple(sorted(sample.labels.items()))] += sample.value
+        for (name, labels), total in sorted(totals.items()):
+            shown[name].add_sample(f"{name}_total", dict(labels), total)
+        return iter(shown.values())

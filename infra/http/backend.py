@@ -12,7 +12,16 @@ from infra.http.following import DurableWriter, Following, KafkaCheck, unending
 from infra.http.live import STATE_PATTERN, StateTable
 from infra.http.models import KafkaAddress
 from infra.http.rows import RowReader
-from infra.http.services import Look, Missing, Probe, Services, nothing_missing, nothing_runs
+from infra.http.services import (
+    Look,
+    Missing,
+    Probe,
+    Services,
+    WorkerFigures,
+    no_workers,
+    nothing_missing,
+    nothing_runs,
+)
 from schemas.clock import Clock, SystemClock
 from schemas.topics import DEADLETTER
 from streams.log.client import KafkaOptions
@@ -29,6 +38,7 @@ async def open_services(
     kafka: KafkaAddress | None = None,
     probe: Probe = nothing_missing,
     status: Look = nothing_runs,
+    worker_figures: WorkerFigures = no_workers,
     hosts: Collection[str] = (),
     clock: Clock | None = None,
 ) -> AsyncIterator[Services]:
@@ -41,6 +51,7 @@ async def open_services(
         kafka: What clients are told about the log; None tells its address alone.
         probe: What of the other roles is missing; Kafka and what the API itself follows are added here.
         status: What the roles are doing.
+        worker_figures: What the workers count.
         hosts: Further names, besides loopback, that a Host header may carry.
         clock: Where to ask for the time.
 
@@ -82,6 +93,7 @@ async def open_services(
         kafka=kafka or KafkaAddress(bootstrap_servers=options.bootstrap_servers, tls=options.tls),
         probe=missing,
         status=status,
+        worker_figures=worker_figures,
         loading=loading,
         clock=clock or SystemClock(),
         hosts=frozenset(hosts),

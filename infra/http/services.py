@@ -29,6 +29,9 @@ Probe = Callable[[], Awaitable[Missing]]
 Look = Callable[[], InstanceStatus]
 """What the roles of the instance are doing; may take seconds, so it is called in a thread."""
 
+WorkerFigures = Callable[[], bytes]
+"""What the workers beside us count of records, in Prometheus' text format; may take a second: called in a thread."""
+
 Loading = Callable[[], str]
 """What is still being read from the log since the start, `""` when all of it was."""
 
@@ -61,6 +64,11 @@ def nothing_runs() -> InstanceStatus:
     return InstanceStatus(data_dir="", running=False, ready=False, url="", roles=[])
 
 
+def no_workers() -> bytes:
+    """No worker is beside us."""
+    return b""
+
+
 def nothing_loading() -> str:
     """Everything was read."""
     return ""
@@ -74,6 +82,7 @@ class Services:
         probe: What `/readyz` asks.
         kafka: Where clients find the log.
         status: What `/api/status` asks.
+        worker_figures: What `/metrics` shows besides its own.
         loading: While it names something, what is not found is answered with 503 instead of 404.
         hosts: Further names, besides loopback, that a Host header may carry.
         applied_timeout_s: How long a change of a twin waits for the worker.
@@ -90,6 +99,7 @@ class Services:
     kafka: KafkaAddress = field(default_factory=KafkaAddress)
     probe: Probe = nothing_missing
     status: Look = nothing_runs
+    worker_figures: WorkerFigures = no_workers
     loading: Loading = nothing_loading
     clock: Clock = field(default_factory=SystemClock)
     hosts: frozenset[str] = frozenset()

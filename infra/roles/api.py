@@ -20,6 +20,7 @@ from infra.http.server import serve as serve_http
 from infra.registry import Registry
 from infra.roles.role import Role
 from infra.roles.stores import documents_settings
+from infra.scraping import record_counters
 from infra.settings import HttpSettings, KafkaSettings
 from infra.status import status_of
 
@@ -54,6 +55,7 @@ async def serve(role: Role) -> None:
                 kafka=kafka_address(settings.kafka),
                 probe=missing,
                 status=partial(status_of, role.registry),
+                worker_figures=lambda: record_counters(_worker_ports(role.registry)),
                 hosts=host_names(settings.http),
             )
         )
@@ -67,6 +69,11 @@ async def _have_topics(role: Role) -> None:
     """Make the shared topics beside serving: Kafka may be away now."""
     await role.shared_topics()
     await asyncio.Event().wait()
+
+
+def _worker_ports(registry: Registry) -> list[int]:
+    """Where the processes that step types tell their figures."""
+    return [entry.port for entry in registry.read() if entry.name.startswith("worker:") and entry.port is not None]
 
 
 def host_names(settings: HttpSettings) -> frozenset[str]:

@@ -104,6 +104,14 @@ async def test_metrics_count_dead_letters_by_type_and_reason_once_all_were_read(
     assert 'twinstream_api_responses_total{method="GET",route="/api/twins/{type}/{id}",status="200"} 1.0' in after
 
 
+async def test_metrics_end_with_what_the_workers_count() -> None:
+    api = Api()
+    api.change(worker_figures=lambda: b"twinstream_records_total 7.0\n")
+    async with api.client() as client:
+        text = (await client.get("/metrics")).text
+    assert text.endswith("\ntwinstream_records_total 7.0\n")
+
+
 async def test_a_failure_of_ours_is_a_problem_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api()
 

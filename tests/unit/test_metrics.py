@@ -1,12 +1,14 @@
 """`/metrics` and `/healthz` of a role."""
 
+import contextlib
 import urllib.error
 import urllib.request
 
 import pytest
+from prometheus_client import Counter
 
 from infra.metrics import MetricsServer, RoleMetrics, lag_in, new_registry
-from infra.scraping import ChildMetrics, exposition_at
+from infra.scraping import ChildMetrics, exposition_at, record_counters
 from schemas.errors import SetupError
 
 
@@ -71,3 +73,20 @@ def test_a_parent_shows_the_figures_of_its_children() -> None:
         assert 'twinstream_ready{role="worker"} 0.0' in text
         types = [line for line in text.splitlines() if line.startswith("# TYPE ")]
         assert len(types) == len(set(types))
+
+
+def test_records_of_several_workers_are_added_up_by_type_and_outcome() -> None:
+    registries = [new_registry() for _ in range(3)]
+    for registry, type_name, late in zip(registries, ("a", "a", "b"), (1, 2, 5), strict=True):
+        RoleMetrics(registry, f"worker:{type_name}")
+        records = Counter("twinstream_records", "Records.", ["type", "outcome"], registry=registry)
+        records.labels(type_name, "late").inc(late)
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(MetricsServer(registry, lambda: True)) for registry in registries]
+        text = record_counters([1, *(server.port for server in servers)]).decode()
+    figures = [line for line in text.splitlines() if not line.startswith("#")]
+    assert figures == [
+        'twinstream_records_total{outcome="late",type="a"} 3.0',
+        'twinstream_records_total{outcome="late",type="b"} 5.0',
+    ]
+    assert record_counters([]) == b""

@@ -1,5 +1,6 @@
 """Whether this process lives, whether the system is up, and its metrics."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -50,7 +51,12 @@ async def readyz(services: Using) -> Response:
         {200: _TEXT},
     ),
 )
-async def metrics(request: Request) -> Response:
-    """Metrics for Prometheus, among them `twinstream_deadletters_total` by type and reason."""
+async def metrics(services: Using, request: Request) -> Response:
+    """Metrics for Prometheus, among them `twinstream_deadletters_total` by type and reason.
+
+    Of the workers of the same data directory it shows what became of records: `twinstream_records_total` by type and
+    outcome, and `twinstream_extra_fields_total`.
+    """
     collected: Metrics = request.app.state.metrics
-    return Response(collected.text(), media_type=collected.media_type)
+    of_workers = await asyncio.to_thread(services.worker_figures)
+    return Response(collected.text() + of_workers, media_type=collected.media_type)

@@ -108,8 +108,8 @@ async def commands(
     except ValueError as error:
         faults = [Fault(parameter="after", detail=str(error))]
         raise ProblemError(Kind.INVALID_VALUES, f"after: {error}", faults=faults) from None
-    nothing_yet = dict.fromkeys(COMMAND_TIMES)
-    return json_response({"items": [nothing_yet | item for item in page.items], "next": page.next})
+    items = [item | {key: item.get(key) for key in COMMAND_TIMES} for item in page.items]
+    return json_response({"items": items, "next": page.next})
 
 
 def _moment(parameter: str, text: str | None) -> int | None:
