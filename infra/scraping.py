@@ -4,6 +4,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
@@ -19,15 +20,20 @@ RECORD_COUNTERS = frozenset({"twinstream_records", "twinstream_extra_fields"})
 
 
 def exposition_at(port: int, timeout_s: float = _TIMEOUT_S) -> str | None:
-    """What the `/metrics` on a loopback port says; `""` when nothing listens there, None when it does not answer."""
+    """What the `/metrics` on a loopback port says; `""` when nothing listens there, None when it does not answer.
+
+    Somebody else who listens there, or an answer that breaks off, is no answer.
+    """
     # A proxy from the environment has no business between two processes of one machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=timeout_s) as answer:
-            return str(answer.read().decode())
-    except (OSError, ValueError) as error:
+            text = str(answer.read().decode())
+        list(text_string_to_metric_families(text))  # raises ValueError where readers would
+    except (OSError, HTTPException, ValueError) as error:
         # Roles may listen on another address only: that is no silence.
         return "" if isinstance(getattr(error, "reason", error), ConnectionRefusedError) else None
+    return text
 
 
 def expositions_at(ports: Iterable[int], timeout_s: float = _TIMEOUT_S) -> dict[int, str | None]:

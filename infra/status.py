@@ -23,7 +23,7 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pid: Of the process that does the work, None when there is none.
-        up: Whether that process runs and, once it was ready, answers within 2 s where it can be asked.
+        up: Whether that process runs and, once it was ready, answers in time where it can be asked.
         ready: Whether it does its work.
         lag: Records that it has yet to read; None when it reads none or does not answer.
         restarts: How often its supervisor started it again.
@@ -60,7 +60,7 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatus:
-    """Look at an instance. Waits 2 s at most for roles and brokers that are away, all of them at once.
+    """Look at an instance: all that is silent is waited for at once, 2 s for a connection and 2 s for its answer.
 
     Args:
         registry: Of the data directory.

@@ -1,6 +1,8 @@
 """`/metrics` and `/healthz` of a role."""
 
 import contextlib
+import socket
+import threading
 import urllib.error
 import urllib.request
 
@@ -90,3 +92,28 @@ def test_records_of_several_workers_are_added_up_by_type_and_outcome() -> None:
         'twinstream_records_total{outcome="late",type="b"} 5.0',
     ]
     assert record_counters([]) == b""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc",
+        b"\x00\x00garbage\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\na{b c d",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\xff",
+        b"",
+    ],
+)
+def test_who_breaks_off_or_speaks_otherwise_does_not_answer(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert exposition_at(listener.getsockname()[1]) is None
+        serving.join()

@@ -58,6 +58,17 @@ def test_a_role_that_listens_elsewhere_has_no_lag_and_is_up(tmp_path: Path) -> N
     assert role.lag is None
 
 
+def test_a_role_that_is_starting_may_be_slow_to_answer(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    presence = Presence(registry, "sink:metadata")
+    presence.change(port=1)
+    (role,) = status_of(registry, ask=lambda _: {1: None}).roles
+    assert (role.up, role.ready) == (True, False)
+    presence.change(ready=True)
+    (role,) = status_of(registry, ask=lambda _: {1: None}).roles
+    assert (role.up, role.ready) == (False, False)
+
+
 def test_a_role_that_stands_still_does_not_count_as_up(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", SERVING]
     with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as role:
