@@ -1,6 +1,7 @@
 """The changelog of one partition: its position record, and reading it back."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -16,6 +17,7 @@ from streams.processor import RESERVED_KEY_PREFIX
 if TYPE_CHECKING:
     from streams.block import Block
 
+STALLED_S = 30.0
 POSITION_KEY = RESERVED_KEY_PREFIX + b"position"
 
 
@@ -88,13 +90,24 @@ class ChangelogReader:
         return ends[target]
 
     async def rows(self, partition: int, restored: Restored) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
-        """Yield rows, oldest first; fill `restored`. Copes with an empty and a compacted partition."""
+        """Yield rows, oldest first; fill `restored`. Copes with an empty and a compacted partition.
+
+        Raises:
+            CorruptRecordException: a record batch can't be read.
+            TimeoutError: nothing more comes for `STALLED_S`, such as while no broker leads the partition.
+        """
         consumer = self._connected
         target = TopicPartition(self.topic, partition)
         restored.end = await self.end(partition)
         consumer.assign([target])
         await consumer.seek_to_beginning(target)
-        while await consumer.position(target) < restored.end:
+        last, since_s = -1, time.monotonic()
+        while (at := await consumer.position(target)) < restored.end:
+            if at > last:
+                last, since_s = at, time.monotonic()
+            elif time.monotonic() - since_s > STALLED_S:
+                message = f"changelog {self.topic}/{partition} gives nothing at {at}, before its end {restored.end}"
+                raise TimeoutError(message)
             blocks: list[Block] = (await consumer.getmany(timeout_ms=200)).get(target, [])
             for block in blocks:
                 if block.unreadable:

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -33,6 +34,26 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+OPENING_PATIENCE_S = 15.0
+"""So long an assignment waits for partitions that take their time; the heartbeat goes on in another thread."""
+
+
+@dataclass(slots=True, eq=False)
+class _Opening:
+    """A partition that is being opened.
+
+    Attributes:
+        generation: Of the assignment that it belongs to.
+        by_itself: It seeks and resumes the partition; otherwise Faust does, after the handler of the assignment.
+        tried: Set after the first attempt, whatever became of it.
+    """
+
+    generation: int
+    by_itself: bool
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
 class Engine:
     """Hosts processors inside a Faust app. Hand `app` to Faust's worker."""
 
@@ -43,7 +64,7 @@ class Engine:
         self._runs: dict[int, PartitionRun] = {}
         self._kept: dict[int, PartitionRows] = {}
         self._faults: dict[int, Faults] = defaultdict(Faults)
-        self._openings: dict[int, asyncio.Task[None]] = {}
+        self._openings: dict[int, _Opening] = {}
         self._generation = 0
         self._wake = asyncio.Event()
         self.app = build_app(options, self.positions, self._take)
@@ -63,6 +84,9 @@ class Engine:
         run = self._runs.get(block.partition)
         if run is not None:
             await run.take(block)
+        elif block.partition in self._openings:
+            # Faust resumes the whole assignment, also what could not be opened yet.
+            self._source.pause(block.partition)
 
     async def _flusher(self) -> None:
         """Start flushes as they fall due."""
@@ -80,13 +104,15 @@ class Engine:
         generation = self._generation
         assigned = self._source.assigned()
         log.info("partitions assigned", partitions=sorted(assigned))
-        await self._close([self._runs.pop(number) for number in set(self._runs) - assigned])
-        if generation != self._generation:
-            return
         self._kept = {number: kept for number, kept in self._kept.items() if number in assigned}
-        missing = sorted(assigned - self._runs.keys() - self._openings.keys())
+        openings = [self._start_opening(number, by_itself=False) for number in sorted(assigned - self._runs.keys())]
         # One that can't be opened yet must not keep the others waiting: Faust resumes them all after this.
-        await asyncio.gather(*(self._start_opening(number, assigning=True).wait() for number in missing))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_PATIENCE_S):
+                for opening in openings:
+                    await opening.tried.wait()
+        for opening in openings:
+            opening.by_itself = True
         if generation == self._generation:
             self._observer.owned(frozenset(self._runs))
 
@@ -103,50 +129,34 @@ class Engine:
             self._start_opening(run.number, broken=run, delay_s=delay_s)
 
     def _start_opening(
-        self, number: int, *, assigning: bool = False, broken: PartitionRun | None = None, delay_s: float = 0.0
-    ) -> asyncio.Event:
-        """Begin to open a partition.
-
-        Args:
-            number: The partition.
-            assigning: Faust seeks and resumes it, after the handler of the assignment.
-            broken: What to let go of first.
-            delay_s: To wait before the first attempt.
-
-        Returns:
-            Set after the first attempt, whatever became of it.
-        """
-        tried = asyncio.Event()
-        task = asyncio.create_task(
-            self._open(number, broken, delay_s, tried, assigning=assigning), name=f"open-{number}"
-        )
-        self._openings[number] = task
+        self, number: int, *, by_itself: bool = True, broken: PartitionRun | None = None, delay_s: float = 0.0
+    ) -> "_Opening":
+        """Begin to open a partition, after letting go of a broken one and a wait."""
+        opening = self._openings[number] = _Opening(self._generation, by_itself)
+        opening.task = asyncio.create_task(self._open(number, opening, broken, delay_s), name=f"open-{number}")
 
         def ended(task: asyncio.Task[None]) -> None:
-            tried.set()
-            if self._openings.get(number) is task:
-                del self._openings[number]
+            opening.tried.set()
+            if self._openings.get(number) is not opening:
+                return
+            del self._openings[number]
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("opening a partition failed, starting it again", partition=number, error=repr(error))
                 self._start_opening(number, delay_s=self._faults[number].delay_s())
 
-        task.add_done_callback(ended)
-        return tried
+        opening.task.add_done_callback(ended)
+        return opening
 
-    async def _open(
-        self, number: int, broken: PartitionRun | None, delay_s: float, tried: asyncio.Event, *, assigning: bool
-    ) -> None:
-        """Open a partition, however often Kafka is away. Cancelled when the partition is taken away."""
-        if not assigning:
+    async def _open(self, number: int, opening: "_Opening", broken: PartitionRun | None, delay_s: float) -> None:
+        """Open a partition, however often Kafka is away, unless it is taken away."""
+        if opening.by_itself:
             self._source.pause(number)
         if broken is not None:
             await broken.close(self._give_up_timeout_s)
-            if broken.input_changed:
-                self._opener.forget_input()
         while True:
             await asyncio.sleep(delay_s)
             # A worker that was frozen must not fence the partition's next owner.
-            if number not in self._source.assigned():
+            if opening.generation != self._generation or number not in self._source.assigned():
                 return
             try:
                 rows, transactions = await self._opener.open(number, self._kept.pop(number, None))
@@ -154,13 +164,16 @@ class Engine:
                 log.warning("partition could not be opened, trying again", partition=number, error=repr(error))
                 self._observer.failed(number, "open")
                 delay_s = self._faults[number].delay_s()
-                assigning = False
+                opening.by_itself = True
                 self._source.pause(number)
-                tried.set()
+                opening.tried.set()
             else:
                 break
+        if opening.generation != self._generation:
+            await transactions.close()
+            return
         self._runs[number] = PartitionRun(rows, transactions, self._faults[number], self._host)
-        if not assigning:
+        if opening.by_itself:
             await self._source.seek(number, rows.position)
             self._source.resume(number)
             self._observer.owned(frozenset(self._runs))
@@ -173,11 +186,12 @@ class Engine:
         self._runs.clear()
         for run in runs:
             run.stop()  # from here on none of them breaks, so that no new opening begins
-        openings = list(self._openings.values())
-        for task in openings:
+        tasks = [opening.task for opening in self._openings.values() if opening.task is not None]
+        self._openings.clear()
+        for task in tasks:
             task.cancel()
-        if openings:
-            await asyncio.wait(openings, timeout=self._give_up_timeout_s)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._give_up_timeout_s)
         await self._close(runs)
 
     async def _close(self, runs: list[PartitionRun]) -> None:

@@ -1,11 +1,13 @@
 """Taking a partition over: fence whoever had it, read its rows back, find where to go on."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
 import structlog
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from streams.changelog import ChangelogReader, Position, Restored
 from streams.log.admin import LogAdmin
@@ -18,6 +20,9 @@ T = TypeVar("T")
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
 
 log = structlog.get_logger(__name__)
+
+_FENCE_TIMEOUT_S = 30.0
+"""aiokafka would wait for a coordinator without end."""
 
 
 class Opener:
@@ -38,11 +43,6 @@ class Opener:
         self._factory = factory
         self._observer = observer
         self._in_thread = in_thread
-        self._topic_id: str | None = options.topic_id
-
-    def forget_input(self) -> None:
-        """The input may be another topic of the same name: ask for its id before the next opening."""
-        self._topic_id = None
 
     async def open(self, number: int, kept: PartitionRows | None) -> tuple[PartitionRows, PartitionTransactions]:
         """Fence, then restore, unless rows that were kept are still what the log says.
@@ -51,28 +51,36 @@ class Opener:
             Exception: of any kind, when Kafka is away; nothing is left open.
         """
         options = self._options
-        if self._topic_id is None:
-            async with LogAdmin(options.kafka) as admin:
-                self._topic_id = (await admin.topic_ids([options.source]))[options.source]
+        lineage = Lineage(options.cluster, await self._topic_id(), number)
         transactions = PartitionTransactions(
             options.kafka, f"{options.group}.{number}", number, options.transaction_timeout_s
         )
         try:
-            await transactions.fence()
+            async with asyncio.timeout(_FENCE_TIMEOUT_S):
+                await transactions.fence()
             async with ChangelogReader(options.kafka, options.changelog) as changelog:
-                if kept is not None and kept.settled and kept.changelog_end == await changelog.end(number):
+                if kept is not None and await _still_holds(kept, lineage, changelog):
                     rows = kept
                 else:
-                    rows = await self._restore(changelog, number)
+                    rows = await self._restore(changelog, lineage)
                 rows.position = rows.flushed = self._within(rows, await changelog.end(number, options.source))
         except BaseException:
             await transactions.close()
             raise
         return rows, transactions
 
-    async def _restore(self, changelog: ChangelogReader, number: int) -> PartitionRows:
+    async def _topic_id(self) -> str:
+        """Asked every time: somebody may have made the input anew under its name."""
+        source = self._options.source
+        async with LogAdmin(self._options.kafka) as admin:
+            found = (await admin.topic_ids([source])).get(source)
+        if found is None:
+            raise UnknownTopicOrPartitionError(source)
+        return found
+
+    async def _restore(self, changelog: ChangelogReader, lineage: Lineage) -> PartitionRows:
         started_s = time.monotonic()
-        lineage = Lineage(self._options.cluster, self._topic_id or "", number)
+        number = lineage.partition
         processor = self._factory(lineage)
         restored = Restored()
         async for records in changelog.rows(number, restored):
@@ -115,3 +123,10 @@ class Opener:
         )
         self._observer.failed(rows.number, "input_truncated")
         return end
+
+
+async def _still_holds(kept: PartitionRows, lineage: Lineage, changelog: ChangelogReader) -> bool:
+    """Whether rows that were kept are what the log says: nobody else wrote since, and the input is the same."""
+    if not kept.settled or kept.lineage != lineage:
+        return False
+    return kept.changelog_end == await changelog.end(lineage.partition)

@@ -16,7 +16,6 @@ class EngineOptions:
         source: Input topic.
         changelog: Compacted topic with the rows; the same number of partitions as `source`.
         cluster: Id of the Kafka cluster.
-        topic_id: Id of the input topic.
         session_timeout_s: After this long without a heartbeat the group gives our partitions to others.
         transaction_timeout_s: After this long the broker aborts a transaction that a frozen owner left open.
         fetch_bytes: Bound of one partition's share of a fetch, and so of a block.
@@ -29,7 +28,6 @@ class EngineOptions:
     source: str
     changelog: str
     cluster: str
-    topic_id: str
     data_dir: Path
     partitions: int = 8
     session_timeout_s: float = 6.0

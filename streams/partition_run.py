@@ -56,7 +56,6 @@ class PartitionRun:
 
     Attributes:
         rows: What is stepped.
-        input_changed: The input was found to be another than the one these rows were made from.
     """
 
     def __init__(self, rows: PartitionRows, transactions: PartitionTransactions, faults: Faults, host: Host) -> None:
@@ -69,7 +68,6 @@ class PartitionRun:
         self._flush: asyncio.Task[None] | None = None
         self._backlog: deque[Block] = deque()
         self._was_running = False
-        self.input_changed = False
         self._catching_up: asyncio.Task[None] | None = None
 
     @property
@@ -109,6 +107,7 @@ class PartitionRun:
             if self._state is State.RUNNING:
                 # What was on its way when the partition was paused, Faust has dropped.
                 await self._host.source.seek(self.number, self.rows.position)
+                self._backlog.clear()
         except Exception as error:
             log.exception("catching up failed", partition=self.number, error=repr(error))
             self._break("catch-up")
@@ -121,7 +120,7 @@ class PartitionRun:
         rows, source = self.rows, self._host.source
         if block.start > rows.position:
             # Fetched before a seek, which brings what lies between; or retention deleted what lies between.
-            await self._pass_over_what_is_lost()
+            await self._pass_over_what_is_lost(block.start)
             if self._state is not State.RUNNING:
                 return
             if block.start > rows.position:
@@ -129,7 +128,6 @@ class PartitionRun:
                 return
         elif block.start < rows.position and (source.end(self.number) or rows.position) < rows.position:
             log.error("the input ends before the position: it lost its end, or is another", partition=self.number)
-            self.input_changed = True
             self._break("input_truncated")
             return
         for part, detail in self._faults.parts(block):
@@ -162,11 +160,12 @@ class PartitionRun:
         if detail and records:
             log.error("record given up as a dead letter", partition=rows.number, offset=part.start, error=detail)
 
-    async def _pass_over_what_is_lost(self) -> None:
-        """Go on behind the records that retention deleted before they were processed; they are counted."""
+    async def _pass_over_what_is_lost(self, start: int) -> None:
+        """Go on behind the records before `start` that retention deleted unprocessed; they are counted."""
         position = self.rows.position
         try:
-            earliest = await self._host.source.earliest(self.number)
+            # What has arrived is here, though it may be deleted by now.
+            earliest = min(await self._host.source.earliest(self.number), start)
         except Exception as error:  # noqa: BLE001 - Kafka is away, or the partition was taken away
             log.warning("start of the input is not known", partition=self.number, error=repr(error))
             return

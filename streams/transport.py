@@ -49,6 +49,10 @@ class BlockConsumer(driver.Consumer):
         # until the time is over.
         held_back = len(active_partitions) < len(self.assignment())
         fetched = await super()._getmany(active_partitions, min(timeout, _HELD_BACK_S) if held_back else timeout)
+        for partition in fetched:
+            # Faust drops what lies below the last offset that it saw. The engine knows its position, and must see it
+            # when the input begins anew.
+            self._read_offset.pop(partition, None)
         return {partition: _merged(blocks) for partition, blocks in fetched.items() if blocks}
 
     def on_buffer_drop(self, tp: TP) -> None:

@@ -87,7 +87,6 @@ class _Ground:
 
     deployed: DeployedType
     cluster: str
-    topic_id: str
     partitions: int
 
 
@@ -98,7 +97,6 @@ async def _prepare(type_name: str, settings: Settings, kafka: KafkaOptions) -> _
         await admin.ensure_topics(SHARED_TOPICS, *shape)
         await admin.ensure_topics(topics.all(), *shape)
         cluster = await admin.cluster_id()
-        topic_id = (await admin.topic_ids([topics.telemetry]))[topics.telemetry]
     async with Catalogue(kafka) as catalogue:
         async with asyncio.timeout(_CATALOGUE_TIMEOUT_S):
             await catalogue.ready()
@@ -106,7 +104,7 @@ async def _prepare(type_name: str, settings: Settings, kafka: KafkaOptions) -> _
     if deployed is None:
         message = f"type {type_name} is not deployed: run twinstream deploy with its folder first"
         raise SetupError(message)
-    return _Ground(deployed, cluster, topic_id, settings.kafka.partitions)
+    return _Ground(deployed, cluster, settings.kafka.partitions)
 
 
 def _load(deployed: DeployedType, settings: Settings, partitions: int) -> TwinType:
@@ -133,7 +131,6 @@ def _engine(
         source=topics.telemetry,
         changelog=topics.state,
         cluster=ground.cluster,
-        topic_id=ground.topic_id,
         data_dir=Path(settings.data_dir) / "faust",
         partitions=ground.partitions,
         session_timeout_s=settings.engine.session_timeout_s,

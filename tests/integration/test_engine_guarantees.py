@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from support import oracle
+from support.topics import make_anew
 from support.worker_process import WorkerProcess
 
 from schemas.bundle import read_folder
@@ -198,3 +199,19 @@ async def test_fetches_that_bring_aborted_records_alone_do_not_stop_a_worker(pla
     finally:
         worker.end()
     await plant.assert_exactly_once()
+
+
+async def test_an_input_that_is_made_anew_under_a_worker_is_read_from_its_beginning(plant: Plant) -> None:
+    worker = plant.worker("only")
+    try:
+        await plant.send(1000, per_second=5000)
+        await plant.drained(worker)
+        await make_anew(plant.kafka, plant.topics.telemetry, 8)
+        await plant.send(200, per_second=5000)
+        await plant.drained(worker)
+        assert worker.running()
+    finally:
+        worker.end()
+    lines = [key for key in (await oracle.observed(plant.kafka, plant.type_name)).outputs if not key[1]]
+    times_ns = {int(line.rpartition(b" ")[2]) for _, _, line in lines}
+    assert times_ns == {START_NS + number * 10**6 for number in range(plant.sent)}

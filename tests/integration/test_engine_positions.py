@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from support.topics import make_anew
 
 from streams.block import Block
 from streams.log.admin import LogAdmin
@@ -100,7 +101,7 @@ async def world(kafka: KafkaOptions, tmp_path: Path) -> _World:
     async with LogWriter(options) as writer:
         for future in [await writer.send(topics[0], b"k", b"v", partition=0) for _ in range(5)]:
             await future
-    made = _World(EngineOptions(options, name, *topics, "cluster", "topic-1", tmp_path, partitions=1))
+    made = _World(EngineOptions(options, name, *topics, "cluster", tmp_path, partitions=1))
     rows, transactions = await made.open()
     assert rows.position == 0
     rows.process(_block(0, 5), 0.0)
@@ -116,20 +117,42 @@ async def test_the_next_owner_goes_on_where_the_last_commit_ended(world: _World)
     assert world.failures.kinds == []
 
 
-@pytest.mark.parametrize("change", [{"topic_id": "topic-2"}, {"cluster": "other"}])
+async def _make_anew(world: _World) -> None:
+    source, kafka = world.options.source, world.options.kafka
+    await make_anew(kafka, source, 1)
+    async with LogWriter(kafka) as writer:
+        for future in [await writer.send(source, b"k", b"v", partition=0) for _ in range(2)]:
+            await future
+
+
+@pytest.mark.parametrize("other", ["topic", "cluster"])
 async def test_an_input_that_was_made_anew_is_read_from_its_beginning_on_top_of_the_rows(
-    world: _World, change: dict[str, Any]
+    world: _World, other: str
 ) -> None:
-    rows, transactions = await world.open(**change)
+    changes: dict[str, Any] = {"cluster": "other"} if other == "cluster" else {}
+    if other == "topic":
+        await _make_anew(world)
+    rows, transactions = await world.open(**changes)
     assert (rows.position, rows.processor.snapshot()) == (0, [(b"count", b"5")])
     assert world.failures.kinds == ["input_replaced"]
     rows.process(_block(0, 2), 0.0)
     await world.commit(rows, transactions)
     await transactions.close()
-    rows, transactions = await world.open(**change)
+    rows, transactions = await world.open(**changes)
     await transactions.close()
     assert (rows.position, rows.processor.snapshot()) == (2, [(b"count", b"7")])
     assert world.failures.kinds == ["input_replaced"]
+
+
+async def test_kept_rows_of_an_input_that_was_made_anew_are_not_used(world: _World) -> None:
+    first, transactions = await world.open()
+    await world.commit(first, transactions)
+    await transactions.close()
+    await _make_anew(world)
+    anew, transactions = await world.open(first)
+    await transactions.close()
+    assert anew is not first
+    assert (anew.position, anew.lineage == first.lineage) == (0, False)
 
 
 async def test_an_input_that_ends_before_the_position_is_read_from_its_end(world: _World) -> None:

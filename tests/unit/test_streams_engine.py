@@ -3,15 +3,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streams.block import Block
 from streams.engine import Engine
 from streams.log.client import KafkaOptions
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.processor import SilentObserver
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 class _Observer(SilentObserver):
@@ -51,26 +55,42 @@ class _Source:
 class _Transactions:
     """Nothing is ever written."""
 
-    async def close(self) -> None: ...
+    closed = False
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 class _Opener:
-    """Opens at position 7; a partition of `away` fails, one of `slow` takes for ever."""
+    """Opens at position 7; a partition of `away` fails, one of `slow` waits for `gate`.
+
+    What is cancelled cleans up for `clean_up_s`, and then raises `dirty` if there is one.
+    """
 
     def __init__(self) -> None:
         self.away: set[int] = set()
         self.slow: set[int] = set()
         self.tried: list[int] = []
+        self.gate = asyncio.Event()
+        self.clean_up_s = 0.0
+        self.dirty: Exception | None = None
+        self.opened: list[_Transactions] = []
 
     async def open(self, number: int, _kept: PartitionRows | None) -> tuple[Any, Any]:
         self.tried.append(number)
         if number in self.slow:
-            await asyncio.sleep(60)
+            try:
+                await self.gate.wait()
+            finally:
+                await asyncio.sleep(self.clean_up_s)
+                if self.dirty is not None:
+                    raise self.dirty
         if number in self.away:
             message = "Kafka is away"
             raise ConnectionError(message)
         rows: Any = PartitionRows(None, None, 7, 7, 0)  # type: ignore[arg-type]
-        return _Rows(number, rows), _Transactions()
+        self.opened.append(_Transactions())
+        return _Rows(number, rows), self.opened[-1]
 
 
 class _Rows:
@@ -94,7 +114,6 @@ def engine(tmp_path: Path, observer: _Observer) -> Any:
         "source",
         "changelog",
         "cluster",
-        "topic",
         tmp_path,
         session_timeout_s=3.0,
     )
@@ -124,6 +143,66 @@ async def test_an_opening_ends_when_its_partition_is_taken_away(engine: Any, obs
     await asyncio.wait_for(engine._on_partitions_revoked(), 1)
     await asyncio.wait_for(assigning, 1)
     assert (engine.positions(), observer.now, engine._openings) == ({}, set(), {})
+
+
+async def test_a_partition_that_takes_long_to_open_holds_up_no_other_and_joins_later(
+    engine: Any, observer: _Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.engine.OPENING_PATIENCE_S", 0.1)
+    engine._opener.slow = {1}
+    await asyncio.wait_for(engine._on_rebalance_complete(), 1)
+    assert (observer.now, engine._source.paused) == ({0}, set())
+    await engine._take(Block.of_records(1, [(3, 0, b"k", b"v", ())]))
+    assert engine._source.paused == {1}, "Faust resumed it with the others"
+    engine._opener.gate.set()
+    await asyncio.sleep(0.05)
+    assert (observer.now, engine._source.sought, engine._source.paused) == ({0, 1}, [(1, 7)], set())
+
+
+async def test_an_opening_whose_clean_up_takes_long_does_not_stand_in_the_way_of_the_next(
+    engine: Any, observer: _Observer
+) -> None:
+    engine._opener.slow, engine._opener.clean_up_s = {1}, 1.5  # longer than a third of the session
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    await engine._on_partitions_revoked()
+    engine._opener.slow = set()
+    await asyncio.wait_for(engine._on_rebalance_complete(), 1)
+    assert (observer.now, engine.positions()) == ({0, 1}, {0: 7, 1: 7})
+    await assigning
+    await asyncio.sleep(1)
+    assert (observer.now, engine.positions()) == ({0, 1}, {0: 7, 1: 7})
+
+
+async def test_an_opening_whose_clean_up_fails_does_not_go_on_after_the_revocation(engine: Any) -> None:
+    engine._opener.slow, engine._opener.dirty = {1}, RuntimeError("clean-up")
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    await engine._on_partitions_revoked()
+    engine._opener.slow = set()
+    await assigning
+    await asyncio.sleep(0.5)
+    assert (engine._opener.tried, engine.positions()) == ([0, 1], {})
+
+
+async def test_what_an_opening_gives_after_the_revocation_all_the_same_is_closed(engine: Any) -> None:
+    engine._opener.slow = {1}
+
+    async def stubborn(number: int, kept: PartitionRows | None) -> tuple[Any, Any]:
+        try:
+            return await opened(number, kept)
+        except asyncio.CancelledError:
+            engine._opener.slow = set()
+            return await opened(number, kept)
+
+    opened: Callable[..., Awaitable[tuple[Any, Any]]] = engine._opener.open
+    engine._opener.open = stubborn
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    await engine._on_partitions_revoked()
+    await assigning
+    assert engine.positions() == {}
+    assert [transactions.closed for transactions in engine._opener.opened] == [True, True]
 
 
 async def test_an_opening_that_fails_in_an_unforeseen_way_starts_again(engine: Any, observer: _Observer) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ OPTIONS = EngineOptions(
     "source",
     "changelog",
     "cluster",
-    "topic",
     Path(),
     flush=FlushPolicy(interval_s=0.0, records=2),
 )
@@ -104,6 +103,10 @@ class _Source:
         self.sought: list[int] = []
         self.first = 0
         self.last: int | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.seeking: Callable[[], Awaitable[None]] | None = None
+        self.fault: Exception | None = None
 
     def assigned(self) -> frozenset[int]:
         return frozenset({0})
@@ -116,6 +119,10 @@ class _Source:
 
     async def seek(self, _partition: int, position: int) -> None:
         self.sought.append(position)
+        if self.fault is not None:
+            raise self.fault
+        if self.seeking is not None:
+            await self.seeking()
 
     def lag(self, _partition: int, _position: int) -> int:
         return 0
@@ -124,6 +131,7 @@ class _Source:
         return self.last
 
     async def earliest(self, _partition: int) -> int:
+        await self.answering.wait()
         return self.first
 
 
@@ -303,12 +311,56 @@ async def test_a_loss_to_retention_is_counted_once_although_the_first_block_lies
     assert bench.watch.gone == 5
 
 
+async def test_what_has_arrived_is_stepped_although_retention_deleted_it_meanwhile(bench: _Bench) -> None:
+    bench.source.first = 7
+    await bench.run.take(_block(5, b"f", b"g", b"h"))
+    assert bench.processor.stepped == [b"f", b"g", b"h"]
+    assert bench.watch.gone == 5
+
+
+async def test_a_partition_that_is_released_while_the_start_of_the_input_is_asked_steps_no_more(bench: _Bench) -> None:
+    bench.source.first = 5
+    bench.source.answering.clear()
+    taking = asyncio.create_task(bench.run.take(_block(5, b"f")))
+    await asyncio.sleep(0.01)
+    bench.run.stop()
+    bench.source.answering.set()
+    await taking
+    assert (bench.processor.stepped, bench.watch.gone) == ([], 0)
+
+
+async def test_blocks_that_arrive_during_the_seek_after_catching_up_are_read_again_and_not_kept(bench: _Bench) -> None:
+    bench.transactions.gate.clear()
+    await bench.run.take(_block(0, b"a", b"b"))
+    await bench.flushed()
+    await bench.run.take(_block(2, b"c", b"d"))
+    await bench.run.take(_block(4, b"e"))
+    bench.source.seeking = lambda: bench.run.take(_block(5, b"f"))
+    bench.transactions.gate.set()
+    await asyncio.sleep(0.1)
+    assert (bench.source.sought, bench.source.paused) == ([5], set())
+    await bench.flushed()
+    await bench.run.take(_block(5, b"f"))
+    assert bench.processor.stepped == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+async def test_a_partition_whose_catching_up_fails_is_built_anew(bench: _Bench) -> None:
+    bench.transactions.gate.clear()
+    await bench.run.take(_block(0, b"a", b"b"))
+    await bench.flushed()
+    await bench.run.take(_block(2, b"c", b"d"))
+    await bench.run.take(_block(4, b"e"))
+    bench.source.fault = RuntimeError("unforeseen")
+    bench.transactions.gate.set()
+    await asyncio.sleep(0.1)
+    assert len(bench.rebuilds) == 1
+
+
 async def test_an_input_that_lost_its_end_is_opened_anew_and_not_waited_for(bench: _Bench) -> None:
     bench.source.last = 3
     await bench.run.take(_block(0, b"a", b"b", b"c"))
     bench.source.last = 1
     await bench.run.take(_block(0, b"z"))
-    assert bench.run.input_changed
     assert len(bench.rebuilds) == 1
     assert bench.processor.stepped == [b"a", b"b", b"c"]
 
