@@ -141,4 +141,16 @@ async def test_a_group_begins_once_even_while_no_topic_of_its_is_there(kafka: Em
         while not (records := await reader.read()):
             pass
         assert [record.value for record in records] == [b"first"]
-        assert not await begins()
+
+
+async def test_a_group_with_a_member_is_left_alone_though_it_committed_nothing(kafka: EmbeddedKafka) -> None:
+    options, topics = KafkaOptions(kafka.bootstrap_servers), TypeTopics(f"t{uuid.uuid4().hex[:12]}")
+    async with LogAdmin(options) as admin:
+        await admin.ensure_topics([topics.commands])
+    pattern = rf"^twinstream\.{topics.type}\.(commands|events)$"
+    async with GroupReader(options, group=topics.type, pattern=pattern) as reader, asyncio.timeout(20):
+        while not reader.assignment():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert not await begin_at(options, group=topics.type, pattern=pattern, mark=DEFINITIONS, time_ms=0)
+    async with LogAdmin(options) as admin:
+        assert await admin.committed(topics.type, [topics.commands, DEFINITIONS]) == {}
