@@ -9,10 +9,10 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from connectors.connector import Connector
-from connectors.dispatch import Dispatch, groups, judge, letter, outcome, outcomes, outgoing, plan
+from connectors.dispatch import Dispatch, Plan, groups, letter, outcomes, outgoing, plan
 from connectors.hang_ups import MOST_HANG_UPS, HangUps
 from connectors.observer import BridgeObserver, Silent
-from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Outlet, Reader, Receipt, Writer
+from connectors.ports import BrokerAwayError, BrokerSilentError, Outlet, Reader, Receipt, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.messages import Command, encode
@@ -25,7 +25,7 @@ OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 """Topics that an outbound bridge reads."""
 
 HEALTHY_S = 1.0
-"""A connection that lasts this long was fine before a message that is suspected is published on it."""
+"""So long is waited before a suspect is published: a connection that ends by itself, broken as it is, does so then."""
 _BATCH_RECORDS = 500
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class OutboundBridge:
         self._clock = clock
         self._observer = observer or Silent()
         self._outage = Outage("out", clock, self._observer, reachability or Reachability(self._name, clock))
-        self._hang_ups = HangUps(_BATCH_RECORDS)
+        self._hang_ups = HangUps(_BATCH_RECORDS, clock)
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
@@ -91,53 +91,52 @@ class OutboundBridge:
         ):
             while True:
                 if records := await reader.read(max_records=1 if self._hang_ups.careful else _BATCH_RECORDS):
-                    await self._forward(records, outlet, writer)
+                    made = plan(records, self._connector.outbound)
+                    await self._forward(made, outlet, writer)
                     await reader.commit()
-                    self._hang_ups.committed(len(records))
+                    targets = (target for dispatch in made.dispatches for target in dispatch.targets())
+                    self._hang_ups.committed(len(records), targets)
 
-    async def _forward(self, records: Sequence[LogRecord], outlet: Outlet, writer: Writer) -> None:
-        made = plan(records, self._connector.outbound)
+    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer) -> None:
         await self._give_up(made.unusable, writer)
         for group in groups(made.dispatches, outlet.window):
-            # Judged group by group: the broker may have kept the one before waiting.
-            now_ns = self._clock.now_ns()
-            fresh, expired = judge(group, now_ns)
-            receipts = await self._publish(fresh, outlet, now_ns)
-            await self._give_up(self._hung_up_at(fresh), writer)
-            self._count(fresh, receipts)
-            self._observer.expired(len(expired))
-            events = [outcome(command, "command_expired", self._name, now_ns) for command in expired]
-            events += outcomes(fresh, receipts, self._name, self._clock.now_ns())
+            receipts = await self._publish(group, outlet)
+            await self._give_up(self._hung_up_at(group), writer)
+            self._count(group, receipts)
+            events = outcomes(group, receipts, self._name, self._clock.now_ns())
+            self._observer.expired(sum(event.name == "command_expired" for event in events))
             for durable in [
                 await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event) for event in events
             ]:
                 await durable
 
-    async def _publish(self, fresh: Sequence[Dispatch], outlet: Outlet, now_ns: int) -> list[Receipt]:
-        """Publish together, or one by one after the broker hung up."""
-        keys = [key for dispatch in fresh for key in dispatch.targets()]
-        messages = outgoing(fresh, now_ns)
+    async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> list[Receipt | None]:
+        """Publish together, or message by message after the broker hung up; gives what `_together` does."""
         if not self._hang_ups.careful:
-            return await self._asked(outlet, keys, messages)
-        receipts: list[Receipt] = []
-        for key, message in zip(keys, messages, strict=True):
-            if self._hang_ups.is_given_up(key):
+            return await self._together(dispatches, outlet)
+        receipts: list[Receipt | None] = []
+        for alone in (one for dispatch in dispatches for one in dispatch.apart()):
+            (target,) = alone.targets()
+            if self._hang_ups.is_given_up(target):
                 receipts.append(Receipt.REFUSED)
                 continue
-            if self._hang_ups.times(key):
-                await asyncio.sleep(HEALTHY_S)  # a connection that ends by itself does so now
-            receipts += await self._asked(outlet, [key], [message])
+            if self._hang_ups.is_suspect(target):
+                await asyncio.sleep(HEALTHY_S)
+            receipts += await self._together([alone], outlet)
         return receipts
 
-    async def _asked(
-        self, outlet: Outlet, keys: Sequence[tuple[str, str, str]], messages: Sequence[Outgoing]
-    ) -> list[Receipt]:
+    async def _together(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> list[Receipt | None]:
+        """What the broker said about each message; None for one whose time was over before its turn."""
+        # Judged in this moment: whatever came before may have waited for the broker.
+        offered = outgoing(dispatches, self._clock.now_ns())
+        messages = [one for one in offered if one is not None]
         if not messages:
-            return []
-        self._hang_ups.asking(keys)
-        receipts = await outlet.publish(messages)
+            return [None] * len(offered)
+        targets = [target for dispatch in dispatches for target in dispatch.targets()]
+        self._hang_ups.asking(target for target, one in zip(targets, offered, strict=True) if one is not None)
+        said = iter(await outlet.publish(messages))
         self._hang_ups.answered()
-        return receipts
+        return [None if one is None else next(said) for one in offered]
 
     def _hung_up_at(self, dispatches: Sequence[Dispatch]) -> list[tuple[LogRecord, Reason, str]]:
         """Records with a message that ended too many connections."""
@@ -159,13 +158,15 @@ class OutboundBridge:
             await durable
             self._observer.dead_lettered(one.type, one.reason)
 
-    def _count(self, dispatches: Sequence[Dispatch], receipts: Sequence[Receipt]) -> None:
+    def _count(self, dispatches: Sequence[Dispatch], receipts: Sequence[Receipt | None]) -> None:
         kinds = [
             ("command" if isinstance(dispatch.message, Command) else "event", rendered.address)
             for dispatch in dispatches
-            for rendered in dispatch.rendered
+            for rendered in dispatch.rendered.values()
         ]
         for (kind, address), receipt in zip(kinds, receipts, strict=True):
+            if receipt is None:
+                continue
             if receipt is Receipt.REFUSED:
                 log.warning("broker refuses a message", broker=self._name, address=address)
             else:

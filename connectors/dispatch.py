@@ -1,9 +1,10 @@
 """Commands and events that leave: read from the log, checked, rendered, judged by their time to live. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from connectors.hang_ups import Target
 from connectors.outbound import OutboundRoute, Rendered
 from connectors.ports import Outgoing, Receipt
 from schemas.clock import NS_PER_S
@@ -26,15 +27,20 @@ _UNUSABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, Recursi
 
 
 class Dispatch(msgspec.Struct, frozen=True):
-    """A message and what it looks like on each route that takes it; at least one."""
+    """A message and what it looks like on each route that takes it, by the route's index; at least one."""
 
     record: LogRecord
     message: Command | Event
-    rendered: Sequence[Rendered]
+    rendered: Mapping[int, Rendered]
 
-    def targets(self) -> list[tuple[str, str, str]]:
-        """What tells its messages on the broker from all others, also when they are read again."""
-        return [(self.message.id, one.exchange, one.address) for one in self.rendered]
+    def targets(self) -> list[Target]:
+        """Of each of its messages on the broker."""
+        record = (self.record.topic, self.record.partition, self.record.offset)
+        return [Target(record, route) for route in self.rendered]
+
+    def apart(self) -> list["Dispatch"]:
+        """The same, route by route."""
+        return [Dispatch(self.record, self.message, {route: one}) for route, one in self.rendered.items()]
 
 
 class Plan(msgspec.Struct):
@@ -79,37 +85,42 @@ def groups(dispatches: Iterable[Dispatch], window: int) -> Iterator[list[Dispatc
         yield group
 
 
-def judge(dispatches: Iterable[Dispatch], now_ns: int) -> tuple[list[Dispatch], list[Command]]:
-    """What may still leave now, and the commands that outlived their time to live."""
-    fresh: list[Dispatch] = []
-    expired: list[Command] = []
-    for dispatch in dispatches:
-        message = dispatch.message
-        if isinstance(message, Command) and message.expires_ns < now_ns:
-            expired.append(message)
-        else:
-            fresh.append(dispatch)
-    return fresh, expired
-
-
-def outgoing(dispatches: Iterable[Dispatch], now_ns: int) -> list[Outgoing]:
-    """What the broker gets, in order."""
+def outgoing(dispatches: Iterable[Dispatch], now_ns: int) -> list[Outgoing | None]:
+    """What the broker gets, in order; None in place of a command that outlived its time to live."""
     return [
-        Outgoing(rendered.exchange, rendered.address, rendered.payload, _left_s(dispatch.message, now_ns))
+        None
+        if isinstance(dispatch.message, Command) and dispatch.message.expires_ns < now_ns
+        else Outgoing(rendered.exchange, rendered.address, rendered.payload, _left_s(dispatch.message, now_ns))
         for dispatch in dispatches
-        for rendered in dispatch.rendered
+        for rendered in dispatch.rendered.values()
     ]
 
 
-def outcomes(dispatches: Iterable[Dispatch], receipts: Sequence[Receipt], broker: str, at_ns: int) -> list[Event]:
-    """What became of each command at `broker`: sent when it took it on at least one route, else refused."""
+def outcomes(
+    dispatches: Iterable[Dispatch], receipts: Iterable[Receipt | None], broker: str, at_ns: int
+) -> list[Event]:
+    """What became of each command at `broker`.
+
+    Args:
+        dispatches: Commands and events.
+        receipts: One for each message on the broker, None for one that was not handed over.
+        broker: Technology of the bridge.
+        at_ns: When, UTC nanoseconds.
+
+    Returns:
+        `command_sent` for a command that the broker took on at least one route, else `command_expired` if its time was
+        over on one, else `command_refused`.
+    """
     said = iter(receipts)
     events = []
     for dispatch in dispatches:
         of_message = [next(said) for _ in dispatch.rendered]
         if isinstance(dispatch.message, Command):
-            refused = all(receipt is Receipt.REFUSED for receipt in of_message)
-            events.append(outcome(dispatch.message, "command_refused" if refused else "command_sent", broker, at_ns))
+            if any(receipt not in (None, Receipt.REFUSED) for receipt in of_message):
+                name = "command_sent"
+            else:
+                name = "command_expired" if None in of_message else "command_refused"
+            events.append(outcome(dispatch.message, name, broker, at_ns))
     return events
 
 
@@ -161,7 +172,7 @@ def _dispatch(record: LogRecord, routes: Sequence[OutboundRoute]) -> Dispatch | 
     _check(message, type_of_topic(record.topic))
     if isinstance(message, Event) and message.name in INTERNAL_EVENTS:
         return None
-    rendered = [route.render(message) for route in routes if route.takes(message)]
+    rendered = {index: route.render(message) for index, route in enumerate(routes) if route.takes(message)}
     return Dispatch(record, message, rendered) if rendered else None
 
 

@@ -15,11 +15,11 @@ from connectors import bridge_out, reconnect
 from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge
 from connectors.connector import Connector
 from connectors.memory.log import MemoryLog, MemoryWriter
-from connectors.outbound import outbound_routes
+from connectors.outbound import MqttOutbound, outbound_routes
 from connectors.patterns import MQTT
 from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Receipt
 from connectors.routes import Routes
-from schemas.clock import ManualClock
+from schemas.clock import Clock, ManualClock, SystemClock
 from schemas.messages import Cause, Command, encode
 
 COMMANDS, EVENTS = "twinstream.tank.commands", "twinstream.tank.events"
@@ -34,8 +34,15 @@ class Broker:
     published: list[list[str]] = field(default_factory=list)
     committed_then: list[int] = field(default_factory=list)
     window: int = 100
+    routes: Sequence[MqttOutbound] = ()
+    unreachable: int = 0
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
+        if self.unreachable:
+            self.unreachable -= 1
+            raise BrokerAwayError("refused")
+        self.ending.clear()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,7 +55,8 @@ class Broker:
         return answer() if answer else [Receipt.TAKEN] * len(messages)
 
     async def watch(self) -> None:
-        await asyncio.Event().wait()
+        await self.ending.wait()
+        raise BrokerAwayError("gone by itself")
 
 
 def away() -> list[Receipt]:
@@ -69,14 +77,14 @@ def command(name: str, expires_ns: int) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def running(broker: Broker, clock: ManualClock, writer: Callable[[], Any] | None = None) -> AsyncIterator[None]:
+async def running(broker: Broker, clock: Clock, writer: Callable[[], Any] | None = None) -> AsyncIterator[None]:
     log = broker.log
     made = Connector(
         name="scripted",
         inlet=lambda: pytest.fail("not asked for"),
         outlet=lambda: broker,
         inbound=Routes((), MQTT, default_routes=True),
-        outbound=outbound_routes((), MQTT, default_routes=True),
+        outbound=outbound_routes(broker.routes, MQTT, default_routes=not broker.routes),
         max_in_flight=1,
     )
     bridge = OutboundBridge(
@@ -94,6 +102,7 @@ async def running(broker: Broker, clock: ManualClock, writer: Callable[[], Any] 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconnect, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(reconnect, "LONGEST_DELAY_S", 0.05)
     monkeypatch.setattr(bridge_out, "LONGEST_DELAY_S", 0.01)
     monkeypatch.setattr(bridge_out, "HEALTHY_S", 0.01)
 
@@ -218,3 +227,86 @@ async def test_a_broker_that_is_silent_or_goes_by_itself_refuses_nothing() -> No
         await until(lambda: log.committed("g", COMMANDS) == 1)
     assert outcomes(log) == [("command_sent", "c1")]
     assert "twinstream.deadletter" not in log.records
+
+
+async def test_a_broker_that_hangs_up_at_whatever_is_published_costs_one_message_until_it_answers() -> None:
+    log = MemoryLog()
+    broker = Broker(log, [hang_up] * 12)
+    for number in range(4):
+        log.send(COMMANDS, b"t", command(f"c{number}", 10**12), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 4, 20)
+    assert outcomes(log) == [("command_refused", "c0"), *(("command_sent", f"c{number}") for number in (1, 2, 3))]
+    assert len(log.records["twinstream.deadletter"]) == 1
+
+
+async def test_command_whose_time_ends_while_its_connection_proves_itself_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridge_out, "HEALTHY_S", 0.3)
+    log, clock = MemoryLog(), SystemClock()
+    broker = Broker(log, [hang_up])
+    log.send(COMMANDS, b"t", command("c1", clock.now_ns() + 200_000_000), ())
+    async with running(broker, clock):
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+    assert broker.published.count(["c1"]) == 1
+    assert outcomes(log) == [("command_expired", "c1")]
+
+
+async def test_command_whose_time_ends_between_two_routes_leaves_by_the_first_alone() -> None:
+    log, clock = MemoryLog(), ManualClock()
+
+    def slow() -> list[Receipt]:
+        clock.advance(5.0)
+        return [Receipt.TAKEN]
+
+    broker = Broker(log, [hang_up, slow], routes=[MqttOutbound(topic="a"), MqttOutbound(topic="b")])
+    log.send(COMMANDS, b"t", command("c1", 10**9), ())
+    async with running(broker, clock):
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+    assert broker.published == [["c1", "c1"], ["c1"]]
+    assert outcomes(log) == [("command_sent", "c1")]
+
+
+async def test_of_two_routes_with_one_address_the_one_that_ends_connections_is_given_up() -> None:
+    log = MemoryLog()
+    broker = Broker(log, [hang_up, *[None, hang_up] * 3], routes=[MqttOutbound(topic="a"), MqttOutbound(topic="a")])
+    log.send(COMMANDS, b"t", command("c1", 10**12), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+    # Together, then one by one three times, and a last time the first alone.
+    assert broker.published == [["c1", "c1"], *[["c1"]] * 7]
+    assert outcomes(log) == [("command_sent", "c1")]
+    assert len(log.records["twinstream.deadletter"]) == 1
+
+
+async def test_connections_that_end_by_themselves_soon_after_they_were_made_are_no_message_s_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridge_out, "HEALTHY_S", 5.0)
+    log = MemoryLog()
+    broker = Broker(log, [hang_up])
+    log.send(COMMANDS, b"t", command("c1", 10**12), ())
+    async with running(broker, ManualClock()):
+        await until(lambda: len(broker.published) == 1)
+        await asyncio.sleep(0.25)  # in the middle of the wait before the suspect
+        broker.ending.set()
+        # The count is gone, and so is the wait: it is published at once.
+        await until(lambda: log.committed("g", COMMANDS) == 1, 4.0)
+    assert broker.published == [["c1"]] * 2
+
+
+async def test_a_hang_up_that_kafka_interrupts_is_not_counted() -> None:
+    log = MemoryLog()
+
+    class Leaving(MemoryWriter):
+        async def __aexit__(self, *_: object) -> None:
+            if len(broker.published) < 4:
+                broker.unreachable = 1
+                raise TopicAuthorizationFailedError("no")
+
+    broker = Broker(log, [hang_up] * 4)
+    log.send(COMMANDS, b"t", command("c1", 10**12), ())
+    async with running(broker, ManualClock(), lambda: Leaving(log)):
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+    assert outcomes(log) == [("command_sent", "c1")]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.dispatch import groups, judge, outcome, outcomes, outgoing, plan
+from connectors.dispatch import Plan, groups, outcome, outcomes, outgoing, plan
 from connectors.outbound import AmqpOutbound, MqttOutbound, outbound_routes
 from connectors.patterns import AMQP, MQTT
 from connectors.ports import Receipt
@@ -32,6 +32,10 @@ def command(value: Any = True, name: str = "heater", expires_ns: int = 100) -> C
     return Command(
         id="c", type="tank", twin="t-1", name=name, value=value, issued_ns=5, expires_ns=expires_ns, cause=CAUSE
     )
+
+
+def addresses_of(made: Plan) -> list[str]:
+    return [one.address for one in outgoing(made.dispatches, 0) if one is not None]
 
 
 def record(message: Command | Event) -> LogRecord:
@@ -85,7 +89,7 @@ def test_without_a_template_the_object_itself_is_sent() -> None:
 )
 def test_default_routes_send_everything_below_twins(dialect: Any, addresses: list[str]) -> None:
     made = plan([record(command()), record(EVENT)], outbound_routes((), dialect, default_routes=True))
-    assert [one.address for one in outgoing(made.dispatches, 0)] == addresses
+    assert addresses_of(made) == addresses
 
 
 def test_message_leaves_by_every_route_that_takes_it() -> None:
@@ -93,25 +97,39 @@ def test_message_leaves_by_every_route_that_takes_it() -> None:
         [MqttOutbound(topic="h", name="heater"), MqttOutbound(topic="other", id="t-2")], MQTT, default_routes=True
     )
     made = plan([record(command()), record(command(name="fan"))], routes)
-    assert [one.address for one in outgoing(made.dispatches, 0)] == [
+    assert addresses_of(made) == [
         "h",
         "twins/tank/t-1/commands/heater",
         "twins/tank/t-1/commands/fan",
     ]
 
 
-def test_expired_command_is_set_apart_unless_no_route_takes_it() -> None:
+def test_expired_command_does_not_leave_and_is_told_unless_no_route_takes_it() -> None:
     late, in_time = record(command(expires_ns=99)), record(command(expires_ns=100))
-    fresh, expired = judge(plan([late, in_time], [MqttOutbound(topic="h")]).dispatches, 100)
-    assert ([one.message for one in fresh], expired) == ([command(expires_ns=100)], [command(expires_ns=99)])
+    dispatches = plan([late, in_time], [MqttOutbound(topic="h")]).dispatches
+    first, second = outgoing(dispatches, 100)
+    assert (first, second is None) == (None, False)
+    told = outcomes(dispatches, [None, Receipt.TAKEN], "mqtt", 9)
+    assert [one.name for one in told] == ["command_expired", "command_sent"]
     assert plan([late, in_time], [MqttOutbound(topic="h", id="else")]).dispatches == []
+
+
+def test_messages_of_two_routes_with_one_address_are_told_apart() -> None:
+    routes = [MqttOutbound(topic="h"), MqttOutbound(topic="h", payload="ON"), MqttOutbound(topic="h", name="fan")]
+    (dispatch,) = plan([record(command())], routes).dispatches
+    assert len(set(dispatch.targets())) == 2
+    assert [one.targets() for one in dispatch.apart()] == [[target] for target in dispatch.targets()]
 
 
 def test_command_may_be_thrown_away_by_the_broker_when_it_expires() -> None:
     made = plan([record(command(expires_ns=3_500_000_000))], [MqttOutbound(topic="h")])
-    assert outgoing(made.dispatches, 1_000_000_000)[0].expires_in_s == 2.5
+    (one,) = outgoing(made.dispatches, 1_000_000_000)
+    assert one is not None
+    assert one.expires_in_s == 2.5
     made = plan([record(EVENT)], [MqttOutbound(topic="h", kind="event")])
-    assert outgoing(made.dispatches, 1_000_000_000)[0].expires_in_s is None
+    (one,) = outgoing(made.dispatches, 1_000_000_000)
+    assert one is not None
+    assert one.expires_in_s is None
 
 
 def test_groups_are_no_larger_than_the_window_and_keep_the_routes_of_a_message_together() -> None:
@@ -130,6 +148,9 @@ def test_a_command_is_refused_only_when_every_route_was_refused() -> None:
     assert [one.name for one in outcomes(made.dispatches, [taken, refused], "mqtt", 9)] == ["command_sent"]
     at_one = outcomes(twice.dispatches, [refused, Receipt.UNROUTABLE], "mqtt", 9)
     assert [one.name for one in at_one] == ["command_sent"]
+    for rest in (taken, refused):
+        (event,) = outcomes(twice.dispatches, [None, rest], "mqtt", 9)
+        assert event.name == ("command_sent" if rest is taken else "command_expired")
     (event,) = outcomes(twice.dispatches, [refused, refused], "mqtt", 9)
     assert (event.name, event.severity, event.data["id"]) == ("command_refused", "warning", "c")
 
@@ -161,9 +182,7 @@ def test_events_about_deliveries_stay_inside() -> None:
     routes = outbound_routes((), MQTT, default_routes=True)
     kept = [record(outcome(command(), name, "mqtt", 9)) for name in ("command_sent", "command_expired")]
     kept.append(record(msgspec.structs.replace(EVENT, name="command_acknowledged")))
-    assert [one.address for one in outgoing(plan(kept, routes).dispatches, 0)] == [
-        "twins/tank/t-1/events/command_expired"
-    ]
+    assert addresses_of(plan(kept, routes)) == ["twins/tank/t-1/events/command_expired"]
 
 
 def test_outcome_has_the_same_id_after_every_repeat_and_another_at_every_broker() -> None:
