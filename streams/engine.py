@@ -184,8 +184,6 @@ class Engine:
         self._observer.given_up()
         runs = list(self._runs.values())
         self._runs.clear()
-        for run in runs:
-            run.stop()  # from here on none of them breaks, so that no new opening begins
         tasks = [opening.task for opening in self._openings.values() if opening.task is not None]
         self._openings.clear()
         for task in tasks:

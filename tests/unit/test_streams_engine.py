@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class _Observer(SilentObserver):
-    """Remembers what it was told of ownership."""
+    """Remembers what it was told of ownership, None after everything was given up."""
 
     def __init__(self) -> None:
-        self.now: set[int] = set()
+        self.now: set[int] | None = None
 
     def owned(self, partitions: frozenset[int]) -> None:
         self.now = set(partitions)
 
     def given_up(self) -> None:
-        self.now = set()
+        self.now = None
 
 
 class _Source:
@@ -142,7 +142,7 @@ async def test_an_opening_ends_when_its_partition_is_taken_away(engine: Any, obs
     await asyncio.sleep(0.05)
     await asyncio.wait_for(engine._on_partitions_revoked(), 1)
     await asyncio.wait_for(assigning, 1)
-    assert (engine.positions(), observer.now, engine._openings) == ({}, set(), {})
+    assert (engine.positions(), observer.now, engine._openings) == ({}, None, {})
 
 
 async def test_a_partition_that_takes_long_to_open_holds_up_no_other_and_joins_later(
@@ -231,10 +231,15 @@ async def test_a_partition_that_breaks_is_opened_again_at_the_logs_position(engi
 
 
 async def test_a_partition_that_is_being_given_up_does_not_break_and_open_again(engine: Any) -> None:
-    await engine._on_rebalance_complete()
+    engine._opener.slow, engine._opener.clean_up_s = {1}, 0.3
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
     run = engine._runs[0]
-    await engine._on_partitions_revoked()
-    run._break("late")
+    revoking = asyncio.create_task(engine._on_partitions_revoked())
+    await asyncio.sleep(0.05)
+    run._break("flush")
+    await asyncio.gather(assigning, revoking)
     await asyncio.sleep(0.3)
     assert engine._opener.tried == [0, 1]
     assert engine._openings == {}
+    assert run.rows.broken
