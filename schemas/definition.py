@@ -36,7 +36,15 @@ def _project(text: str) -> str:
 
 def _as_outputs(value: Any) -> Any:  # noqa: ANN401
     """`outputs: [a, b]` is short for two floats without a unit."""
-    return {name: {} for name in value} if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(name, str) for name in value):
+        message = "a list of outputs is one of names"
+        raise ValueError(message)
+    if twice := sorted({name for name in value if value.count(name) > 1}):
+        message = f"{', '.join(twice)} named twice"
+        raise ValueError(message)
+    return {name: {} for name in value}
 
 
 FieldName = Annotated[str, AfterValidator(check_field)]
@@ -140,8 +148,8 @@ class CommandOutput(Strict):
     type: Literal["float", "int", "bool"] = "float"
     unit: str = ""
     range: tuple[float, float] | None = Field(default=None, strict=False)
-    refresh_s: Annotated[float, Field(ge=0)] = 0.0
-    expires_s: Annotated[float, Field(gt=0)] = 30.0
+    refresh_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    expires_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
 
     @model_validator(mode="after")
     def _range_is_one(self) -> Self:
@@ -197,7 +205,7 @@ class Definition(Strict):
     extra: Literal["ignore", "deadletter"] = "ignore"
     missing: Literal["deadletter", "hold_last"] = "deadletter"
     late: Literal["drop", "deadletter", "flag"] = "drop"
-    max_ahead_s: Annotated[float, Field(ge=0)] = 86400.0
+    max_ahead_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400.0
     inputs: Annotated[dict[FieldName, Input], Field(min_length=1)]
     parameters: dict[FieldName, Parameter] = Field(default_factory=dict)
     pipeline: Annotated[tuple[Step, ...], Field(strict=False)] = ()

@@ -49,12 +49,17 @@ def _mend(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
         raw[top] = _SCALARS[top]
         return True
     if top not in _COLLECTIONS:
-        return _mend_outputs(raw, place) if top == "outputs" else raw.pop(top, None) is not None
+        if top == "outputs":
+            return _mend_outputs(raw, place)
+        raw.pop(top, None)
+        return bool(top)
     section = raw.get(top)
     if len(place) == 1 or not isinstance(section, list | dict):
         return False
     name: Any = place[1]
     if isinstance(section, list):
+        if not _has_outputs(section[name]):
+            return False
         section[name] = _step(section[name], name)
     elif place[-1] == "[key]":
         section.pop(name, None)
@@ -77,17 +82,14 @@ def _mend_outputs(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
     return True
 
 
-def _step(step: Any, index: int) -> dict[str, Any]:  # noqa: ANN401
+def _has_outputs(step: Any) -> bool:  # noqa: ANN401
+    return isinstance(step, dict) and isinstance(step.get("outputs"), list | dict)
+
+
+def _step(step: dict[str, Any], index: int) -> dict[str, Any]:
     """A step that does nothing but give the outputs of a faulty one."""
-    if isinstance(step, dict) and str(step.get("name", "")).startswith("unreadable_"):
-        return step
-    declared = step.get("outputs") if isinstance(step, dict) else None
-    outputs = {name: {"type": "bool"} for name in declared or () if _is_field(name)} if _has_names(declared) else {}
+    outputs = {name: {"type": "bool"} for name in step["outputs"] if _is_field(name)}
     return {"name": f"unreadable_{index}", "step": "unreadable", "outputs": outputs}
-
-
-def _has_names(declared: Any) -> bool:  # noqa: ANN401
-    return isinstance(declared, list | dict)
 
 
 def _is_field(name: Any) -> bool:  # noqa: ANN401

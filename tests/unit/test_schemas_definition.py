@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas import bundle as bundles
 from schemas.bundle import CHUNK_BYTES, bundle_of, chunk_key, chunks_of, read_folder, type_key, unpack
-from schemas.definition_file import read_definition
+from schemas.definition_file import examine, read_definition
 from schemas.errors import DefinitionError
 from schemas.quantity import Parameter, Quantity
 
@@ -328,3 +328,39 @@ def test_chunks_fit_and_join_to_the_whole() -> None:
     assert max(map(len, chunks)) == CHUNK_BYTES == 524_288
     assert chunks_of(b"") == [b""]
     assert (chunk_key("ab", 3), type_key("plant-tank")) == (b"bundle/ab/3", b"type/plant-tank")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [("[[]]", "a list of outputs is one of names"), ("[b, a, b, a]", "a, b named twice"), ("[a, 5]", "one of names")],
+)
+def test_a_list_of_outputs_is_one_of_different_names(outputs: str, message: str) -> None:
+    text = (
+        f"name: x\nversion: 1.0.0\ninputs: {{x: {{}}}}\npipeline: [{{name: s, step: threshold, outputs: {outputs}}}]\n"
+    )
+    assert [message in problem.message for problem in examine(text).problems] == [True]
+
+
+@pytest.mark.parametrize("junk", ["5", "null", "[]", "[1]", "{a: 1}", "{5: 5}", '"x y"', "[[]]"])
+@pytest.mark.parametrize("place", ["name", "version", "description", "inputs", "parameters", "pipeline", "outputs"])
+def test_whatever_stands_in_a_definition_the_rest_is_still_read(place: str, junk: str) -> None:
+    parts = {
+        "name": "x",
+        "version": "1.0.0",
+        "inputs": "{x: {}}",
+        "pipeline": "[{name: s, step: threshold, outputs: [y]}]",
+        "outputs": "{timeseries: {fields: [nothing]}}",
+    } | {place: junk}
+    reading = examine("".join(f"{key}: {value}\n" for key, value in parts.items()))
+    assert reading.problems
+    if place in {"name", "version", "description"}:
+        assert "no field nothing" in [problem.message for problem in reading.problems]
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "-1.0"])
+@pytest.mark.parametrize("key", ["max_ahead_s", "refresh_s", "expires_s"])
+def test_a_time_in_a_definition_is_a_finite_number(key: str, value: str) -> None:
+    command = f"outputs: {{commands: {{heat: {{field: x, {key}: {value}}}}}}}\n"
+    text = "name: x\nversion: 1.0.0\ninputs: {x: {}}\n"
+    (problem,) = examine(text + (f"{key}: {value}\n" if key == "max_ahead_s" else command)).problems
+    assert problem.path.endswith(key)
