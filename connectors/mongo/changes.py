@@ -51,18 +51,21 @@ def guarded_upsert(change: Change) -> UpdateOne:
     """Insert or update in one step.
 
     A document with a higher revision does not match, so the server tries to insert, and finds the id taken: a duplicate
-    key means "not newer, or somebody inserted it in this moment". `after_duplicate_key` deals with both.
+    key means "not newer, or somebody inserted it in this moment", or that another unique key is taken. The updates
+    below insert nothing, and so tell these apart.
     """
     values = {**change.fixed, **change.newest, REVISION: change.revision}
     return UpdateOne(_not_newer(change), {"$set": values}, upsert=True)
 
 
-def after_duplicate_key(change: Change) -> list[UpdateOne]:
-    """Updates of a document that exists: the guarded part if it is newer after all, the fixed part in any case."""
-    updates = [UpdateOne(_not_newer(change), {"$set": {**change.newest, REVISION: change.revision}})]
-    if change.fixed:
-        updates.append(UpdateOne({"_id": change.id}, {"$set": dict(change.fixed)}))
-    return updates
+def guarded_update(change: Change) -> UpdateOne:
+    """Update a document that exists, unless it is newer."""
+    return UpdateOne(_not_newer(change), {"$set": {**change.newest, REVISION: change.revision}})
+
+
+def fixed_update(change: Change) -> UpdateOne:
+    """Update what is right whatever the revision, of a document that exists."""
+    return UpdateOne({"_id": change.id}, {"$set": dict(change.fixed)})
 
 
 def _not_newer(change: Change) -> dict[str, Any]:

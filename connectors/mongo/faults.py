@@ -19,7 +19,8 @@ _MAY_PASS = frozenset(
         *(189, 10058, 10107, 11602, 13435, 13436),  # the primary has changed
         *(91, 11600, 11601),  # it is being shut down, or somebody interrupted the write
         *(24, 46, 50, 112, 202, 262),  # locks, conflicts of writers, time limits
-        *(63, 70, 133, 13388),  # which shard has the document is not known at this moment
+        *(63, 70, 133, 150, 249, 13388),  # which shard has the document is not known at this moment
+        *(314, 365, 8000, 14031, 16500),  # busy, throttled, the disk or what was paid for is full
     }
 )
 _RETRYABLE = "RetryableWriteError"
@@ -28,19 +29,17 @@ _RETRYABLE = "RetryableWriteError"
 class Fault(Enum):
     """What to do about a document that the server did not take."""
 
-    ID_TAKEN = auto()  # a document of this id exists: update it instead
+    KEY_TAKEN = auto()  # its id or another unique key; servers don't say in one way which of them
     REFUSED = auto()  # the server will never take it
     MAY_PASS = auto()  # no fault of the document: wait, and offer it again
-    DOUBTFUL = auto()  # nobody knows: offer it again some times, then give it up
+    DOUBTFUL = auto()  # nobody knows: offer it again for a while, then give it up
 
 
 def fault(error: Mapping[str, Any]) -> Fault:
     """What one entry of `writeErrors` means."""
     code = error["code"]
     if code == _DUPLICATE_KEY:
-        # Old servers, and the embedded one, name the index in the message only.
-        index: Mapping[str, Any] | str = error.get("keyPattern", error["errmsg"])
-        return Fault.ID_TAKEN if "_id" in index else Fault.REFUSED
+        return Fault.KEY_TAKEN
     if code in _BAD_DOCUMENT:
         return Fault.REFUSED
     return Fault.MAY_PASS if code in _MAY_PASS else Fault.DOUBTFUL
@@ -50,7 +49,7 @@ def of_server(error: BulkWriteError) -> str:
     """What was wrong with the server rather than with documents, `""` for nothing."""
     if unconfirmed := error.details.get("writeConcernErrors"):
         return str(unconfirmed[0])
-    if error.timeout or error.has_error_label(_RETRYABLE):
+    if error.has_error_label(_RETRYABLE):
         return str(error)
     failed = error.details.get("writeErrors", [])
     passing = [f"error {one['code']}: {one['errmsg']}" for one in failed if fault(one) is Fault.MAY_PASS]

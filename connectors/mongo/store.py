@@ -1,38 +1,38 @@
 """Documents on a server of MongoDB's protocol, guarded by revision."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import bson
-from bson.errors import BSONError
-from pymongo import ASCENDING, DESCENDING, DeleteOne, UpdateOne
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError
+from pymongo import ASCENDING, DESCENDING, DeleteOne
 
 from connectors.documents import COMMAND_MARK, Collection, Document, Page
-from connectors.mongo.changes import Change, after_duplicate_key, folded, guarded_upsert
+from connectors.mongo.changes import folded
 from connectors.mongo.client import MongoConnection, Raw
-from connectors.mongo.faults import Fault, fault, of_server
+from connectors.mongo.doubts import Doubts
+from connectors.mongo.upserts import apply, storable
 from connectors.paging import CommandCursor
 from connectors.settings import MetadataSettings
-from connectors.stores import Refusal, StoreRefusedError, StoreUnavailableError
+from connectors.stores import StoreRefusedError
+from schemas.clock import Clock, SystemClock
 
 T = TypeVar("T")
 
 BATCH_DOCUMENTS = 1000
-_LARGEST_BYTES = 15 * 1024 * 1024
-_DOUBTFUL_TRIES = 3
-"""How often a document is offered that the server refuses for a reason that nobody knows."""
 
 
 class MongoStore:
-    """A `DocumentSink` and a `DocumentReader` over one database."""
+    """A `DocumentSink` and a `DocumentReader` over one database.
 
-    def __init__(self, settings: MetadataSettings) -> None:
+    Args:
+        settings: Where it is.
+        clock: Measures how long a document is offered; the host's unless given.
+    """
+
+    def __init__(self, settings: MetadataSettings, clock: Clock | None = None) -> None:
         self._connection = MongoConnection(settings)
-        self._tries: Counter[str] = Counter()
+        self._doubts = Doubts(clock or SystemClock())
 
     async def __aenter__(self) -> Self:
         """Nothing is opened yet: the first call does it."""
@@ -52,52 +52,13 @@ class MongoStore:
             StoreRefusedError: documents that can't be stored; the others are.
             SetupError: address or credentials are wrong.
         """
-        changes, refusals = _storable(folded(documents))
+        changes, refusals = storable(folded(documents))
         async with self._connection.writing() as database:
             for batch in _cut(changes, BATCH_DOCUMENTS):
-                upserts = [(guarded_upsert(change), change) for change in batch]
-                taken, refused = await self._bulk(database, collection, upserts)
-                refusals += refused
-                updates = [(update, change) for change in taken for update in after_duplicate_key(change)]
-                # These insert nothing: a key that is taken now is one of another unique index.
-                taken, refused = await self._bulk(database, collection, updates)
-                refusals += refused
-                refusals += [refusal for change in taken for refusal in _refused(change, "a unique key is taken")]
-        self._tries.clear()
+                refusals += await apply(database[collection], batch, self._doubts)
+        self._doubts.clear()
         if refusals:
             raise StoreRefusedError(refusals)
-
-    async def _bulk(
-        self, database: AsyncDatabase[Raw], collection: Collection, updates: Sequence[tuple[UpdateOne, Change]]
-    ) -> tuple[list[Change], list[Refusal]]:
-        """Send updates; gives back changes whose id was taken, and what the server refuses."""
-        taken: list[Change] = []
-        refusals: list[Refusal] = []
-        if not updates:
-            return taken, refusals
-        try:
-            await database[collection].bulk_write([update for update, _ in updates], ordered=False)
-        except BSONError as error:
-            raise ValueError(str(error)) from error
-        except BulkWriteError as error:
-            if trouble := of_server(error):
-                raise StoreUnavailableError(f"{collection}: {trouble}") from error
-            doubtful: list[str] = []
-            for one in error.details["writeErrors"]:
-                change = updates[one["index"]][1]
-                found, detail = fault(one), f"error {one['code']}: {one['errmsg']}"
-                if found is Fault.DOUBTFUL:
-                    self._tries[change.id] += 1
-                    if self._tries[change.id] < _DOUBTFUL_TRIES:
-                        doubtful.append(detail)
-                        continue
-                if found is Fault.ID_TAKEN:
-                    taken.append(change)
-                else:
-                    refusals += _refused(change, detail)
-            if doubtful:
-                raise StoreUnavailableError(f"{collection}: {doubtful[0]}") from error
-        return taken, refusals
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> None:
         """Delete documents; those that are absent are no error.
@@ -173,29 +134,6 @@ def _seen(collection: Collection) -> Raw:
 
 def _below(end: CommandCursor) -> Raw:
     return {"$or": [{"issued_ns": {"$lt": end.issued_ns}}, {"issued_ns": end.issued_ns, "_id": {"$lt": end.id}}]}
-
-
-def _storable(changes: Sequence[Change]) -> tuple[list[Change], list[Refusal]]:
-    """Set aside what no server can hold, such as integers beyond 64 bits."""
-    good = []
-    refusals = []
-    for change in changes:
-        try:
-            values = {**change.fixed, **change.newest}
-            if any(not key or "." in key or key.startswith(("$", "_id")) for key in values):
-                # In an update these would be paths and operators.
-                refusals += _refused(change, "a top-level key is empty, `_id`, begins with $ or has a dot in it")
-            elif len(bson.encode(values)) > _LARGEST_BYTES:
-                refusals += _refused(change, f"larger than {_LARGEST_BYTES} bytes")
-            else:
-                good.append(change)
-        except (BSONError, ValueError, OverflowError, RecursionError) as error:
-            refusals += _refused(change, str(error))
-    return good, refusals
-
-
-def _refused(change: Change, detail: str) -> list[Refusal]:
-    return [Refusal(position, b"", f"{change.id}: {detail}") for position in change.positions]
 
 
 def _shown(document: Raw) -> dict[str, Any]:

@@ -31,7 +31,7 @@ async def store(database: Database[dict[str, object]]) -> AsyncIterator[MongoSto
 
 
 def _twin(name: str, revision: int, offset: int, serial: int) -> Document:
-    newest = {"id": name, "type": "m", "serial": serial}
+    newest = {"id": name, "type": "m", "serial": serial, "device_id": serial}
     return Document(id=f"m/{name}", revision=revision, newest=newest, position=LogPosition("t", 0, offset))
 
 
@@ -41,13 +41,14 @@ async def _refused(store: MongoStore, *documents: Document) -> list[int]:
     return [refusal.position.offset for refusal in caught.value.refusals]
 
 
+@pytest.mark.parametrize("key", ["serial", "device_id"])
 async def test_a_key_that_another_document_has_in_a_unique_index_refuses_the_document_alone(
-    store: MongoStore, database: Database[dict[str, object]]
+    store: MongoStore, database: Database[dict[str, object]], key: str
 ) -> None:
-    database[TWINS].create_index("serial", unique=True)
+    database[TWINS].create_index(key, unique=True)
     await store.upsert(TWINS, [_twin("a", 1, 1, serial=1), _twin("b", 1, 2, serial=2)])
     assert await _refused(store, _twin("c", 1, 3, serial=1), _twin("d", 1, 4, serial=4)) == [3]
-    assert await _refused(store, _twin("b", 2, 5, serial=1), _twin("a", 2, 6, serial=6)) == [5]
+    assert await _refused(store, _twin("b", 2, 5, serial=4), _twin("a", 2, 6, serial=6)) == [5]
     # An id that is taken by a newer revision is no fault, with such an index neither.
     await store.upsert(TWINS, [_twin("a", 1, 7, serial=7)])
     found = {item["id"]: item["serial"] for item in (await store.list(TWINS)).items}
