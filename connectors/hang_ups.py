@@ -7,8 +7,8 @@ connections too, but not always at the same message: a connection that can't be 
 published, or on which the broker is silent, starts all counts anew.
 
 A broker that hangs up at whatever is published has something against us, not against a message. So once a record was
-given up, the next one is only after the broker has answered for some other, or after `PATIENCE_S`: that much a broker
-that is merely wrong may cost, and several bad records in a row hold the others up no longer.
+given up, the next one is only after the broker has answered for some other, or after `PATIENCE_S`: a broker that
+will have none costs no more records than that, and several bad ones in a row hold the others up no longer.
 """
 
 from collections import Counter
