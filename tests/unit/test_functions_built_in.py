@@ -6,15 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from reference.jitted import jitted
 
+from twins.functions.ranges import LARGEST
 from twins.functions.registry import BUILT_INS
 from twins.functions.state_view import StateView
 from twins.functions.testing import new_records, new_state
 
 CONFIGS: dict[str, Mapping[str, Any]] = {
+    "dead_band": {"band": 0.5},
     "exponential_average": {"time_constant_s": 30.0},
+    "first_order_lag": {"time_constant_s": 30.0, "gain": 2.0, "initial": 1.0},
+    "integrator": {"lower": -5.0, "upper": 5.0, "reset": True},
     "kalman_filter": {
         "F": [[1.0, 0.1], [0.0, 0.9]],
         "G": [[0.0], [0.5]],
@@ -24,11 +30,26 @@ CONFIGS: dict[str, Mapping[str, Any]] = {
         "controls": ["u"],
         "measurements": ["z", "y"],
     },
+    "linear_calibration": {"points": [[4, 0], [20, 100]]},
+    "lookup_table": {"points": [[-1, 3], [0, 1], [2, 2]], "outside": "extrapolate"},
     "on_off_controller": {"below": 0.5, "above": 0.5, "minimum_on_s": 3.0, "minimum_off_s": 2.0},
+    "rate_limiter": {"rising_per_s": 0.5},
+    "rate_of_change": {},
     "running_statistics": {},
     "threshold": {"above": 1.0, "below": -1.0, "hold_s": 2.0, "release_s": 1.0},
     "weighted_average": {"weights": {"t1": 1.0, "t2": 3.0}},
 }
+
+EXTREMES: dict[str, Mapping[str, Any]] = {
+    "dead_band": {"band": LARGEST},
+    "first_order_lag": {"time_constant_s": 5e-324, "gain": LARGEST},
+    "integrator": {"initial": LARGEST},
+    "linear_calibration": {"points": [[0, LARGEST], [2.0, -LARGEST]]},
+    "lookup_table": {"points": [[0, LARGEST], [1e-100, -LARGEST]], "outside": "extrapolate"},
+    "rate_limiter": {"rising_per_s": LARGEST},
+    "rate_of_change": {},
+}
+"""Settings at the edge of what is permitted, for every step that has the range of its values in its settings."""
 
 
 def test_every_built_in_is_in_this_table() -> None:
@@ -66,9 +87,51 @@ def test_the_compiled_function_gives_what_plain_python_gives(name: str) -> None:
     assert repr(StateView(records))[:6] == repr(plain)[:6]
 
 
+@pytest.mark.parametrize("name", EXTREMES)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(-LARGEST, LARGEST) | st.sampled_from([0.0, LARGEST, -LARGEST, 5e-324]),
+            st.just(0.0) | st.just(1e-9) | st.floats(1e-9, 1e10),
+        ),
+        max_size=20,
+    )
+)
+def test_finite_values_give_finite_results(name: str, records: list[tuple[float, float]]) -> None:
+    bound = BUILT_INS[name].bind(EXTREMES[name])
+    state = new_state(bound.state) if bound.state else None
+    for value, dt_s in records:
+        given_values = {"value": value, "dt_s": dt_s}
+        arguments = [given_values[argument] for argument in bound.arguments]
+        results = bound.function(*([state] if state else []), *arguments, *bound.constants.values())
+        assert np.isfinite(results).all()
+        assert state is None or all(np.isfinite(getattr(state, field)) for field in bound.state)
+
+
 @pytest.mark.parametrize(
     ("name", "config"),
     [
+        ("dead_band", {}),
+        ("dead_band", {"band": -1.0}),
+        ("first_order_lag", {"time_constant_s": 0.0}),
+        ("first_order_lag", {"time_constant_s": 1.0, "gain": float("nan")}),
+        ("integrator", {"lower": 1.0, "upper": -1.0}),
+        ("integrator", {"lower": 1.0}),
+        ("integrator", {"upper": float("inf")}),
+        ("linear_calibration", {"gain": float("inf")}),
+        ("linear_calibration", {"gain": 1.0, "points": [[0, 0], [1, 1]]}),
+        ("linear_calibration", {"points": [[1, 0], [1, 5]]}),
+        ("linear_calibration", {"points": [[0, 0], [1e-200, 1]]}),
+        ("linear_calibration", {"points": [[0, 0], [1, 1], [2, 2]]}),
+        ("lookup_table", {"points": [[0, 0]]}),
+        ("lookup_table", {"points": [[1, 0], [0, 1]]}),
+        ("lookup_table", {"points": [[0, 0], [0, 1]]}),
+        ("lookup_table", {"points": [[0, 0], [1]]}),
+        ("lookup_table", {"points": [[0, 0], [1, float("nan")]]}),
+        ("lookup_table", {"points": [[0, 0], [1, 1]], "outside": "refuse"}),
+        ("rate_limiter", {"rising_per_s": -1.0}),
+        ("rate_limiter", {"falling_per_s": 1.0}),
+        ("rate_of_change", {"window_s": 3.0}),
         ("exponential_average", {}),
         ("exponential_average", {"time_constant_s": 0.0}),
         ("running_statistics", {"window": 3}),

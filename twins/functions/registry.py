@@ -1,9 +1,16 @@
 """The built-in steps by name. A new one is a module of its own and one word here."""
 
 from twins.functions import (
+    dead_band,
     exponential_average,
+    first_order_lag,
+    integrator,
     kalman_filter,
+    linear_calibration,
+    lookup_table,
     on_off_controller,
+    rate_limiter,
+    rate_of_change,
     running_statistics,
     threshold,
     weighted_average,
@@ -13,9 +20,16 @@ from twins.functions.built_in import BuiltIn
 BUILT_INS: dict[str, BuiltIn] = {
     module.BUILT_IN.name: module.BUILT_IN
     for module in (
+        dead_band,
         exponential_average,
+        first_order_lag,
+        integrator,
         kalman_filter,
+        linear_calibration,
+        lookup_table,
         on_off_controller,
+        rate_limiter,
+        rate_of_change,
         running_statistics,
         threshold,
         weighted_average,
