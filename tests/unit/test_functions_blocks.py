@@ -33,8 +33,11 @@ pipeline:
   - {name: ramp, step: rate_limiter, inputs: {value: percent}, outputs: [limited], config: {rising_per_s: 3.0}}
   - {name: report, step: dead_band, inputs: {value: percent}, config: {band: 2.0},
      outputs: {reported: {}, changed: {type: bool}}}
+  - {name: recent, step: window_statistics, inputs: {value: flow}, config: {window_s: 6.0, hop_s: 2.0},
+     outputs: {least: {}, most: {}, mean: {}, closed: {type: bool}}}
 outputs:
-  timeseries: {fields: [percent, flow, lagged, rate, volume, all, limited, reported, changed]}
+  timeseries:
+    fields: [percent, flow, lagged, rate, volume, all, limited, reported, changed, least, most, mean, closed]
 """
 
 PROPERTY = settings(
@@ -109,4 +112,8 @@ def test_a_reset_of_the_twin_begins_every_step_anew_at_its_next_record(signals: 
         "limited": 0.0,
         "reported": 0.0,
         "changed": True,
+        "least": 0.0,
+        "most": 0.0,
+        "mean": 0.0,
+        "closed": False,
     }

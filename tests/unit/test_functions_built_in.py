@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from reference.jitted import jitted
 
+from twins.functions.durations import to_ns
 from twins.functions.ranges import LARGEST
 from twins.functions.registry import BUILT_INS
 from twins.functions.state_view import StateView
@@ -38,6 +39,7 @@ CONFIGS: dict[str, Mapping[str, Any]] = {
     "running_statistics": {},
     "threshold": {"above": 1.0, "below": -1.0, "hold_s": 2.0, "release_s": 1.0},
     "weighted_average": {"weights": {"t1": 1.0, "t2": 3.0}},
+    "window_statistics": {"window_s": 6.0, "hop_s": 2.0},
 }
 
 EXTREMES: dict[str, Mapping[str, Any]] = {
@@ -48,6 +50,7 @@ EXTREMES: dict[str, Mapping[str, Any]] = {
     "lookup_table": {"points": [[0, LARGEST], [1e-100, -LARGEST]], "outside": "extrapolate"},
     "rate_limiter": {"rising_per_s": LARGEST},
     "rate_of_change": {},
+    "window_statistics": {"window_s": 1e9},
 }
 """Settings at the edge of what is permitted, for every step that has the range of its values in its settings."""
 
@@ -73,10 +76,13 @@ def test_the_compiled_function_gives_what_plain_python_gives(name: str) -> None:
     compiled = jitted(bound.function)
     plain, records = new_state(bound.state), new_records(bound.state)
     random = np.random.default_rng(7)
+    time_ns = 1_700_000_000 * 10**9
     for _ in range(200):
+        dt_s = int(random.integers(0, 4))
+        time_ns += dt_s * 10**9
+        ambient = {"dt_s": float(dt_s), "time_ns": time_ns}
         arguments = [
-            float(random.integers(0, 4)) if argument == "dt_s" else float(random.normal(0, 1.5))
-            for argument in bound.arguments
+            ambient[argument] if argument in ambient else float(random.normal(0, 1.5)) for argument in bound.arguments
         ]
         constants = bound.constants.values()
         expected = bound.function(*([plain] if bound.state else []), *arguments, *constants)
@@ -100,8 +106,11 @@ def test_the_compiled_function_gives_what_plain_python_gives(name: str) -> None:
 def test_finite_values_give_finite_results(name: str, records: list[tuple[float, float]]) -> None:
     bound = BUILT_INS[name].bind(EXTREMES[name])
     state = new_state(bound.state) if bound.state else None
+    time_ns = 0
     for value, dt_s in records:
-        given_values = {"value": value, "dt_s": dt_s}
+        # Event times end in the year 2262.
+        time_ns = min(time_ns + to_ns(dt_s), 2**63 - 1)
+        given_values = {"value": value, "dt_s": dt_s, "time_ns": time_ns}
         arguments = [given_values[argument] for argument in bound.arguments]
         results = bound.function(*([state] if state else []), *arguments, *bound.constants.values())
         assert np.isfinite(results).all()
@@ -138,6 +147,11 @@ def test_finite_values_give_finite_results(name: str, records: list[tuple[float,
         ("threshold", {"above": 1.0, "below": 2.0}),
         ("threshold", {"above": 1.0, "hold_s": -1.0}),
         ("on_off_controller", {"action": "both"}),
+        ("window_statistics", {"window_s": 0.0}),
+        ("window_statistics", {"window_s": 1e12}),
+        ("window_statistics", {"window_s": 5.0, "hop_s": 2.0}),
+        ("window_statistics", {"window_s": 5.0, "hop_s": 10.0}),
+        ("window_statistics", {"window_s": 65.0, "hop_s": 1.0}),
         ("weighted_average", {"weights": {}}),
         ("weighted_average", {"weights": {"a": 0.0}}),
         ("weighted_average", {"weights": {"a": -1.0, "b": 2.0}}),

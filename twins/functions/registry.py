@@ -14,6 +14,7 @@ from twins.functions import (
     running_statistics,
     threshold,
     weighted_average,
+    window_statistics,
 )
 from twins.functions.built_in import BuiltIn
 
@@ -33,5 +34,6 @@ BUILT_INS: dict[str, BuiltIn] = {
         running_statistics,
         threshold,
         weighted_average,
+        window_statistics,
     )
 }
