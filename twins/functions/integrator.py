@@ -28,8 +28,9 @@ class IntegratorConfig(Strict):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if not self.limits[0] <= self.initial <= self.limits[1]:
-            message = f"initial ({self.initial}) must lie between lower ({self.lower}) and upper ({self.upper})"
+        lower, upper = self.limits
+        if not lower <= self.initial <= upper:
+            message = f"initial ({self.initial}) must lie between lower ({lower}) and upper ({upper})"
             raise ValueError(message)
         return self
 

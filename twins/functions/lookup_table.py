@@ -10,10 +10,16 @@ from schemas.quantity import Strict
 from twins.functions.built_in import Array, BoundStep, BuiltIn, constant_array
 from twins.functions.ranges import LARGEST, Number
 
+LEAST_POINTS = 2
+
 Point = Annotated[tuple[Number, Number], Field(strict=False)]
 
 
 def _rising(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    # Not a minimum length of the field: that would count a faulty point as none and report a second fault.
+    if len(points) < LEAST_POINTS:
+        message = f"a curve needs at least {LEAST_POINTS} points"
+        raise ValueError(message)
     for index, ((left, _), (right, _)) in enumerate(pairwise(points), start=1):
         # Nearer ones would let a line through them leave the range of floats.
         if right - left < 1 / LARGEST:
@@ -31,7 +37,7 @@ class LookupTableConfig(Strict):
             nearest two (`extrapolate`).
     """
 
-    points: Annotated[tuple[Point, ...], Field(min_length=2, max_length=1000, strict=False), AfterValidator(_rising)]
+    points: Annotated[tuple[Point, ...], Field(max_length=1000, strict=False), AfterValidator(_rising)]
     outside: Literal["hold", "extrapolate"] = "hold"
 
 
