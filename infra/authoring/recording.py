@@ -1,0 +1,123 @@
+"""Recorded values as a CSV file: `time` and the inputs of a twin type as columns, one record a row."""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from schemas.definition import Definition
+from schemas.errors import PayloadError, SetupError
+from schemas.telemetry import parse_time
+
+TIME = "time"
+
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
+
+
+class Row(NamedTuple):
+    """One record of the file.
+
+    Attributes:
+        line: Of the file, 1-based; the first where a cell goes over several.
+        raw: What stands there.
+        time_ns: Event time; None where the cell is no time.
+        payload: Telemetry as a device sends it.
+        fault: Why the row is no record at all, `""` when it is one.
+    """
+
+    line: int
+    raw: str
+    time_ns: int | None
+    payload: bytes
+    fault: str
+
+
+def read_rows(path: Path, definition: Definition) -> Iterator[Row]:
+    """Read a file row by row; what is wrong with single values is left to the type to say.
+
+    Args:
+        path: CSV in UTF-8, separated by commas, the first line naming the columns; their order is free.
+        definition: Says which columns there must be.
+
+    Yields:
+        Every row but blank ones.
+
+    Raises:
+        SetupError: the file can't be read, or its columns are not `time` and the inputs.
+    """
+    line = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            names = [name.strip() for name in next(reader, [])]
+            _check_columns(path, names, definition)
+            line = reader.line_num
+            for cells in reader:
+                if cells:
+                    yield _row(line + 1, names, cells)
+                line = reader.line_num
+    except UnicodeDecodeError:
+        message = f"{path} can't be read: behind line {line} there is something that is no UTF-8"
+        raise SetupError(message) from None
+    except csv.Error as error:
+        message = f"{path} can't be read: line {line + 1}: {error}"
+        raise SetupError(message) from None
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror}"
+        raise SetupError(message) from None
+
+
+def _check_columns(path: Path, names: list[str], definition: Definition) -> None:
+    wanted = [TIME, *definition.inputs]
+    faults = []
+    if missing := [name for name in wanted if name not in names]:
+        faults.append(f"no column {_listed(missing)}")
+    if unknown := [name for name in names if name not in wanted]:
+        faults.append(f"unknown column {_listed(unknown)}")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        faults.append(f"column {_listed(twice)} more than once")
+    if faults:
+        message = f"{path}: {'; '.join(faults)} (the first line names the columns: {','.join(wanted)})"
+        raise SetupError(message)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(ascii(name)[1:-1][:80] or "without a name" for name in names)
+
+
+def _row(line: int, names: list[str], cells: list[str]) -> Row:
+    raw = ",".join(cells)
+    if len(cells) != len(names):
+        return Row(line, raw, None, b"", f"{len(cells)} values under {len(names)} columns")
+    time_ns = None
+    fields = []
+    for name, cell in zip(names, map(str.strip, cells), strict=True):
+        if name == TIME:
+            time = int(cell) if _INTEGER.fullmatch(cell) else cell
+            fields.append(f'"{TIME}":{json.dumps(time)}')
+            try:
+                time_ns = parse_time(time)
+            except PayloadError:
+                continue  # the type refuses it, and says why
+        elif cell:
+            fields.append(f'"{name}":{_literal(cell)}')
+    return Row(line, raw, time_ns, f"{{{','.join(fields)}}}".encode(), "")
+
+
+def _literal(cell: str) -> str:
+    """A cell as JSON: a number or boolean where it is one, else a text."""
+    if cell in {"true", "false"} or _JSON_NUMBER.fullmatch(cell):
+        return cell
+    try:
+        number = float(cell) if "_" not in cell else None
+    except ValueError:
+        number = None
+    if number is None:
+        return json.dumps(cell)
+    if math.isfinite(number):
+        return repr(number)
+    return "NaN" if math.isnan(number) else f"{'-' * (number < 0)}Infinity"
