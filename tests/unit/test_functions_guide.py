@@ -1,11 +1,14 @@
 """The freezer of `docs/write-a-twin.md`, taken from the page and run."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from reference.plain_twin import EXAMPLES, PlainTwin
+from typer.testing import CliRunner
 
+from infra.cli.app import app
 from twins.check import check_folder
 from twins.functions.registry import BUILT_INS
 
@@ -38,6 +41,25 @@ def test_the_freezer_of_the_guide_does_what_the_guide_says(folder: Path) -> None
     twin.step({"time": start_ns + 4 * HOUR_NS, "temperature": -24.0})
     assert twin.request("restock", {}) is None
     assert twin.step({"time": start_ns + 5 * HOUR_NS, "temperature": -24.0})["warmth"] == 0.0
+
+
+def test_the_snippet_of_the_guide_prints_what_it_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snippet,) = [text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "load_step" in text]
+    monkeypatch.chdir(folder.parent)
+    exec(snippet, {})  # noqa: S102 - it stands in the guide
+    assert f"# {capsys.readouterr().out}" in snippet
+
+
+def test_the_recording_of_the_guide_is_tried_as_it_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (recording,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
+    (folder.parent / "freezer.csv").write_text(recording)
+    monkeypatch.chdir(folder.parent)
+    said = json.loads(CliRunner().invoke(app, ["try", "freezer", "freezer.csv", "--json"]).stdout)
+    assert [(refusal["line"], refusal["reason"]) for refusal in said["refusals"]] == [(5, "out_of_range")]
+    assert (said["accepted"], list(said["commands"])) == (4, ["compressor"])
+    assert (folder.parent / "freezer-freezer.svg").is_file()
 
 
 def test_the_guide_names_every_built_in() -> None:

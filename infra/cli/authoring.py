@@ -1,0 +1,157 @@
+"""Commands for authors of twin types, which need nothing that runs: `new` and `try`."""
+
+# Commands import what they need when they run, so that `--help` and client commands answer at once.
+# ruff: noqa: PLC0415
+
+import shutil
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from infra.cli.definitions import Folder, check_apart
+from infra.cli.options import AsJson, DataDir, read_settings
+from infra.cli.output import fail, plain, show_json
+from infra.registry import kernel_cache
+from schemas.errors import InvalidNameError, SetupError
+from schemas.names import DEFAULT_PROJECT, parse_type
+
+if TYPE_CHECKING:
+    from infra.authoring.panel import Panel
+    from infra.authoring.trial import Refusal, Trial
+    from schemas.definition import Definition
+
+_MOST_LISTED = 10_000
+_RAW_LETTERS = 200
+_COLUMNS = 100
+
+
+def _own_type(name: str) -> str:
+    try:
+        found = parse_type(name)
+    except InvalidNameError as error:
+        raise typer.BadParameter(str(error)) from None
+    if found.project != DEFAULT_PROJECT:
+        message = f"{name}: name the type alone; its project is a key of twin.yaml"
+        raise typer.BadParameter(message)
+    return name
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the twin type.", callback=_own_type)],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a folder NAME here with a twin type to begin with: definition, step, test and README."""
+    from infra.authoring.folder import create
+
+    files = create(name, Path.cwd())
+    if as_json:
+        show_json({"type": name, "folder": str(Path.cwd() / name), "files": files})
+        return
+    typer.echo(f"{name}/ has {', '.join(file for file in files if not file.startswith('.'))}")
+    typer.echo(f"next: python -m pytest {name}; twinstream try {name} FILE.csv; twinstream deploy {name}")
+
+
+def try_(
+    path: Folder,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="Recorded values: columns time and the inputs.")],
+    *,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play recorded values through a twin type on this machine, and plot what it makes of them."""
+    from infra.authoring.recording import read_rows
+    from infra.authoring.trial import PARTITIONS, play
+    from schemas.bundle import read_folder
+    from twins.processor import TwinType
+
+    # What is compiled here is not compiled again by the next trial, or when it is deployed.
+    cache = kernel_cache(read_settings(None, data_dir).data_dir)
+    if problems := [replace(problem, file=str(path / problem.file)) for problem in check_apart(path, cache)]:
+        fail("\n".join(map(str, problems)), [asdict(problem) for problem in problems])
+    bundle = read_folder(path)
+    definition = bundle.definition()
+    twin_type = TwinType.load(path, definition, bundle.hash, PARTITIONS, cache)
+    twin_type.warm_up()
+    listed: list[Refusal] = []
+
+    def refused(refusal: "Refusal") -> None:
+        if not as_json:
+            typer.echo(_line(refusal))
+        elif len(listed) < _MOST_LISTED:
+            listed.append(refusal)
+
+    trial = play(twin_type, read_rows(file, definition), refused)
+    if not trial.records:
+        fail(f"{file} holds no record")
+    picture, panels = _draw(definition, trial, file)
+    if as_json:
+        show_json(_document(definition, trial, listed, picture))
+    else:
+        _show(trial, panels, picture)
+
+
+def _draw(definition: "Definition", trial: "Trial", file: Path) -> tuple[Path, list["Panel"]]:
+    from infra.authoring.panel import panels_of
+    from infra.authoring.svg_plot import as_svg
+
+    panels = panels_of(definition, trial.curves)
+    picture = Path.cwd() / f"{definition.type_name}-{file.stem}.svg"
+    try:
+        picture.write_text(as_svg(f"{definition.type_name} {definition.version}: {file.name}", panels), "utf-8")
+    except OSError as error:
+        message = f"{picture} can't be written: {error.strerror}"
+        raise SetupError(message) from None
+    return picture, panels
+
+
+def _line(refusal: "Refusal") -> str:
+    raw = refusal.raw if len(refusal.raw) <= _RAW_LETTERS else f"{refusal.raw[:_RAW_LETTERS]}…"
+    return f"line {refusal.line}: {refusal.reason}: {plain(refusal.detail)}: {plain(raw)}"
+
+
+def _show(trial: "Trial", panels: list["Panel"], picture: Path) -> None:
+    from infra.authoring.terminal_plot import as_text
+
+    typer.echo(f"{trial.refused} of {trial.records} records refused")
+    if panels:
+        text = as_text(panels, shutil.get_terminal_size((_COLUMNS, 0)).columns)
+        encoding = sys.stdout.encoding or "utf-8"
+        typer.echo(f"\n{text.encode(encoding, 'replace').decode(encoding)}\n")
+    typer.echo(f"accepted {trial.accepted}, duplicate {trial.duplicate}, late {trial.late}")
+    for what, counts in (("events", trial.events), ("commands", trial.commands)):
+        named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        typer.echo(f"{what} {counts.total()}{f' ({named})' if named else ''}")
+    cost = trial.computing_s_per_hour
+    if cost is not None:
+        typer.echo(f"{cost:.3g} s of computing per simulated hour ({trial.simulated_s / 3600:.3g} h simulated)")
+    typer.echo(f"plot: {picture}")
+
+
+def _document(definition: "Definition", trial: "Trial", listed: list["Refusal"], picture: Path) -> dict[str, object]:
+    return {
+        "type": str(definition.type_name),
+        "version": definition.version,
+        "records": trial.records,
+        "accepted": trial.accepted,
+        "duplicate": trial.duplicate,
+        "late": trial.late,
+        "refused": trial.refused,
+        "refusals": msgspec.to_builtins(listed),
+        "events": dict(trial.events),
+        "commands": dict(trial.commands),
+        "simulated_s": trial.simulated_s,
+        "computing_s": trial.computing_s,
+        "computing_s_per_hour": trial.computing_s_per_hour,
+        "svg": str(picture),
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(new)
+    app.command("try")(try_)

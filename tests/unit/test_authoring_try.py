@@ -1,0 +1,169 @@
+"""`twinstream try`: recorded values through the compiled steps, what is refused, and what is drawn."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner
+
+from infra.authoring import trial as trial_module
+from infra.authoring.folder import create
+from infra.authoring.recording import Row
+from infra.authoring.trial import PARTITIONS, Refusal, play
+from infra.cli.app import app
+from schemas.bundle import read_folder
+from schemas.clock import ManualClock
+from twins.processor import TwinType
+
+HEAD = "time,temperature\n"
+BAD = HEAD + (
+    "2026-01-01T12:00:00Z,20\n"
+    "2026-01-01T12:00:10Z,abc\n"
+    "2026-01-01T12:00:20Z,999\n"
+    "\n"
+    "yesterday,20.25\n"
+    "2026-01-01T12:00:30Z,nan\n"
+    "2026-01-01T12:00:40Z,true\n"
+    "2026-01-01T12:00:50Z,\n"
+    "2026-01-01T12:00:55Z\n"
+    "2026-01-01T12:01:00Z,21\n"
+    "2026-01-01T12:01:00Z,21\n"
+    "2026-01-01T12:00:59Z,21\n"
+)
+REFUSED = [
+    (3, "wrong_type", "2026-01-01T12:00:10Z,abc"),
+    (4, "out_of_range", "2026-01-01T12:00:20Z,999"),
+    (6, "invalid_time", "yesterday,20.25"),
+    (7, "not_finite", "2026-01-01T12:00:30Z,nan"),
+    (8, "wrong_type", "2026-01-01T12:00:40Z,true"),
+    (9, "missing_field", "2026-01-01T12:00:50Z,"),
+    (10, "undecodable", "2026-01-01T12:00:55Z"),
+]
+
+
+@pytest.fixture(scope="module")
+def pump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    parent = tmp_path_factory.mktemp("types")
+    create("pump", parent)
+    return parent / "pump"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keeps what is compiled, for all tests."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["twinstream"])
+
+
+def _try(pump: Path, data_dir: Path, text: str, *words: str, code: int = 0) -> str:
+    Path("data.csv").write_text(text)
+    result = CliRunner().invoke(app, ["try", str(pump), "data.csv", "--data-dir", str(data_dir), *words])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def _recording(count: int) -> str:
+    rows = (f"{1_767_268_800_000_000_000 + index * 10**10},{20 + index % 90}\n" for index in range(count))
+    return HEAD + "".join(rows)
+
+
+def test_each_refused_record_is_a_line_with_its_reason_and_raw_value_then_their_number(
+    pump: Path, data_dir: Path
+) -> None:
+    lines = _try(pump, data_dir, BAD).splitlines()
+    told = [re.fullmatch(r"line (\d+): (\w+): .*: (.*)", line) for line in lines[: len(REFUSED)]]
+    assert [(int(match[1]), match[2], match[3]) for match in told if match] == REFUSED
+    assert lines[len(REFUSED)] == "7 of 11 records refused"
+    assert "accepted 2, duplicate 1, late 1" in lines
+
+
+def test_a_document_tells_the_same(pump: Path, data_dir: Path, tmp_path: Path) -> None:
+    said = json.loads(_try(pump, data_dir, BAD, "--json"))
+    assert [(item["line"], item["reason"], item["raw"]) for item in said["refusals"]] == REFUSED
+    counts = {name: said[name] for name in ("records", "accepted", "duplicate", "late", "refused", "simulated_s")}
+    assert counts == {"records": 11, "accepted": 2, "duplicate": 1, "late": 1, "refused": 7, "simulated_s": 60.0}
+    assert (said["type"], said["version"], said["svg"]) == ("pump", "1.0.0", str(tmp_path / "pump-data.svg"))
+
+
+def test_stored_fields_are_drawn_on_the_terminal_and_into_the_current_folder(
+    pump: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    said = _try(pump, data_dir, _recording(500))
+    for title in ("temperature [degC]", "smoothed [degC]", "too_hot"):
+        assert f"\n{title}\n" in said
+    assert re.search(r"^\d\S* s of computing per simulated hour", said, re.MULTILINE)
+    assert re.search(r"^events \d+ \(too_hot \d+\)$", said, re.MULTILINE)
+    assert [path.name for path in tmp_path.glob("*.svg")] == ["pump-data.svg"]
+    picture = ET.parse(tmp_path / "pump-data.svg").getroot()  # noqa: S314 - our own
+    assert len(picture.findall("{http://www.w3.org/2000/svg}polyline")) == 3
+
+
+def test_a_recording_of_which_all_is_refused_is_told_and_is_no_failure(pump: Path, data_dir: Path) -> None:
+    said = _try(pump, data_dir, HEAD + "1,abc\n2,abc\n")
+    assert "2 of 2 records refused\naccepted 0" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("time\n1\n", "no column temperature"),
+        ("time,temperature,humidity\n1,1,1\n", "unknown column humidity"),
+        (HEAD, "data.csv holds no record"),
+    ],
+)
+def test_a_file_that_can_t_be_played_is_one_line(pump: Path, data_dir: Path, text: str, why: str) -> None:
+    said = _try(pump, data_dir, text, code=1)
+    assert said.startswith("twinstream: data.csv")
+    assert why in said
+    assert said.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_one_line(pump: Path, data_dir: Path) -> None:
+    result = CliRunner().invoke(app, ["try", str(pump), "gone.csv", "--data-dir", str(data_dir)])
+    assert result.exit_code == 1
+    assert result.output == "twinstream: gone.csv can't be read: No such file or directory\n"
+
+
+def test_faults_of_the_folder_are_told_as_check_tells_them(tmp_path: Path, data_dir: Path) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "twin.yaml").write_text("name: bad\nversion: 1.0.0\ninputs: {t: {type: complex}}\n")
+    said = _try(folder, data_dir, HEAD, code=1)
+    assert said.startswith(f"twinstream: {folder}/twin.yaml:3: inputs.t.type: ")
+
+
+def test_a_declared_type_has_its_twin(pump: Path, data_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "declared"
+    folder.mkdir()
+    for file in pump.glob("*.py"):
+        (folder / file.name).write_text(file.read_text())
+    (folder / "twin.yaml").write_text((pump / "twin.yaml").read_text() + "provision: declared\n")
+    said = json.loads(_try(folder, data_dir, _recording(3), "--json"))
+    assert (said["accepted"], said["refused"], said["events"]) == (3, 0, {})
+
+
+def test_a_trial_does_not_depend_on_how_its_records_are_cut(
+    pump: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = read_folder(pump)
+    twin_type = TwinType.load(pump, bundle.definition(), bundle.hash, PARTITIONS, data_dir / "kernels")
+    start_ns = 1_767_268_800_000_000_000
+    rows = [
+        Row(2 + n, "", start_ns + n * 10**9, b'{"time":%d,"temperature":%d}' % (start_ns + n * 10**9, n % 140), "")
+        for n in range(1000)
+    ]
+    found = []
+    for size in (1, 7, 2000):
+        monkeypatch.setattr(trial_module, "_BLOCK_RECORDS", size)
+        refused: list[Refusal] = []
+        trial = play(twin_type, rows, refused.append, ManualClock())
+        found.append((refused, trial.events, trial.accepted, trial.simulated_s, trial.curves["smoothed"].points()))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0][0]) == 7 * 19
