@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -43,6 +43,8 @@ class BrokerSettings(BaseModel):
     Attributes:
         ca_file: PEM file of the authority to trust with TLS; `""` for the system's.
         default_routes: Whether the routes below `twins` are there beside the configured ones.
+        group: Consumer group of commands and events that leave; `""` for `twinstream-bridge-` and the broker's kind.
+            Bridges with one group share the work, so that they need the same broker and the same routes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -53,6 +55,7 @@ class BrokerSettings(BaseModel):
     password: SecretStr = SecretStr("")
     ca_file: str = ""
     default_routes: bool = True
+    group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
 
     @field_validator("url")
     @classmethod

@@ -25,11 +25,15 @@ def without_credentials(url: str) -> str:
 
 
 def secrets_of(value: object) -> set[str]:
-    """Every secret inside a model: its `SecretStr` values and the passwords of its URLs, as written and decoded."""
+    """Every secret inside a model: its `SecretStr` values and the passwords of its URLs, as written and decoded.
+
+    A password that is the user name of the same URL is none, and would blank that word wherever it stands.
+    """
     if isinstance(value, SecretStr):
         return {value.get_secret_value()} - {""}
     if isinstance(value, str):
-        found = {match["password"] for match in _CREDENTIALS.finditer(value)} - {""}
+        matches = _CREDENTIALS.finditer(value)
+        found = {match["password"] for match in matches if match["password"] != match["user"]} - {""}
         return found | set(map(unquote, found))
     if isinstance(value, BaseModel):
         return secrets_of({name: getattr(value, name) for name in type(value).model_fields})

@@ -80,7 +80,12 @@ class Quantity(Strict):
         low, high = self.bounds()
         if low <= number <= high:
             return ""
-        limit = f"below {self.below}" if self.below is not None and number >= self.below else f"in [{low}, {high}]"
+        if self.below is not None and number >= self.below:
+            limit = f"below {self.below}"
+        elif self.above is not None and number <= self.above:
+            limit = f"above {self.above}"
+        else:
+            limit = f"in [{low}, {high}]"
         return f"{value} {self.unit} is not {limit}".replace("  ", " ")
 
     def encode(self, value: Scalar) -> float:

@@ -52,35 +52,34 @@ def body(broker: str, settings: Settings) -> Body:
         variable = f"TWINSTREAM_{broker.upper()}__URL"
         raise SetupError(f"the {broker.upper()} bridge is off: set {broker}.url in the configuration or {variable}")
     connector = CONNECTORS[broker](section, SystemClock())
-    return partial(_bridge, connector, without_credentials(section.url))
+    return partial(_bridge, connector, without_credentials(section.url), section.group or group_of(broker))
 
 
-async def _bridge(connector: Connector, url: str, role: Role) -> None:
+async def _bridge(connector: Connector, url: str, group: str, role: Role) -> None:
     role.presence.change(url=url, detail=f"waiting for Kafka at {role.kafka.bootstrap_servers}")
     await role.shared_topics()
-    await _begin(connector.name, role)
+    await _begin(connector.name, group, role)
     with Membership(role.settings.data_dir, role.name) as membership:
-        await _both_ways(connector, url, role, membership)
+        await _both_ways(connector, url, group, role, membership)
 
 
-async def _begin(broker: str, role: Role) -> None:
+async def _begin(broker: str, group: str, role: Role) -> None:
     """Leave what was written before this process started alone, if the bridge of this broker runs for the first time.
 
     Others delivered those commands. It is done before the first message is taken from the broker, so that no command
     that follows from one is missed.
     """
-    group, started_ns = group_of(broker), role.presence.entry.started_ns
+    started_ns = role.presence.entry.started_ns
     if await begin_at(
         role.kafka, group=group, pattern=OUTPUT_PATTERN, mark=DEFINITIONS, time_ms=started_ns // 1_000_000
     ):
         log.info("first start: sends only what is written from now on", broker=broker, group=group)
 
 
-async def _both_ways(connector: Connector, url: str, role: Role, membership: Membership) -> None:
+async def _both_ways(connector: Connector, url: str, group: str, role: Role, membership: Membership) -> None:
     readers: list[GroupReader] = []
 
     def reader() -> GroupReader:
-        group = group_of(connector.name)
         readers[:] = [GroupReader(role.kafka, group=group, pattern=OUTPUT_PATTERN, member=membership.name)]
         return readers[0]
 

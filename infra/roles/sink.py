@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -27,6 +28,7 @@ from infra.membership import Membership
 from infra.roles.role import Body, Role
 from infra.roles.stores import documents_settings
 from infra.settings import Settings
+from schemas.messages import stable_id
 from streams.log.admin import LogAdmin
 from streams.log.group import GroupReader
 from streams.log.retry import LONGEST_DELAY_S, is_retriable
@@ -63,13 +65,15 @@ async def _embedded_series(role: Role) -> None:
     listener = listen(_LOOPBACK, 0)
     url = f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
     async with DuckDBStore(series_file(role.settings), log_id=cluster) as store:
-        await first_failure(_answer(store, listener), _series(role, store, "duckdb", url))
+        group = group_of_file(series_file(role.settings))
+        await first_failure(_answer(store, listener), _series(role, store, "duckdb", url, group))
 
 
 async def _influx(role: Role) -> None:
     await _kafka(role)
     async with InfluxStore(role.settings.timeseries) as store:
-        await _series(role, store, "influxdb", without_credentials(role.settings.timeseries.url or ""))
+        url = without_credentials(role.settings.timeseries.url or "")
+        await _series(role, store, "influxdb", url, TIMESERIES_GROUP)
 
 
 async def _documents(role: Role) -> None:
@@ -84,8 +88,13 @@ async def _documents(role: Role) -> None:
         await _carry(role, sink, reader, without_credentials(role.settings.metadata.url or ""))
 
 
-async def _series(role: Role, store: SeriesSink, technology: str, url: str) -> None:
-    async with LogWriter(role.kafka) as writer, _member(role, TIMESERIES_GROUP, TIMESERIES_PATTERN) as reader:
+def group_of_file(file: Path) -> str:
+    """Consumer group of an embedded store: every file gets the whole history, two never share it."""
+    return f"{TIMESERIES_GROUP}-{stable_id(str(file.resolve()))[:12]}"
+
+
+async def _series(role: Role, store: SeriesSink, technology: str, url: str, group: str) -> None:
+    async with LogWriter(role.kafka) as writer, _member(role, group, TIMESERIES_PATTERN) as reader:
         observer = PrometheusSinkObserver(role.metrics, technology, role.presence_detail)
         await _carry(role, TimeseriesSink(reader, store, writer, observer), reader, url)
 

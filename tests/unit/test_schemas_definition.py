@@ -201,6 +201,18 @@ def test_a_quantity_permits_what_it_declares(declared: dict[str, object], value:
     assert quantity.refusal(value).isascii()
 
 
+@pytest.mark.parametrize(
+    ("declaration", "value", "told"),
+    [
+        ({"above": 0}, -1, "-1 J/K is not above 0.0"),
+        ({"above": 0, "below": 9}, 9, "9 J/K is not below 9.0"),
+        ({"range": [-5, 5]}, 6, "6 J/K is not in [-5.0, 5.0]"),
+    ],
+)
+def test_a_limit_is_told_as_it_was_declared(declaration: dict[str, Any], value: float, told: str) -> None:
+    assert Quantity.model_validate({"unit": "J/K"} | declaration).refusal(value) == told
+
+
 @given(st.sampled_from(["float", "int", "bool", "string"]), st.data())
 def test_an_encoded_value_decodes_to_itself(kind: str, data: st.DataObject) -> None:
     values: dict[str, st.SearchStrategy[Any]] = {

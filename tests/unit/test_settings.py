@@ -157,6 +157,13 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
     assert masker.value({"token": SecretStr("abc")}) == {"token": "***"}
 
 
+def test_a_password_that_is_the_user_name_blanks_no_word_elsewhere() -> None:
+    settings = Settings.model_validate({"amqp": {"url": "amqp://incubator:incubator@127.0.0.1/"}})
+    masker = Masker(secrets_of(settings))
+    text = "worker:incubator waits for amqp://incubator:incubator@127.0.0.1/"
+    assert masker.text(text) == "worker:incubator waits for amqp://incubator:***@127.0.0.1/"
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
