@@ -246,6 +246,7 @@ def test_second_type_is_deployed_while_the_first_runs_and_steps(instance: Instan
     assert {"incubator", "tank"} <= types.keys()
 
 
+@pytest.mark.slow
 def test_roles_that_are_killed_are_back_within_four_seconds(instance: Instance) -> None:
     def up() -> dict[str, int]:
         roles = json.loads(instance.run("status", "--json"))["items"]

@@ -8,7 +8,7 @@ import pytest
 
 RECORDS, TWINS = 4000, 100
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_every_contestant_works_on_every_record_and_the_report_has_its_shape() -> None:

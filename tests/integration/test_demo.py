@@ -9,7 +9,7 @@ import httpx
 import pytest
 from support.instance import ROOT, Instance, eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PORTS = ("--http-port", "0", "--mqtt-port", "0", "--kafka-port", "0")
 

@@ -13,7 +13,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from infra.embedded import EmbeddedKafka
 from infra.embedded.kafka_registration import was_cut_off
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 async def _create_topic(bootstrap_servers: str, topic: str, **config: str) -> None:

@@ -18,7 +18,7 @@ from support.transactions import committed_values, stable_offsets, until_nothing
 from infra.embedded import EmbeddedKafka
 from infra.embedded.ports import LOOPBACK
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
 _TOPICS = ("crash-a", "crash-b", "crash-c")
 _PARTITIONS = [TopicPartition(topic, partition) for topic in _TOPICS for partition in range(8)]

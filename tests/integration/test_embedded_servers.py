@@ -19,7 +19,7 @@ from infra.embedded.mqtt import find_mosquitto
 from infra.embedded.ports import accepts, free_port
 from schemas.errors import SetupError
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 _ROOT = Path(__file__).parents[2]
 _KINDS = ("kafka", "mosquitto", "iotcore", "documents")

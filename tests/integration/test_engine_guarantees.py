@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 TWINS = 500
 START_NS = 1_700_000_000_000_000_000
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @dataclass

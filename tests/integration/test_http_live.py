@@ -294,6 +294,7 @@ async def test_while_kafka_is_away_the_api_answers_and_says_so() -> None:
     assert [part["name"] for part in not_ready.json()["missing"]] == ["api", "kafka"]
 
 
+@pytest.mark.slow
 async def test_after_kafka_was_away_the_api_goes_on_where_it_was(tmp_path: Path) -> None:
     topic = TypeTopics("box").state
     stores = {"series": MemorySeriesStore(), "documents": MemoryDocumentStore()}

@@ -20,7 +20,7 @@ from support.transactions import until_nothing_hangs
 from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 _TWINS = [f"tank-{number}" for number in range(16)]
 _ROUND_S = 0.2

@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt import publish
 from support.instance import CLI, Instance, eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def _run(folder: Path, *argv: str) -> str:

@@ -20,6 +20,7 @@ def _mosquitto(folder: Path) -> EmbeddedServer:
     return EmbeddedMqtt(folder, 0, prefer="mosquitto")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -22,7 +22,7 @@ from paho.mqtt import publish
 from infra.registry import Registry
 from infra.status import status_of
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
 ANY_PORTS = ("--http-port", "0", "--mqtt-port", "0", "--kafka-port", "0")

@@ -18,7 +18,7 @@ from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
 from twins.catalogue import publish
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(150)]
 
 YAML = """
 name: NAME

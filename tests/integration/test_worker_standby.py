@@ -17,7 +17,7 @@ from twins.catalogue import publish
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 async def test_a_worker_without_partitions_is_ready_and_says_that_it_stands_by(tmp_path: Path) -> None:
