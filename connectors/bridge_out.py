@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 def group_of(technology: str) -> str:
-    """Consumer group of an outbound bridge."""
+    """Consumer group of an outbound bridge that is given no other."""
     return f"twinstream-bridge-{technology}"
 
 
@@ -44,7 +44,7 @@ class OutboundBridge:
 
     Args:
         connector: The broker.
-        reader: Makes a new member of the group `group_of(connector.name)` on the topics of `OUTPUT_PATTERN`.
+        reader: Makes a new member of the bridge's group on the topics of `OUTPUT_PATTERN`.
         writer: Makes a new writer of Kafka's log.
         reachability: What both bridges of a broker say about it together.
     """

@@ -5,6 +5,7 @@ A role is asked for its `/metrics`, an embedded server in its own protocol.
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -57,6 +58,12 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     url: str
     roles: list[RoleStatus]
+
+
+def as_document(status: InstanceStatus) -> dict[str, Any]:
+    """What the API and the command line show: the roles as `items`."""
+    shown: dict[str, Any] = msgspec.to_builtins(status)
+    return {"items": shown.pop("roles"), "next": None} | shown
 
 
 def status_of(registry: Registry, *, ask: Ask = expositions_at) -> InstanceStatus:

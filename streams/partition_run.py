@@ -67,7 +67,6 @@ class PartitionRun:
         self._state = State.RUNNING
         self._flush: asyncio.Task[None] | None = None
         self._backlog: deque[Block] = deque()
-        self._was_running = False
         self._catching_up: asyncio.Task[None] | None = None
 
     @property
@@ -231,18 +230,14 @@ class PartitionRun:
 
     # -- letting go ----------------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Take no more blocks and start no more flushes; `close` does the rest."""
-        self._was_running |= self._state is State.RUNNING
-        self._state = State.CLOSED
-
     async def close(self, timeout_s: float) -> PartitionRows | None:
         """Stop, flush and let go; what can't be flushed in time is dropped, and the next owner steps it again.
 
         Returns:
             The rows when the log holds all of them, so that they may be used again.
         """
-        self.stop()
+        was_running = self._state is State.RUNNING
+        self._state = State.CLOSED
         rows = self.rows
         try:
             async with asyncio.timeout(timeout_s):
@@ -250,7 +245,7 @@ class PartitionRun:
                 await self._host.in_thread(_nothing)
                 if self._flush is not None:
                     await asyncio.wait([self._flush])
-                if self._was_running and not rows.broken and not rows.settled:
+                if was_running and not rows.broken and not rows.settled:
                     await self._commit()
         except Exception as error:  # noqa: BLE001 - the next owner starts from the last commit
             rows.broken = True

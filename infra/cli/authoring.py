@@ -5,14 +5,13 @@
 
 import shutil
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from infra.cli.definitions import Folder, check_apart
+from infra.cli.definitions import Folder, demand_sound
 from infra.cli.options import AsJson, DataDir, read_settings
 from infra.cli.output import fail, plain, show_json
 from infra.registry import kernel_cache
@@ -71,8 +70,7 @@ def try_(
 
     # What is compiled here is not compiled again by the next trial, or when it is deployed.
     cache = kernel_cache(read_settings(None, data_dir).data_dir)
-    if problems := [replace(problem, file=str(path / problem.file)) for problem in check_apart(path, cache)]:
-        fail("\n".join(map(str, problems)), [asdict(problem) for problem in problems])
+    demand_sound(path, cache)
     bundle = read_folder(path)
     definition = bundle.definition()
     twin_type = TwinType.load(path, definition, bundle.hash, PARTITIONS, cache)

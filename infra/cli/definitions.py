@@ -48,9 +48,7 @@ def deploy(
     nearby = url is None or data_dir is not None
     # What is compiled here is not compiled again by a worker of this data directory.
     cache = kernel_cache(settings.data_dir) if nearby else None
-    problems = [_below(path, problem) for problem in check_apart(path, cache)]
-    if problems:
-        fail("\n".join(str(problem) for problem in problems), [asdict(problem) for problem in problems])
+    demand_sound(path, cache)
     deployment = asyncio.run(deploy_folder(path, settings, url, Registry(settings.data_dir) if nearby else None))
     if as_json:
         show_json(deployment)
@@ -146,6 +144,13 @@ def check_folder(
     from twins.check import check_folder as check_here
 
     typer.echo(json.dumps([asdict(problem) for problem in check_here(path, cache)]))
+
+
+def demand_sound(folder: Path, cache: Path | None) -> None:
+    """End the command with every problem of a twin type's folder, if there is any; arguments as for `check_apart`."""
+    problems = [_below(folder, problem) for problem in check_apart(folder, cache)]
+    if problems:
+        fail("\n".join(map(str, problems)), [asdict(problem) for problem in problems])
 
 
 def check_apart(folder: Path, cache: Path | None = None) -> list[Problem]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from infra.cli.client import Api
+from infra.cli.connecting import connect
 from infra.cli.options import read_settings, read_settings_near
 from infra.cli.output import fail
 from infra.logs import configure
@@ -33,7 +33,7 @@ def settings_with_log(url: str | None, data_dir: Path | None, config: Path | Non
     if settings.kafka.embedded:
         told = {"bootstrap_servers": _embedded(settings.data_dir)} if nearby else {}
         if url and not told.get("bootstrap_servers"):
-            told = Api(url.rstrip("/")).get("instance")["kafka"]
+            told = connect(url, data_dir, config).get("instance")["kafka"]
         if not told.get("bootstrap_servers"):
             fail(
                 f"no running instance in {settings.data_dir}, so no Kafka is known: start one with `twinstream up`,"

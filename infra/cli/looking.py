@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
 from infra.cli.output import fail, show_json, show_table
 from infra.registry import Registry
@@ -15,7 +16,7 @@ from infra.registry import Registry
 
 def status(*, config: Config = None, data_dir: DataDir = None, url: Url = None, as_json: AsJson = False) -> None:
     """Show what every role is doing; answers also while a broker or a role is away."""
-    found = _remote(url) if url else _nearby(config, data_dir)
+    found: dict[str, Any] = connect(url, data_dir, config).get("status") if url else _nearby(config, data_dir)
     if as_json:
         show_json(found)
         return
@@ -37,25 +38,13 @@ def status(*, config: Config = None, data_dir: DataDir = None, url: Url = None, 
 
 def _nearby(config: Path | None, data_dir: Path | None) -> dict[str, Any]:
     """From the run files of a data directory, whether the API is up or not."""
-    import msgspec
-
-    from infra.status import status_of
+    from infra.status import as_document, status_of
 
     settings = read_settings(config, data_dir)
     seen = status_of(Registry(settings.data_dir))
     if not seen.running:
         fail(f"nothing runs in {settings.data_dir}: start with `twinstream up`, or name another --data-dir")
-    shown = msgspec.to_builtins(seen)
-    found: dict[str, Any] = {"items": shown.pop("roles"), "next": None} | shown
-    return found
-
-
-def _remote(url: str) -> dict[str, Any]:
-    """What an instance elsewhere says about itself."""
-    from infra.cli.client import Api
-
-    found: dict[str, Any] = Api(url.rstrip("/")).get("status")
-    return found
+    return as_document(seen)
 
 
 def register(app: typer.Typer) -> None:

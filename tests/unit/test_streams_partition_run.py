@@ -323,7 +323,7 @@ async def test_a_partition_that_is_released_while_the_start_of_the_input_is_aske
     bench.source.answering.clear()
     taking = asyncio.create_task(bench.run.take(_block(5, b"f")))
     await asyncio.sleep(0.01)
-    bench.run.stop()
+    await bench.run.close(1.0)
     bench.source.answering.set()
     await taking
     assert (bench.processor.stepped, bench.watch.gone, bench.source.sought) == ([], 0, [])

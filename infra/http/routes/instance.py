@@ -2,7 +2,6 @@
 
 import asyncio
 
-import msgspec
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -11,6 +10,7 @@ from infra.http.models import Instance, Status
 from infra.http.problems import answers
 from infra.http.responses import json_response
 from infra.http.services import Using
+from infra.status import as_document
 
 router = APIRouter(tags=["instance"])
 
@@ -24,5 +24,4 @@ async def instance(services: Using) -> Response:
 @router.get("/api/status", summary="Show what every role is doing", responses=answers({200: Status}))
 async def status(services: Using) -> Response:
     """Every role of the API's data directory, up or not; waits 2 s at most for those that don't answer."""
-    shown = msgspec.to_builtins(await asyncio.to_thread(services.status))
-    return json_response({"items": shown.pop("roles"), "next": None} | shown)
+    return json_response(as_document(await asyncio.to_thread(services.status)))
