@@ -1,12 +1,15 @@
 """What one declared value may be: its type, unit and limits; inputs, parameters and arguments of requests are such."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.names import check_field
 
 ScalarType = Literal["float", "int", "bool", "string"]
 Scalar = bool | int | float | str
+FieldName = Annotated[str, AfterValidator(check_field)]
 
 
 class Strict(BaseModel):

@@ -2,8 +2,9 @@
 
 import keyword
 
-from schemas.definition import AMBIENT, Definition, Step
+from schemas.definition import AMBIENT, Definition
 from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
+from schemas.step import Step
 
 
 def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
 from twins.author_faults import unknown_names
 from twins.authored import AuthoredCode
-from twins.compile_faults import compile_faults
+from twins.kernel.compile_faults import compile_faults
 from twins.layout import RowLayout, step_state
 from twins.processor import TwinType
 from twins.wiring import WiredStep, wired

@@ -10,7 +10,8 @@ from schemas.messages import Value
 from streams.processor import Outcome
 from twins.admission import REFUSALS
 from twins.columns import Columns
-from twins.kernel_source import SENT, value_fields
+from twins.kernel.commands import SENT
+from twins.kernel.fields import value_fields
 from twins.output import OutputWriter
 from twins.rows import RowTable
 

@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import Definition, StateField, Step
+from schemas.definition import Definition
 from schemas.quantity import Scalar
+from schemas.step import StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
 from twins.row_format import RowFormat, carry, packed
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from schemas import messages
-from schemas.definition import Definition, StepOutput
+from schemas.definition import Definition
 from schemas.headers import SOURCE
 from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.reasons import Reason
@@ -21,6 +21,7 @@ from twins.rows import RowTable
 
 if TYPE_CHECKING:
     from schemas.quantity import Input
+    from schemas.step import StepOutput
 
 Issued = tuple[int, float, bytes, int, int, int, int]
 """A command that leaves: its position in the definition, value, twin, offset, event time and arrival of its cause, and

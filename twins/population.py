@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import Definition, StepOutput
+from schemas.definition import Definition
 from schemas.errors import InvalidNameError
 from schemas.names import check_twin_id
 from schemas.partitioning import partition_of
@@ -20,6 +20,7 @@ from twins.rows import RowTable
 
 if TYPE_CHECKING:
     from schemas.quantity import Input
+    from schemas.step import StepOutput
 
 _UNDECLARED = (Reason.UNKNOWN_TWIN, "the type provisions declared twins only: create it with PUT or twins create")
 

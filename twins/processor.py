@@ -22,12 +22,12 @@ from twins.acknowledgements import Acknowledgements
 from twins.arrival import arrivals_ns, others
 from twins.authored import AuthoredCode
 from twins.columns import Columns
-from twins.compile_faults import compile_problem
-from twins.compiler import Kernel, compile_kernel
 from twins.control import ControlRecords
 from twins.firing import Firing
-from twins.kernel_run import KernelRun
-from twins.kernel_source import SENT
+from twins.kernel.commands import SENT
+from twins.kernel.compile_faults import compile_problem
+from twins.kernel.compiler import Kernel, compile_kernel
+from twins.kernel.run import KernelRun
 from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, RowLayout
 from twins.output import OutputWriter
 from twins.payloads import Payloads

@@ -7,9 +7,10 @@ from typing import Any
 
 import pydantic
 
-from schemas.definition import AMBIENT, Definition, Step
+from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
+from schemas.step import Step
 from twins.authored import AuthoredCode
 from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS

@@ -4,12 +4,15 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from schemas.definition import BUILT_IN_REQUESTS, Definition, Step
+from schemas.definition import BUILT_IN_REQUESTS, Definition
 from schemas.definition_file import read_definition
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_state
+
+if TYPE_CHECKING:
+    from schemas.step import Step
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

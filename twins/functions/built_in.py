@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 
 State: TypeAlias = Any
 """A step's state: a record with attribute access. No Python type can say which fields a definition declares."""

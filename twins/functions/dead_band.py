@@ -1,7 +1,7 @@
 """Lets a value pass only when it has changed enough."""
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, State
 from twins.functions.ranges import NotNegative
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, State
 
 

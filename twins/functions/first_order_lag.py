@@ -2,8 +2,8 @@
 
 import math
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, State
 from twins.functions.ranges import Number, Positive
 

@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, Constant, State
 from twins.functions.ranges import Number
 

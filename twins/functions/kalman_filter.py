@@ -5,8 +5,8 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import Array, BoundStep, BuiltIn, Constant, constant_array
 from twins.functions.generated import check_arguments, function_from
 from twins.functions.kalman import drive, predict, update

@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.definition import StepOutput
 from schemas.quantity import Strict
+from schemas.step import StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn
 from twins.functions.ranges import LARGEST, Number
 

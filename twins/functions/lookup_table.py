@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from schemas.definition import StepOutput
 from schemas.quantity import Strict
+from schemas.step import StepOutput
 from twins.functions.built_in import Array, BoundStep, BuiltIn, constant_array
 from twins.functions.ranges import LARGEST, Number
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, State
 from twins.functions.durations import to_ns
 

@@ -1,7 +1,7 @@
 """Follows a value no faster than permitted."""
 
-from schemas.definition import StateField, StepOutput
 from schemas.quantity import Strict
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, State
 from twins.functions.ranges import NotNegative
 

@@ -1,6 +1,6 @@
 """How fast a value changes."""
 
-from schemas.definition import StateField, StepOutput
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, NoConfig, State
 
 

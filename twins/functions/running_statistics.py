@@ -1,6 +1,6 @@
 """Count, mean and variance of everything a twin has seen."""
 
-from schemas.definition import StateField, StepOutput
+from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, NoConfig, State
 
 

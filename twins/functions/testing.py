@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import StateField
 from schemas.definition_file import FILE, read_definition
+from schemas.step import StateField
 from twins.authored import AuthoredCode
 from twins.functions.state_view import StateView
 

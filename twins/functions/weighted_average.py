@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from schemas.definition import StepOutput
 from schemas.quantity import Strict
+from schemas.step import StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, constant_array
 from twins.functions.generated import check_arguments, function_from
 

@@ -12,7 +12,7 @@ from schemas.definition import AMBIENT
 from schemas.definition_file import FILE
 from schemas.errors import Problem
 from twins.authored import AuthoredCode
-from twins.compiler import jit
+from twins.kernel.compiler import jit
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 

@@ -19,7 +19,7 @@ import numpy as np
 
 import twins
 from twins.authored import AuthoredCode
-from twins.kernel_source import kernel_source
+from twins.kernel.source import kernel_source
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from schemas.definition import Definition
 from twins import admission
 from twins.columns import Columns
-from twins.compiler import Kernel
-from twins.kernel_source import value_fields
+from twins.kernel.compiler import Kernel
+from twins.kernel.fields import value_fields
 from twins.layout import QUARANTINED
 from twins.rows import RowTable
 

@@ -1,0 +1,1 @@
+"""The compiled pass over a block: its source, its compilation, its runs."""
