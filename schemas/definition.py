@@ -97,8 +97,9 @@ class Definition(Strict):
         return self.requests.get(name) or BUILT_IN_REQUESTS.get(name)
 
     def unit_of(self, field: str) -> str:
-        """Unit of an input or output, `""` when there is none."""
-        if field in self.inputs:
-            return self.inputs[field].unit
-        output = self.fields().get(field)
-        return output.unit if output else ""
+        """Unit of an input, an output, a parameter or an ambient name; `""` when none is stated."""
+        if field in AMBIENT:
+            return AMBIENT[field]
+        declared: Input | Parameter | StepOutput | None
+        declared = self.inputs.get(field) or self.fields().get(field) or self.parameters.get(field)
+        return declared.unit if declared else ""

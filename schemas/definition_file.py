@@ -1,5 +1,6 @@
 """Reading `twin.yaml`: every fault at once, each with its line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ def examine(text: str, file: str = FILE) -> Reading:
         definition = Definition.model_validate(raw)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False)
-        faults = [_fault(item, words) for item in found if not _is_of_key(item)]
+        faults = [_fault(item, raw, words) for item in found if not _is_of_key(item)]
         definition, replaced = salvage(raw, [item["loc"] for item in found])
     if definition is not None:
         faults += wiring_faults(definition)
@@ -99,13 +100,24 @@ def _is_of_key(item: Any) -> bool:  # noqa: ANN401
     return bool(item["type"] == "invalid_key" or (item["type"] == "string_type" and item["loc"][-1] == "[key]"))
 
 
-def _fault(item: Any, words: dict[str, yaml.ScalarNode]) -> tuple[str, str, str]:  # noqa: ANN401
-    keys = [str(key) for key in item["loc"] if not str(key).startswith("function-") and key != "[key]"]
-    path = ".".join(keys)
+def _fault(item: Any, raw: Any, words: dict[str, yaml.ScalarNode]) -> tuple[str, str, str]:  # noqa: ANN401
+    path = ".".join(_keys(item["loc"], raw))
     if item["type"] == "string_type" and path in words and (fault := misread(words[path])):
         return path, *fault
     message = item["msg"].removeprefix("Value error, ")
     return path, message, _REMEDIES.get(item["type"], "")
+
+
+def _keys(place: Sequence[int | str], raw: Any) -> list[str]:  # noqa: ANN401
+    """The keys of a place in the file: pydantic also names the kind of what it tried there."""
+    keys = []
+    for step, key in enumerate(place):
+        here = (isinstance(raw, dict) and key in raw) or (isinstance(raw, list) and isinstance(key, int))
+        # What is missing is not there, but its name is to be told.
+        if here or (step == len(place) - 1 and isinstance(raw, dict) and key != "[key]"):
+            keys.append(str(key))
+            raw = raw[key] if here else None
+    return keys
 
 
 def _walk(

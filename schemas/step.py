@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from schemas.quantity import FieldName, Strict
 
@@ -44,12 +44,34 @@ class StepOutput(Strict):
     description: str = ""
 
 
+class Converted(Strict):
+    """A field, converted before a step gets it; a float.
+
+    Attributes:
+        field: The field.
+        to: Unit that the step gets it in.
+    """
+
+    field: FieldName
+    to: Annotated[str, Field(min_length=1)]
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401
+    return "converted" if isinstance(value, dict | Converted) else "field"
+
+
+Wire = Annotated[Annotated[FieldName, Tag("field")] | Annotated[Converted, Tag("converted")], Discriminator(_kind)]
+"""Where an argument comes from: a field, as it is or converted."""
+
+
 class Step(Strict):
     """One stage of the pipeline.
 
     Attributes:
         step: `file.py:function` of the folder, or the name of a built-in.
-        inputs: Argument to field; an argument that is not named takes the field of its own name.
+        inputs: Argument to field, or to `{field: F, to: UNIT}` for a converted one; an argument that is not named takes
+            the field of its own name.
+        expects: Argument to the unit that the function of the folder takes it in; a field of another unit is a fault.
         config: Constants of a built-in, compiled into it.
         state: What the step remembers between records of one twin.
         outputs: Fields it gives, in the order in which it returns them.
@@ -58,7 +80,8 @@ class Step(Strict):
 
     name: FieldName
     step: str
-    inputs: dict[FieldName, FieldName] = Field(default_factory=dict)
+    inputs: dict[FieldName, Wire] = Field(default_factory=dict)
+    expects: dict[FieldName, str] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
     state: dict[FieldName, StateField] = Field(default_factory=dict)
     outputs: Annotated[dict[FieldName, StepOutput], BeforeValidator(_as_outputs)]
@@ -71,3 +94,8 @@ class Step(Strict):
                 message = f"{target!r} must be file.py:function or the name of a built-in"
                 raise ValueError(message)
         return self
+
+    def field_of(self, argument: str) -> str:
+        """The field that an argument takes, converted or not."""
+        wire = self.inputs.get(argument, argument)
+        return wire.field if isinstance(wire, Converted) else wire

@@ -42,9 +42,9 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
     path = f"pipeline.{index}"
     remedy = f"fields known here: {', '.join(sorted(known))}"
     faults = [
-        (f"{path}.inputs.{argument}", f"no field {field} before this step", remedy)
-        for argument, field in step.inputs.items()
-        if field not in known
+        (f"{path}.inputs.{argument}", f"no field {step.field_of(argument)} before this step", remedy)
+        for argument in step.inputs
+        if step.field_of(argument) not in known
     ]
     faults += [
         (f"{path}.requests.{request}", f"no request {request}", "declare it under requests")

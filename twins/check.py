@@ -14,6 +14,7 @@ from twins.authored import AuthoredCode
 from twins.kernel.compile_faults import compile_faults
 from twins.layout import RowLayout, step_state
 from twins.processor import TwinType
+from twins.unit_faults import unit_faults
 from twins.wiring import WiredStep, wired
 
 
@@ -37,6 +38,7 @@ def check_folder(folder: Path, cache: Path | None = None) -> list[Problem]:
     code = AuthoredCode(folder)
     steps, found = wired(definition, code, reading.replaced)
     found += _unknown_names(definition, steps, code)
+    found += unit_faults(definition, {step.name for step in steps})
     problems = reading.problems + [
         problem if problem.line or problem.file != FILE else replace(problem, line=reading.line(problem.path))
         for problem in found

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic
@@ -11,7 +11,9 @@ from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
 from schemas.step import Step
+from schemas.units import Linear
 from twins.authored import AuthoredCode
+from twins.conversions import conversions_of
 from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS
 from twins.layout import step_state
@@ -22,8 +24,10 @@ class WiredStep:
     """One stage, ready to be compiled or called.
 
     Attributes:
-        arguments: In the order of the call: `("state", "")`, `("field", name)` or `("constant", name)`.
+        arguments: In the order of the call: `("state", "")`, `("field", name)`, `("constant", name)`, or
+            `("converted", argument)` for a field in another unit.
         constants: Values of the constants.
+        conversions: By argument, the field and how the step's unit follows from its own.
         outputs: Fields, in the order of the returned values.
         authored: Whether the function comes from the folder.
     """
@@ -34,6 +38,7 @@ class WiredStep:
     constants: dict[str, Constant]
     outputs: tuple[str, ...]
     authored: bool
+    conversions: dict[str, tuple[str, Linear]] = field(default_factory=dict)
 
 
 def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
@@ -67,7 +72,9 @@ def wired(
     for index, step in enumerate(definition.pipeline):
         if f"pipeline.{index}" not in replaced:
             try:
-                found = _authored(step, code) if ":" in step.step else _built_in(step, index)
+                found = (
+                    _authored(definition, step, index, code) if ":" in step.step else _built_in(definition, step, index)
+                )
                 problems += _unknown_fields(found, step, index, known)
                 steps.append(found)
             except DefinitionError as error:
@@ -106,14 +113,17 @@ def _handler_faults(
     ]
 
 
-def _authored(step: Step, code: AuthoredCode) -> WiredStep:
+def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode) -> WiredStep:
     function = code.function(step.step)
     file = step.step.partition(":")[0]
     line = function.__code__.co_firstlineno
     names = handler_arguments(function)
-    problems = [
-        Problem(file, line, "", f"{function.__name__} has no argument {name}", f"its arguments are {', '.join(names)}")
-        for name in step.inputs
+    conversions, problems = conversions_of(definition, step, index)
+    remedy = f"its arguments are {', '.join(names)}"
+    problems += [
+        Problem(FILE, 0, f"pipeline.{index}.{key}.{name}", f"{function.__name__} has no argument {name}", remedy)
+        for key, named in (("inputs", step.inputs), ("expects", step.expects))
+        for name in named
         if name not in names
     ]
     if "state" in names and not step.state:
@@ -122,11 +132,15 @@ def _authored(step: Step, code: AuthoredCode) -> WiredStep:
         )
     if problems:
         raise DefinitionError(problems)
-    arguments = tuple(("state", "") if name == "state" else ("field", step.inputs.get(name, name)) for name in names)
-    return WiredStep(step.name, function, arguments, {}, tuple(step.outputs), authored=True)
+    arguments = tuple(("state", "") if name == "state" else _argument(step, name, conversions) for name in names)
+    return WiredStep(step.name, function, arguments, {}, tuple(step.outputs), authored=True, conversions=conversions)
 
 
-def _built_in(step: Step, index: int) -> WiredStep:
+def _argument(step: Step, name: str, conversions: Collection[str]) -> tuple[str, str]:
+    return ("converted", name) if name in conversions else ("field", step.field_of(name))
+
+
+def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
     path = f"pipeline.{index}"
     built_in = BUILT_INS.get(step.step)
     if built_in is None:
@@ -141,22 +155,34 @@ def _built_in(step: Step, index: int) -> WiredStep:
                 for item in error.errors(include_url=False)
             ]
         ) from None
-    problems = []
-    unknown = [name for name in step.inputs if name not in bound.arguments]
-    if unknown:
-        remedy = f"its arguments are {', '.join(bound.arguments)}"
-        problems.append(Problem(FILE, 0, f"{path}.inputs", f"{step.step} has no argument {unknown[0]}", remedy))
+    conversions, problems = conversions_of(definition, step, index)
+    remedy = f"its arguments are {', '.join(bound.arguments)}"
+    problems += [
+        Problem(FILE, 0, f"{path}.inputs.{name}", f"{step.step} has no argument {name}", remedy)
+        for name in step.inputs
+        if name not in bound.arguments
+    ]
     if len(step.outputs) != len(bound.outputs):
         remedy = f"name {len(bound.outputs)}: {', '.join(bound.outputs)}"
         problems.append(Problem(FILE, 0, f"{path}.outputs", f"{step.step} gives {len(bound.outputs)} outputs", remedy))
     if step.state:
         problems.append(Problem(FILE, 0, f"{path}.state", "a built-in declares its own state", "remove it"))
+    if step.expects:
+        problems.append(Problem(FILE, 0, f"{path}.expects", "a built-in knows its own units", "remove it"))
     if problems:
         raise DefinitionError(problems)
     arguments = [("state", "")] if bound.state else []
-    arguments += [("field", step.inputs.get(name, name)) for name in bound.arguments]
+    arguments += [_argument(step, name, conversions) for name in bound.arguments]
     arguments += [("constant", name) for name in bound.constants]
-    return WiredStep(step.name, bound.function, tuple(arguments), bound.constants, tuple(step.outputs), authored=False)
+    return WiredStep(
+        step.name,
+        bound.function,
+        tuple(arguments),
+        bound.constants,
+        tuple(step.outputs),
+        authored=False,
+        conversions=conversions,
+    )
 
 
 def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
@@ -165,5 +191,5 @@ def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -
         Problem(FILE, 0, f"pipeline.{index}.inputs", f"{step.step} takes {name}, which is no field here", remedy)
         for kind, name in found.arguments
         # What `inputs` maps to was checked with the definition.
-        if kind == "field" and name not in known and name not in step.inputs.values()
+        if kind == "field" and name not in known and name not in map(step.field_of, step.inputs)
     ]

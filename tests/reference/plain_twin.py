@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.definition import BUILT_IN_REQUESTS, Definition
 from schemas.definition_file import read_definition
+from schemas.step import Converted
+from schemas.units import conversion
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_state
 
@@ -40,7 +42,7 @@ class PlainTwin:
         scope |= self._encoded()
         scope |= {"dt_s": dt_s, "time_s": time_ns * 1e-9, "time_ns": time_ns, "records": self._records}
         for step, function, arguments, constants, state in self._steps:
-            values = [scope[step.inputs.get(argument, argument)] for argument in arguments]
+            values = [self._value(step, argument, scope) for argument in arguments]
             results = function(*([state] if state is not None else []), *values, *constants)
             names = tuple(step.outputs)
             scope |= zip(names, results if len(names) > 1 else (results,), strict=True)
@@ -76,6 +78,14 @@ class PlainTwin:
                 bound = BUILT_INS[step.step].bind(step.config)
                 state = new_state(bound.state) if bound.state else None
                 self._steps.append((step, bound.function, bound.arguments, tuple(bound.constants.values()), state))
+
+    def _value(self, step: "Step", argument: str, scope: Mapping[str, Any]) -> Any:
+        wire = step.inputs.get(argument, argument)
+        if not isinstance(wire, Converted):
+            return scope[wire]
+        linear = conversion(self.definition.unit_of(wire.field), wire.to)
+        assert linear is not None
+        return linear.factor * scope[wire.field] + linear.offset
 
     def _encoded(self) -> dict[str, Any]:
         return {

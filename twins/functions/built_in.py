@@ -30,6 +30,9 @@ class BoundStep:
         outputs: What it returns. A definition names the outputs anew, by position.
         state: What it remembers between records.
         constants: Configuration as the function takes it; arrays are read-only.
+        units: By argument or output, the unit that its field must have, where the field's is stated. `{value}` stands
+            for the unit of the argument `value`, `{delta value}` for that of differences of it (K for degC); such as
+            `{"setpoint": "{value}", "rate": "{delta value}/s"}`. What is not named may have any unit.
     """
 
     function: Callable[..., Any]
@@ -37,6 +40,7 @@ class BoundStep:
     outputs: dict[str, StepOutput]
     state: dict[str, StateField] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 class NoConfig(Strict):

@@ -45,6 +45,7 @@ def _make(config: DeadBandConfig) -> BoundStep:
         outputs={"passed": StepOutput(), "changed": StepOutput(type="bool")},
         state={"started": StateField(type="bool"), "passed": StateField()},
         constants={"band": config.band},
+        units={"passed": "{value}"},
     )
 
 

@@ -50,6 +50,7 @@ def _make(config: ExponentialAverageConfig) -> BoundStep:
         outputs={"average": StepOutput()},
         state={"started": StateField(type="bool"), "average": StateField()},
         constants={"time_constant_s": config.time_constant_s},
+        units={"average": "{value}"},
     )
 
 

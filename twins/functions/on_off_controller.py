@@ -90,6 +90,7 @@ def _make(config: OnOffControllerConfig) -> BoundStep:
             "minimum_on_s": config.minimum_on_s,
             "minimum_off_s": config.minimum_off_s,
         },
+        units={"setpoint": "{value}"},
     )
 
 

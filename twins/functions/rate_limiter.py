@@ -54,6 +54,7 @@ def _make(config: RateLimiterConfig) -> BoundStep:
             "rising_per_s": config.rising_per_s,
             "falling_per_s": config.rising_per_s if config.falling_per_s is None else config.falling_per_s,
         },
+        units={"limited": "{value}"},
     )
 
 

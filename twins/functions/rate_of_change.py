@@ -34,6 +34,7 @@ def _make(_config: NoConfig) -> BoundStep:
         arguments=("value", "dt_s"),
         outputs={"rate": StepOutput()},
         state={"started": StateField(type="bool"), "previous": StateField(), "rate": StateField()},
+        units={"rate": "{delta value}/s"},
     )
 
 

@@ -31,6 +31,7 @@ def _make(_config: NoConfig) -> BoundStep:
         arguments=("value",),
         outputs={"count": StepOutput(type="int", unit="1"), "mean": StepOutput(), "variance": StepOutput()},
         state={"count": StateField(type="int"), "mean": StateField(), "m2": StateField()},
+        units={"mean": "{value}", "variance": "{delta value}**2"},
     )
 
 

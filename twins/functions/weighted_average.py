@@ -37,10 +37,12 @@ def _make(config: WeightedAverageConfig) -> BoundStep:
     total = sum(config.weights.values())
     products = " + ".join(f"weights[{index}] * {name}" for index, name in enumerate(config.weights))
     source = f"def weighted_average({', '.join(config.weights)}, weights):\n    return {products}\n"
+    arguments = tuple(config.weights)
     return BoundStep(
         function=function_from(source, "weighted_average", {}),
-        arguments=tuple(config.weights),
+        arguments=arguments,
         outputs={"average": StepOutput()},
+        units=dict.fromkeys([*arguments[1:], "average"], f"{{{arguments[0]}}}"),
         constants={"weights": constant_array([weight / total for weight in config.weights.values()])},
     )
 

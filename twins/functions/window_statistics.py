@@ -113,6 +113,7 @@ def _make(config: WindowStatisticsConfig) -> BoundStep:
             "mean": StateField(),
         },
         constants={"hop_ns": config.hop_ns},
+        units=dict.fromkeys(("minimum", "maximum", "mean"), "{value}"),
     )
 
 

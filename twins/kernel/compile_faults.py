@@ -52,6 +52,8 @@ def _type(kind: str, name: str, step: WiredStep, layout: RowLayout) -> Any:  # n
     definition = layout.definition
     if kind == "state":
         return numba.from_dtype(layout.dtype[f"s_{step.name}"])
+    if kind == "converted":
+        return types.float64
     if name in AMBIENT:
         return types.int64 if name in {"time_ns", "records"} else types.float64
     declared: Any = definition.inputs.get(name) or definition.parameters.get(name) or definition.fields()[name]

@@ -40,6 +40,9 @@ def _argument(index: int, step: WiredStep, kind: str, name: str, definition: Def
         return f"row.s_{step.name}"
     if kind == "constant":
         return f"constant_{index}_{name}"
+    if kind == "converted":
+        field, linear = step.conversions[name]
+        return f"({_argument(index, step, 'field', field, definition)} * {linear.factor!r} + {linear.offset!r})"
     if name in _AMBIENT:
         return _AMBIENT[name]
     if name in definition.parameters:
