@@ -6,11 +6,14 @@ into the generated kernel.
 """
 
 import ast
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 LENGTH_LIMIT = 1000
+LARGEST = 1e100
+"""Largest number in a condition."""
+
+_WHOLE_LIMIT = 2**63
 _FUNCTIONS = {"abs": (1, 1), "min": (2, 8), "max": (2, 8)}
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
@@ -30,6 +33,11 @@ class Condition:
     text: str
     names: tuple[str, ...]
     _tree: ast.expr
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """Fields that it takes for true or false by themselves, as `not lid_open` does: they must be booleans."""
+        return tuple(dict.fromkeys(_truths(self._tree)))
 
     def source(self, name: Callable[[str], str]) -> str:
         """Python source of it, with `name` applied to every field; parenthesised."""
@@ -78,9 +86,9 @@ def _check(node: ast.expr) -> None:  # noqa: C901 - one case per kind of node
                 raise ValueError(message)
             for value in arguments:
                 _check(value)
-        case ast.Constant(value=bool() | int() | float() as value) if math.isfinite(value):
+        case ast.Constant(value=bool() | int() | float() as value) if abs(value) <= LARGEST:
             pass
-        case ast.Name():
+        case ast.Name(id=name) if name not in _FUNCTIONS:
             pass
         case _:
             message = f"{ascii(ast.unparse(node))[:80]} is not permitted in a condition; {_KNOWN}"
@@ -103,11 +111,26 @@ def _names(node: ast.expr) -> Iterator[str]:
             yield found.id
 
 
+def _truths(tree: ast.expr) -> Iterator[str]:
+    found = [tree]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BoolOp):
+            found += node.values
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            found.append(node.operand)
+    yield from (node.id for node in found if isinstance(node, ast.Name) and node.id not in _BOOLEANS)
+
+
 def _source(tree: ast.expr, name: Callable[[str], str]) -> str:
     class Rename(ast.NodeTransformer):
         def visit_Call(self, node: ast.Call) -> ast.Call:
             node.args = [self.visit(argument) for argument in node.args]
             return node
+
+        def visit_Constant(self, node: ast.Constant) -> ast.expr:
+            # A whole number that no compiled one can be is a float.
+            value = node.value
+            return ast.Constant(float(value)) if isinstance(value, int) and abs(value) >= _WHOLE_LIMIT else node
 
         def visit_Name(self, node: ast.Name) -> ast.expr:
             if node.id in _BOOLEANS:

@@ -1,7 +1,7 @@
 """The pipeline with every name resolved: functions, arguments and where each argument comes from."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class WiredStep:
         conversions: By argument, the field and how the step's unit follows from its own.
         outputs: Fields, in the order of the returned values.
         authored: Whether the function comes from the folder.
+        truths: Fields that must be booleans.
+        places: Where in the step a field is named, as a key path; under `inputs` unless given.
     """
 
     name: str
@@ -39,6 +41,8 @@ class WiredStep:
     outputs: tuple[str, ...]
     authored: bool
     conversions: dict[str, tuple[str, Linear]] = field(default_factory=dict)
+    truths: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
@@ -76,6 +80,7 @@ def wired(
                     _authored(definition, step, index, code) if ":" in step.step else _built_in(definition, step, index)
                 )
                 problems += _unknown_fields(found, step, index, known)
+                problems += _no_booleans(found, definition, index)
                 steps.append(found)
             except DefinitionError as error:
                 problems += error.problems
@@ -151,7 +156,7 @@ def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
     except pydantic.ValidationError as error:
         raise DefinitionError(
             [
-                Problem(FILE, 0, ".".join([path, "config", *map(str, item["loc"])]), item["msg"], "mend the config")
+                Problem(FILE, 0, ".".join([path, "config", *map(str, item["loc"])]), item["msg"], _remedy(item))
                 for item in error.errors(include_url=False)
             ]
         ) from None
@@ -182,13 +187,41 @@ def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
         tuple(step.outputs),
         authored=False,
         conversions=conversions,
+        truths=tuple(step.field_of(name) for name in bound.truths),
+        places={step.field_of(name): place for name, place in bound.places.items()},
     )
+
+
+def _remedy(item: Any) -> str:  # noqa: ANN401 - pydantic's own description of a fault
+    return str(item.get("ctx", {}).get("remedy", "mend the config"))
+
+
+def _no_booleans(found: WiredStep, definition: Definition, index: int) -> list[Problem]:
+    declared: dict[str, Any] = {**definition.inputs, **definition.parameters, **definition.fields()}
+    return [
+        Problem(
+            FILE,
+            0,
+            f"pipeline.{index}.{found.places.get(name, 'inputs')}",
+            f"{name} is {declared[name].type if name in declared else 'a number'}, not true or false",
+            "compare it with something, or name a bool field",
+        )
+        for name in found.truths
+        if name in AMBIENT or (name in declared and declared[name].type != "bool")
+    ]
 
 
 def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
     remedy = f"map it under inputs to one of {', '.join(sorted(known))}"
+    places = {name: f"pipeline.{index}.{place}" for name, place in found.places.items()}
     return [
-        Problem(FILE, 0, f"pipeline.{index}.inputs", f"{step.step} takes {name}, which is no field here", remedy)
+        Problem(
+            FILE,
+            0,
+            places.get(name, f"pipeline.{index}.inputs"),
+            f"{step.step} takes {name}, which is no field here",
+            remedy,
+        )
         for kind, name in found.arguments
         # What `inputs` maps to was checked with the definition.
         if kind == "field" and name not in known and name not in map(step.field_of, step.inputs)

@@ -16,6 +16,7 @@ from schemas.expression import parse_condition
         ("False or x", {"x": True}, True),
         ("a ==\n b", {"a": 1, "b": 1}, True),
         ("-a < +b", {"a": 1, "b": 0}, True),
+        ("a < 9223372036854775808", {"a": 1}, True),
     ],
 )
 def test_a_condition_means_what_python_means_by_it(text: str, values: dict[str, object], expected: object) -> None:
@@ -44,6 +45,8 @@ def test_a_condition_means_what_python_means_by_it(text: str, values: dict[str, 
         ("[x for x in y] == z", "not permitted"),
         ("a ** b > 1", "not permitted"),
         ("1e999 > a", "not permitted"),
+        ("9" * 101 + " > a", "not permitted"),
+        ("abs > 1", "not permitted"),
         ("max(a) > 1", "max takes 2 to 8 values, not 1"),
         ("abs(a, b) > 1", "abs takes 1 to 1 values, not 2"),
         ("a > 1) or (b", "is no condition"),
@@ -61,3 +64,16 @@ def test_whatever_else_python_knows_is_refused(text: str, message: str) -> None:
 def test_deep_nesting_is_refused_and_ends_nothing() -> None:
     with pytest.raises(ValueError, match="condition"):
         parse_condition("(" * 400 + "a" + ")" * 400)
+
+
+@pytest.mark.parametrize(
+    ("text", "truths"),
+    [
+        ("a", ("a",)),
+        ("not a and b > 1", ("a",)),
+        ("(a or c) == d", ("a", "c")),
+        ("a == b and max(c, d) > 0 and true", ()),
+    ],
+)
+def test_a_condition_tells_which_of_its_fields_must_be_booleans(text: str, truths: tuple[str, ...]) -> None:
+    assert parse_condition(text).truths == truths

@@ -33,6 +33,8 @@ class BoundStep:
         units: By argument or output, the unit that its field must have, where the field's is stated. `{value}` stands
             for the unit of the argument `value`, `{delta value}` for that of differences of it (K for degC); such as
             `{"setpoint": "{value}", "rate": "{delta value}/s"}`. What is not named may have any unit.
+        truths: Arguments that are taken for true or false, and so must be booleans.
+        places: Where the config names an argument, as a key path within the step, for those that it names.
     """
 
     function: Callable[..., Any]
@@ -41,6 +43,8 @@ class BoundStep:
     state: dict[str, StateField] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    truths: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 class NoConfig(Strict):
