@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from schemas.names import DEFAULT_PROJECT, TypeName, parse_type
 from schemas.outputs import Outputs
@@ -34,8 +34,9 @@ def _project(text: str) -> str:
     return text
 
 
-OwnTypeName = Annotated[str, AfterValidator(_own_name)]
-ProjectName = Annotated[str, AfterValidator(_project)]
+_AsName = WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"})
+OwnTypeName = Annotated[str, AfterValidator(_own_name), _AsName]
+ProjectName = Annotated[str, AfterValidator(_project), _AsName]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
@@ -43,6 +44,8 @@ class Request(Strict):
     """Something operators may ask of a twin.
 
     Attributes:
+        description: What it is for, for people.
+        arguments: Argument to what it may be.
         sets: Parameter to the argument that it takes its new value from.
     """
 
@@ -61,11 +64,20 @@ class Definition(Strict):
     """A twin type.
 
     Attributes:
+        name: Of the type: small letters, digits and underscores.
+        project: Keeps types of the same name apart.
+        version: Three numbers, such as 1.0.0.
+        description: What it is the twin of, for people.
         provision: Whether the first telemetry of an unknown id creates the twin.
         extra: What becomes of a record with undeclared fields.
         missing: What becomes of a record that lacks a declared input.
         late: What becomes of a record older than the twin's last.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
+        inputs: What devices send, by field.
+        parameters: Constants of each twin, which people change.
+        pipeline: The steps, in the order in which each record passes them.
+        outputs: What leaves a twin.
+        requests: What operators may ask of a twin.
     """
 
     name: OwnTypeName

@@ -9,7 +9,8 @@ DEFAULT_PROJECT = "main"
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _TWIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+FIELD_PATTERN = "^[A-Za-z][A-Za-z0-9_]*$"
+_FIELD = re.compile(FIELD_PATTERN.strip("^$"))
 _FIELD_LENGTH = 128
 
 RESERVED_FIELDS = frozenset({"time", "seq", "boot"})

@@ -25,6 +25,7 @@ class EventOutput(Strict):
 
     Attributes:
         when: The boolean field.
+        severity: `info`, `warning` or `critical`.
         edge: `rising`, `falling` or `both`; before the first record the field counts as false.
         data: Fields that go along.
     """
@@ -43,6 +44,9 @@ class CommandOutput(Strict):
 
     Attributes:
         field: The field whose value is commanded.
+        type: Type of the value that the device gets.
+        unit: Its unit; that of the field.
+        range: Smallest and largest value that may leave, both inclusive; what lies outside is refused.
         refresh_s: 0 for never.
         expires_s: Time to live, counted from the arrival of the cause.
     """
@@ -63,7 +67,14 @@ class CommandOutput(Strict):
 
 
 class Outputs(Strict):
-    """What leaves a twin."""
+    """What leaves a twin.
+
+    Attributes:
+        timeseries: What is stored over time.
+        events: Event name to what sets it off.
+        commands: Command name to what is commanded.
+        metadata: Fields that belong into the twin's document.
+    """
 
     timeseries: TimeseriesOutput = TimeseriesOutput()
     events: dict[FieldName, EventOutput] = Field(default_factory=dict)

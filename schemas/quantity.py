@@ -3,13 +3,26 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from schemas.names import check_field
+from schemas.docstrings import attributes, summary
+from schemas.names import FIELD_PATTERN, check_field
 
 ScalarType = Literal["float", "int", "bool", "string"]
 Scalar = bool | int | float | str
-FieldName = Annotated[str, AfterValidator(check_field)]
+FieldName = Annotated[
+    str, AfterValidator(check_field), WithJsonSchema({"type": "string", "pattern": FIELD_PATTERN, "maxLength": 128})
+]
 
 
 class Strict(BaseModel):
@@ -17,12 +30,28 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A JSON Schema that tells what the docstrings tell."""
+        found = handler(core_schema)
+        schema = handler.resolve_ref_schema(found)
+        schema["description"] = summary(cls.__doc__ or "")
+        said = attributes(cls)
+        keys = schema.get("properties", {})
+        for name, field in cls.model_fields.items():
+            key = field.alias or name
+            if name in said and key in keys:
+                keys[key]["description"] = said[name]
+        return found
+
 
 class Quantity(Strict):
     """What a value may be.
 
     Attributes:
-        unit: Unit by the names of pint, such as `degC`, `W/K`, `m**3/s`; `""` for a pure number.
+        type: `float`, `int`, `bool` or `string`; a string is one of `choices`.
+        unit: Unit by the names of pint, such as `degC`, `W/K`, `m**3/s`; `""` when it is not stated.
+        description: What it is, for people.
         range: Smallest and largest permitted value, both inclusive, in `unit`.
         above: Values must be greater.
         below: Values must be smaller.
@@ -116,7 +145,11 @@ class Input(Quantity):
 
 
 class Parameter(Quantity):
-    """A constant of one twin, which people change."""
+    """A constant of one twin, which people change.
+
+    Attributes:
+        default: What it is for a twin that was never given another value.
+    """
 
     default: Scalar
 
@@ -129,6 +162,10 @@ class Parameter(Quantity):
 
 
 class Argument(Quantity):
-    """An argument of a request."""
+    """An argument of a request.
+
+    Attributes:
+        required: Whether a request without it is refused.
+    """
 
     required: bool = True

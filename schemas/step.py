@@ -25,6 +25,9 @@ class StateField(Strict):
     """One remembered value of a step: a scalar, a vector or a small matrix.
 
     Attributes:
+        type: Of each element.
+        unit: Unit by the names of pint.
+        description: What it is, for people.
         shape: Empty for a scalar, else the sizes of one or two axes.
         initial: A number for every element.
     """
@@ -37,7 +40,13 @@ class StateField(Strict):
 
 
 class StepOutput(Strict):
-    """One result of a step."""
+    """One result of a step.
+
+    Attributes:
+        type: What the step's result is taken as.
+        unit: Unit by the names of pint; `""` when it is not stated.
+        description: What it is, for people.
+    """
 
     type: Literal["float", "int", "bool"] = "float"
     unit: str = ""
@@ -68,6 +77,7 @@ class Step(Strict):
     """One stage of the pipeline.
 
     Attributes:
+        name: Of the step, unique in the pipeline.
         step: `file.py:function` of the folder, or the name of a built-in.
         inputs: Argument to field, or to `{field: F, to: UNIT}` for a converted one; an argument that is not named takes
             the field of its own name.
@@ -84,7 +94,10 @@ class Step(Strict):
     expects: dict[FieldName, str] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
     state: dict[FieldName, StateField] = Field(default_factory=dict)
-    outputs: Annotated[dict[FieldName, StepOutput], BeforeValidator(_as_outputs)]
+    outputs: Annotated[
+        dict[FieldName, StepOutput],
+        BeforeValidator(_as_outputs, json_schema_input_type=dict[FieldName, StepOutput] | list[FieldName]),
+    ]
     requests: dict[FieldName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -7,6 +7,9 @@ import yaml
 
 from infra.authoring.template import FILES
 from schemas.errors import SetupError
+from twins.definition_schema import schema_text
+
+SCHEMA_FILE = ".twin.schema.json"
 
 
 def create(name: str, parent: Path) -> list[str]:
@@ -26,6 +29,8 @@ def create(name: str, parent: Path) -> list[str]:
     files = {
         _filled(file, NAME=name): _filled(text, QUOTED=quoted, TITLE=title, NAME=name) for file, text in FILES.items()
     }
+    # A copy of its own: editors find it wherever the folder goes, without a network.
+    files[SCHEMA_FILE] = schema_text()
     try:
         folder.mkdir()
         for file, text in files.items():

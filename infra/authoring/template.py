@@ -1,6 +1,7 @@
 """The files of a new twin type, as they are written: `NAME` stands for the type's name, `TITLE` for it in prose."""
 
 DEFINITION = """\
+# yaml-language-server: $schema=.twin.schema.json
 name: QUOTED
 version: 1.0.0
 description: Say in a sentence what this is the twin of.

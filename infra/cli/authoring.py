@@ -1,4 +1,4 @@
-"""Commands for authors of twin types, which need nothing that runs: `new` and `try`."""
+"""Commands for authors of twin types, which need nothing that runs: `new`, `try` and `schema`."""
 
 # Commands import what they need when they run, so that `--help` and client commands answer at once.
 # ruff: noqa: PLC0415
@@ -149,7 +149,15 @@ def _document(definition: "Definition", trial: "Trial", listed: list["Refusal"],
     }
 
 
+def schema(*, as_json: AsJson = False) -> None:  # noqa: ARG001 - it is JSON either way
+    """Print the JSON Schema of twin.yaml, by which editors complete and check it."""
+    from twins.definition_schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(new)
     app.command("try")(try_)
+    app.command()(schema)

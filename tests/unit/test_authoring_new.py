@@ -98,6 +98,6 @@ def test_with_json_a_new_folder_is_an_object(tmp_path: Path) -> None:
     assert said == {
         "type": "pump",
         "folder": str(tmp_path / "pump"),
-        "files": ["twin.yaml", "pump_step.py", "test_pump.py", "README.md", ".pytest.ini"],
+        "files": ["twin.yaml", "pump_step.py", "test_pump.py", "README.md", ".pytest.ini", ".twin.schema.json"],
     }
     assert {path.name for path in (tmp_path / "pump").iterdir()} == set(said["files"])

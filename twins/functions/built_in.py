@@ -59,13 +59,15 @@ class BuiltIn:
         name: What `step:` in a `twin.yaml` says.
         config: Model of its `config:`; `make` gets an instance of it.
         make: Applies a configuration.
-        doc: Formula, units and source, for people.
+        doc: Formula, units and source, for people; a docstring.
+        example: A usual `config:`, which the reference of functions shows.
     """
 
     name: str
     config: type[Strict]
     make: Callable[[Any], BoundStep]
     doc: str
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     def bind(self, config: Mapping[str, Any]) -> BoundStep:
         """Check and apply the `config:` of a definition.

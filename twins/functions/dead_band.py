@@ -49,4 +49,4 @@ def _make(config: DeadBandConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("dead_band", DeadBandConfig, _make, dead_band.__doc__ or "")
+BUILT_IN = BuiltIn("dead_band", DeadBandConfig, _make, dead_band.__doc__ or "", {"band": 0.5})

@@ -54,4 +54,6 @@ def _make(config: ExponentialAverageConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("exponential_average", ExponentialAverageConfig, _make, exponential_average.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "exponential_average", ExponentialAverageConfig, _make, exponential_average.__doc__ or "", {"time_constant_s": 60.0}
+)

@@ -77,4 +77,6 @@ def _make(config: FirstOrderLagConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("first_order_lag", FirstOrderLagConfig, _make, first_order_lag.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "first_order_lag", FirstOrderLagConfig, _make, first_order_lag.__doc__ or "", {"time_constant_s": 60.0}
+)

@@ -103,4 +103,4 @@ def _make(config: IntegratorConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("integrator", IntegratorConfig, _make, integrator.__doc__ or "")
+BUILT_IN = BuiltIn("integrator", IntegratorConfig, _make, integrator.__doc__ or "", {"lower": 0.0})

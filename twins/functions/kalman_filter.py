@@ -148,4 +148,13 @@ def _make(config: KalmanFilterConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("kalman_filter", KalmanFilterConfig, _make, _make.__doc__ or "")
+EXAMPLE = {
+    "F": [[1.0, 1.0], [0.0, 1.0]],
+    "H": [[1.0, 0.0]],
+    "Q": [[0.01, 0.0], [0.0, 0.01]],
+    "R": [[0.25]],
+    "measurements": ["level"],
+}
+"""A level and its change from one record to the next."""
+
+BUILT_IN = BuiltIn("kalman_filter", KalmanFilterConfig, _make, _make.__doc__ or "", EXAMPLE)

@@ -74,4 +74,10 @@ def _make(config: LinearCalibrationConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("linear_calibration", LinearCalibrationConfig, _make, linear_calibration.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "linear_calibration",
+    LinearCalibrationConfig,
+    _make,
+    linear_calibration.__doc__ or "",
+    {"points": [[4, 0], [20, 100]]},
+)

@@ -81,4 +81,6 @@ def _make(config: LookupTableConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("lookup_table", LookupTableConfig, _make, lookup_table.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "lookup_table", LookupTableConfig, _make, lookup_table.__doc__ or "", {"points": [[0, 0], [10, 35], [30, 50]]}
+)

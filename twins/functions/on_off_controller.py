@@ -94,4 +94,10 @@ def _make(config: OnOffControllerConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("on_off_controller", OnOffControllerConfig, _make, on_off_controller.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "on_off_controller",
+    OnOffControllerConfig,
+    _make,
+    on_off_controller.__doc__ or "",
+    {"action": "lowers", "above": 1.0, "minimum_off_s": 180.0},
+)

@@ -58,4 +58,4 @@ def _make(config: RateLimiterConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("rate_limiter", RateLimiterConfig, _make, rate_limiter.__doc__ or "")
+BUILT_IN = BuiltIn("rate_limiter", RateLimiterConfig, _make, rate_limiter.__doc__ or "", {"rising_per_s": 0.1})

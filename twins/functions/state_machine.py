@@ -265,4 +265,13 @@ def _local(name: str) -> str:
     return f"_{name}" if name in OWN_NAMES else name
 
 
-BUILT_IN = BuiltIn("state_machine", StateMachineConfig, _make, _make.__doc__ or "")
+EXAMPLE = {
+    "states": ["idle", "filling"],
+    "transitions": [
+        {"from": "idle", "to": "filling", "when": "level < 1.8"},
+        {"from": "filling", "to": "idle", "when": "level > 2.2", "after_s": 10},
+    ],
+    "values": {"filling": {"pump": True}},
+}
+
+BUILT_IN = BuiltIn("state_machine", StateMachineConfig, _make, _make.__doc__ or "", EXAMPLE)

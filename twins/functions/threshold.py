@@ -91,4 +91,6 @@ def _make(config: ThresholdConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("threshold", ThresholdConfig, _make, threshold.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "threshold", ThresholdConfig, _make, threshold.__doc__ or "", {"above": 80.0, "below": 75.0, "hold_s": 10.0}
+)

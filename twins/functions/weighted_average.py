@@ -47,4 +47,6 @@ def _make(config: WeightedAverageConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("weighted_average", WeightedAverageConfig, _make, _make.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "weighted_average", WeightedAverageConfig, _make, _make.__doc__ or "", {"weights": {"t1": 1.0, "t2": 1.0}}
+)

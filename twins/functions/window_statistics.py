@@ -117,4 +117,10 @@ def _make(config: WindowStatisticsConfig) -> BoundStep:
     )
 
 
-BUILT_IN = BuiltIn("window_statistics", WindowStatisticsConfig, _make, window_statistics.__doc__ or "")
+BUILT_IN = BuiltIn(
+    "window_statistics",
+    WindowStatisticsConfig,
+    _make,
+    window_statistics.__doc__ or "",
+    {"window_s": 60.0, "hop_s": 20.0},
+)
