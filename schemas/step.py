@@ -65,12 +65,29 @@ class Converted(Strict):
     to: Annotated[str, Field(min_length=1)]
 
 
+class Previous(Strict):
+    """What a field was with the twin's previous record, so that a step may depend on a later one.
+
+    Attributes:
+        previous: An input or an output of any step. Where there is none yet, at first and after a reset, it is 0 or
+            false.
+    """
+
+    previous: FieldName
+
+
 def _kind(value: Any) -> str:  # noqa: ANN401
+    # None of these is a key of the file: pydantic puts them into the places of faults.
+    if isinstance(value, Previous) or (isinstance(value, dict) and "previous" in value):
+        return "of before"
     return "converted" if isinstance(value, dict | Converted) else "field"
 
 
-Wire = Annotated[Annotated[FieldName, Tag("field")] | Annotated[Converted, Tag("converted")], Discriminator(_kind)]
-"""Where an argument comes from: a field, as it is or converted."""
+Wire = Annotated[
+    Annotated[FieldName, Tag("field")] | Annotated[Converted, Tag("converted")] | Annotated[Previous, Tag("of before")],
+    Discriminator(_kind),
+]
+"""Where an argument comes from: a field as it is, converted, or as it was with the previous record."""
 
 
 class Step(Strict):
@@ -79,8 +96,8 @@ class Step(Strict):
     Attributes:
         name: Of the step, unique in the pipeline.
         step: `file.py:function` of the folder, or the name of a built-in.
-        inputs: Argument to field, or to `{field: F, to: UNIT}` for a converted one; an argument that is not named takes
-            the field of its own name.
+        inputs: Argument to field, to `{field: F, to: UNIT}` for a converted one, or to `{previous: F}` for its value
+            with the previous record; an argument that is not named takes the field of its own name.
         expects: Argument to the unit that the function of the folder takes it in; a field of another unit is a fault.
         config: Constants of a built-in, compiled into it.
         state: What the step remembers between records of one twin.
@@ -109,6 +126,8 @@ class Step(Strict):
         return self
 
     def field_of(self, argument: str) -> str:
-        """The field that an argument takes, converted or not."""
+        """The field that an argument takes, be it converted or of the previous record."""
         wire = self.inputs.get(argument, argument)
+        if isinstance(wire, Previous):
+            return wire.previous
         return wire.field if isinstance(wire, Converted) else wire

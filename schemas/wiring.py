@@ -4,7 +4,7 @@ import keyword
 
 from schemas.definition import AMBIENT, Definition
 from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
-from schemas.step import Step
+from schemas.step import Previous, Step
 
 
 def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
@@ -43,8 +43,18 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
     remedy = f"fields known here: {', '.join(sorted(known))}"
     faults = [
         (f"{path}.inputs.{argument}", f"no field {step.field_of(argument)} before this step", remedy)
-        for argument in step.inputs
-        if step.field_of(argument) not in known
+        for argument, wire in step.inputs.items()
+        if step.field_of(argument) not in known and not isinstance(wire, Previous)
+    ]
+    remembered = {*definition.inputs, *definition.fields()}
+    faults += [
+        (
+            f"{path}.inputs.{argument}.previous",
+            f"no input or output {wire.previous}, whose value was kept",
+            f"name one of {', '.join(sorted(remembered))}",
+        )
+        for argument, wire in step.inputs.items()
+        if isinstance(wire, Previous) and wire.previous not in remembered
     ]
     faults += [
         (f"{path}.requests.{request}", f"no request {request}", "declare it under requests")

@@ -9,7 +9,7 @@ import pydantic
 from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import Problem
-from schemas.step import Converted, Step
+from schemas.step import Converted, Previous, Step
 from schemas.units import UnknownUnitError, alike, check_unit, conversion, difference
 from twins.functions.registry import BUILT_INS
 
@@ -113,7 +113,7 @@ def _argument_fault(definition: Definition, step: Step, argument: str, unit: str
         return []
     message = f"{step.step} takes {argument} in {unit}, but {field} is in {given}"
     remedy = f"wire a field in {unit}"
-    if _known(conversion, definition.unit_of(field), unit):
+    if _known(conversion, definition.unit_of(field), unit) and not isinstance(step.inputs.get(argument), Previous):
         remedy = f"convert it: inputs: {{{argument}: {{field: {field}, to: {unit}}}}}"
     place = f"{path}.inputs.{argument}" if argument in step.inputs else f"{path}.expects.{argument}"
     return [Problem(FILE, 0, place, message, remedy)]

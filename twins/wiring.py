@@ -10,7 +10,7 @@ import pydantic
 from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
-from schemas.step import Step
+from schemas.step import Previous, Step
 from schemas.units import Linear
 from twins.authored import AuthoredCode
 from twins.conversions import conversions_of
@@ -25,7 +25,7 @@ class WiredStep:
 
     Attributes:
         arguments: In the order of the call: `("state", "")`, `("field", name)`, `("constant", name)`, or
-            `("converted", argument)` for a field in another unit.
+            `("converted", argument)` for a field in another unit, or `("previous", name)` for what one was before.
         constants: Values of the constants.
         conversions: By argument, the field and how the step's unit follows from its own.
         outputs: Fields, in the order of the returned values.
@@ -142,6 +142,8 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
 
 
 def _argument(step: Step, name: str, conversions: Collection[str]) -> tuple[str, str]:
+    if isinstance(step.inputs.get(name), Previous):
+        return "previous", step.field_of(name)
     return ("converted", name) if name in conversions else ("field", step.field_of(name))
 
 

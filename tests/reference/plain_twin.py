@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.definition import BUILT_IN_REQUESTS, Definition
 from schemas.definition_file import read_definition
-from schemas.step import Converted
+from schemas.step import Converted, Previous
 from schemas.units import conversion
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_state
@@ -58,6 +58,7 @@ class PlainTwin:
                 return refusal
         self.parameters |= {parameter: arguments[argument] for parameter, argument in request.sets.items()}
         if request is BUILT_IN_REQUESTS["reset"]:
+            self.last = {name: value for name, value in self.last.items() if name in self.definition.inputs}
             self._start()
         for step, _, _, _, state in self._steps:
             if name in step.requests:
@@ -81,6 +82,9 @@ class PlainTwin:
 
     def _value(self, step: "Step", argument: str, scope: Mapping[str, Any]) -> Any:
         wire = step.inputs.get(argument, argument)
+        if isinstance(wire, Previous):
+            declared = self.definition.inputs.get(wire.previous) or self.definition.fields()[wire.previous]
+            return self.last.get(wire.previous, {"float": 0.0, "int": 0, "bool": False}[declared.type])
         if not isinstance(wire, Converted):
             return scope[wire]
         linear = conversion(self.definition.unit_of(wire.field), wire.to)
