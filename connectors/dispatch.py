@@ -9,6 +9,7 @@ from connectors.outbound import OutboundRoute, Rendered
 from connectors.ports import Outgoing, Receipt
 from schemas.clock import NS_PER_S
 from schemas.errors import InvalidNameError
+from schemas.headers import STATUS
 from schemas.messages import Command, DeadLetter, Event, dead_letter, stable_id
 from schemas.names import check_field, check_twin_id, parse_type
 from schemas.reasons import Reason
@@ -162,14 +163,16 @@ def letter(record: LogRecord, reason: Reason, detail: str, now_ns: int) -> DeadL
 
 
 def _dispatch(record: LogRecord, routes: Sequence[OutboundRoute]) -> Dispatch | None:
-    if record.value is None:
-        return None
+    if record.value is None or any(name == STATUS for name, _ in record.headers):
+        return None  # nothing, or a command that was refused
     message: Command | Event
     if record.topic.endswith(".commands"):
         message = msgspec.json.decode(record.value, type=Command)
     else:
         message = msgspec.json.decode(record.value, type=Event)
     _check(message, type_of_topic(record.topic))
+    if isinstance(message, Command) and message.status != "issued":
+        return None
     if isinstance(message, Event) and message.name in INTERNAL_EVENTS:
         return None
     rendered = {index: route.render(message) for index, route in enumerate(routes) if route.takes(message)}

@@ -14,7 +14,7 @@ from connectors.stores import NOWHERE, LogPosition
 COMMAND_MARK = "issued_ns"
 """Key that only the command itself brings; what events told before it arrived is kept until then."""
 
-COMMAND_TIMES = ("sent_ns", "acked_ns", "expired_ns", "refused_ns")
+COMMAND_TIMES = ("sent_ns", "acked_ns", "expired_ns", "refused_ns", "failed_ns")
 """Keys of a command that tell when something became of it; absent or None when it did not."""
 
 

@@ -19,7 +19,8 @@ from schemas.names import check_field, check_twin_id, parse_type
 _PART = re.compile(r"\{([a-z_]+)\}")
 _ADDRESS_PARTS = ("type", "id", "name")
 _FIELDS = {
-    "command": frozenset(field.name for field in msgspec.structs.fields(Command)),
+    # A command that leaves is an issued one.
+    "command": frozenset(field.name for field in msgspec.structs.fields(Command)) - {"status", "reason"},
     "event": frozenset(field.name for field in msgspec.structs.fields(Event)),
 }
 

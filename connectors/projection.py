@@ -1,9 +1,9 @@
 """Records of the log as changes of documents. Pure.
 
-What is issued, sent, expired, refused and acknowledged comes from two topics, in no order that could be relied on. So a
-command's status has a rank, which is its document's revision: the highest wins, whatever comes last. An event never
-makes a command: what it says is kept, unseen by readers, until the command itself arrives. Its type and twin are part
-of the document's id, so that an acknowledgement reaches commands of its own twin only.
+What is issued, sent, expired, refused, failed and acknowledged comes from two topics, in no order that could be relied
+on. So a command's status has a rank, which is its document's revision: the highest wins, whatever comes last. An event
+never makes a command: what it says is kept, unseen by readers, until the command itself arrives. Its type and twin are
+part of the document's id, so that an acknowledgement reaches commands of its own twin only.
 """
 
 from collections.abc import Iterable
@@ -23,14 +23,16 @@ from streams.log.record import LogRecord
 PATTERN = r"^twinstream\.(definitions|[a-z0-9_-]+\.(metadata|commands|events))$"
 """Topics that documents come from."""
 
-STATUS_RANK = {"issued": 0, "expired": 1, "refused": 2, "sent": 3, "acked": 4}
-"""One broker may refuse what another took; an acknowledgement is stronger than both: the device saw the command."""
-_FAILURES = ("expired", "refused")
+STATUS_RANK = {"issued": 0, "expired": 1, "refused": 2, "sent": 3, "failed": 4, "acked": 5}
+"""One broker may refuse what another took; what was sent can fail; an acknowledgement is stronger than all: the device
+saw the command."""
+_FAILURES = ("expired", "refused", "failed")
 """Their times are in a document only while they are its status: what one bridge dropped, another may have sent."""
 _STATUS_OF_EVENT = {
     "command_sent": "sent",
     "command_expired": "expired",
     "command_refused": "refused",
+    "command_failed": "failed",
     "command_acknowledged": "acked",
 }
 _DEPLOYMENT_KEY = "type/"
@@ -56,10 +58,12 @@ class _CommandReference(msgspec.Struct):
 
     Attributes:
         at_ns: When it happened; None where that is the event time.
+        reason: Why it was refused or failed.
     """
 
     id: str
     at_ns: int | None = None
+    reason: str = ""
 
 
 def project(records: Iterable[LogRecord]) -> tuple[list[Step], list[Refusal]]:
@@ -124,11 +128,12 @@ def _of_twin(record: LogRecord, document_id: str) -> Document | _Deletion:
 
 def _of_command(record: LogRecord) -> Document:
     command = msgspec.json.decode(record.value or b"", type=Command)
+    refused = {} if command.status == "issued" else {"refused_ns": command.issued_ns, "reason": command.reason}
     return Document(
         id=_command_key(record, command, command.id),
-        revision=STATUS_RANK["issued"],
-        newest={"status": "issued"},
-        fixed=_plain(command),
+        revision=STATUS_RANK[command.status],
+        newest={"status": command.status, **refused},
+        fixed=_plain(msgspec.structs.replace(command, status="issued", reason="")),
         position=position_of(record),
     )
 
@@ -141,11 +146,12 @@ def _of_event(record: LogRecord, value: bytes) -> Document | None:
     about = msgspec.convert(event.data, type=_CommandReference)
     at_ns = event.event_time_ns if about.at_ns is None else about.at_ns
     weaker = {f"{failure}_ns": None for failure in _FAILURES if STATUS_RANK[failure] < STATUS_RANK[status]}
+    reason = about.reason[:TEXT_LIMIT] if status in _FAILURES and about.reason else None
     time = {f"{status}_ns": at_ns}
     return Document(
         id=_command_key(record, event, about.id),
         revision=STATUS_RANK[status],
-        newest={"status": status, **weaker, **(time if status in _FAILURES else {})},
+        newest={"status": status, "reason": reason, **weaker, **(time if status in _FAILURES else {})},
         fixed={} if status in _FAILURES else time,
         position=position_of(record),
     )

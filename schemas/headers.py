@@ -1,6 +1,6 @@
-"""Headers of records in a type's input topic.
+"""Headers of records in a type's input topic and, `ts-status`, in `.commands`.
 
-A record without `ts-kind` is telemetry; unknown headers never change the kind.
+A record of the input without `ts-kind` is telemetry; unknown headers never change the kind.
 """
 
 from enum import StrEnum
@@ -10,6 +10,8 @@ RECEIVED = "ts-received"
 SOURCE = "ts-source"
 NAME = "ts-name"
 ID = "ts-id"
+STATUS = "ts-status"
+"""Of a record of `.commands`: `refused` when it is none that may leave; absent when it is."""
 
 Headers = list[tuple[str, bytes]]
 

@@ -34,13 +34,15 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """An order to a device.
+class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An order to a device, or one that was wanted and refused.
 
     Attributes:
         id: Hash of cluster, topic, partition, offset, twin and name: the same after any replay.
         issued_ns: Event time of the cause, UTC nanoseconds.
         expires_ns: Arrival of the cause plus the time to live, UTC nanoseconds.
+        status: `issued`, or `refused`: it must never reach a device. What becomes of an issued one is told by events.
+        reason: Why it was refused.
     """
 
     id: str
@@ -51,6 +53,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     issued_ns: int
     expires_ns: int
     cause: Cause
+    status: Literal["issued", "refused"] = "issued"
+    reason: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ RESERVED_EVENTS = frozenset(
     {
         "command_acknowledged",
         "command_expired",
+        "command_failed",
         "command_refused",
         "command_sent",
         "quarantined",

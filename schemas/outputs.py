@@ -3,8 +3,9 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from schemas.expression import parse_condition
 from schemas.quantity import FieldName, Strict
 
 
@@ -21,49 +22,97 @@ class TimeseriesOutput(Strict):
 
 
 class EventOutput(Strict):
-    """An event on an edge of a boolean field.
+    """An event on an edge of a boolean field, or on every record on which it is true.
 
     Attributes:
         when: The boolean field.
         severity: `info`, `warning` or `critical`.
-        edge: `rising`, `falling` or `both`; before the first record the field counts as false.
+        edge: `rising`, `falling` or `both`; before the first record the field counts as false. `each`: every record on
+            which the field is true, as when a step raises an event.
         data: Fields that go along.
     """
 
     when: FieldName
-    edge: Literal["rising", "falling", "both"] = "rising"
+    edge: Literal["rising", "falling", "both", "each"] = "rising"
     severity: Literal["info", "warning", "critical"] = "info"
     data: tuple[FieldName, ...] = Field(default=(), strict=False)
+
+
+def _as_condition(text: str) -> str:
+    parse_condition(text)
+    return text
+
+
+ConditionText = Annotated[str, AfterValidator(_as_condition)]
+"""A condition over fields and parameters; `schemas.expression` says what it may be made of."""
+
+
+class Confirmation(Strict):
+    """How a device shows that it did what it was told.
+
+    Attributes:
+        field: The field that takes the command's value.
+        within_s: How long after the command, by event time.
+        tolerance: Largest difference between field and command that still counts.
+    """
+
+    field: FieldName
+    within_s: Annotated[float, Field(gt=0, le=86400 * 366, allow_inf_nan=False)]
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class CommandOutput(Strict):
     """A command whose value follows a field.
 
-    It leaves with a twin's first record, when the value changes, and again with the first record at least
-    `refresh_s` of event time after the last command of this name.
+    It is wanted with a twin's first record, when the value changes, and again with the first record at least
+    `refresh_s` of event time after the last command of this name. What is wanted leaves when it keeps to `range`,
+    `max_rate`, `min_interval_s` and `interlocks`; otherwise it is refused, once, and leaves with the first later record
+    that still wants it and at which it does.
 
     Attributes:
         field: The field whose value is commanded.
         type: Type of the value that the device gets.
         unit: Its unit; that of the field.
-        range: Smallest and largest value that may leave, both inclusive; what lies outside is refused.
+        when: A boolean field: the command is wanted on every record on which it is true, and at no other. Such a
+            wish that is refused does not wait.
         refresh_s: 0 for never.
         expires_s: Time to live, counted from the arrival of the cause.
+        range: Smallest and largest value that may leave, both inclusive.
+        max_rate: Largest change per second of event time since the value that was last sent, in `unit` per second.
+        min_interval_s: Shortest event time between two commands of this name.
+        interlocks: Name to a condition over fields and parameters that must hold.
+        confirm: How the device shows that it did what it was told; without that in time the command has failed.
     """
 
     field: FieldName
     type: Literal["float", "int", "bool"] = "float"
     unit: str = ""
+    when: FieldName | None = None
     range: tuple[float, float] | None = Field(default=None, strict=False)
     refresh_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     expires_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    max_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    min_interval_s: Annotated[float, Field(ge=0, le=86400 * 366, allow_inf_nan=False)] = 0.0
+    interlocks: Annotated[dict[FieldName, ConditionText], Field(max_length=100)] = Field(default_factory=dict)
+    confirm: Confirmation | None = None
 
     @model_validator(mode="after")
     def _range_is_one(self) -> Self:
         if self.range and not (all(map(math.isfinite, self.range)) and self.range[0] <= self.range[1]):
             message = f"range {list(self.range)} must be two finite numbers, the smaller first"
             raise ValueError(message)
+        if self.max_rate is not None and self.type == "bool":
+            message = "max_rate needs type float or int: true and false have no rate"
+            raise ValueError(message)
+        if self.when is not None and self.refresh_s:
+            message = "refresh_s repeats what follows a value: with `when` the field says when"
+            raise ValueError(message)
         return self
+
+    @property
+    def limits(self) -> bool:
+        """Whether anything may keep a wanted value from leaving."""
+        return bool(self.range or self.max_rate is not None or self.min_interval_s or self.interlocks)
 
 
 class Outputs(Strict):

@@ -2,6 +2,7 @@
 
 import keyword
 
+from schemas.command_wiring import command_faults
 from schemas.definition import AMBIENT, Definition
 from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
 from schemas.step import Previous, Step
@@ -83,8 +84,9 @@ def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
     for name, event in outputs.events.items():
         wanted += [(f"outputs.events.{name}.when", event.when)]
         wanted += [(f"outputs.events.{name}.data.{i}", f) for i, f in enumerate(event.data)]
-    wanted += [(f"outputs.commands.{name}.field", command.field) for name, command in outputs.commands.items()]
     faults = [(path, f"no field {field}", remedy) for path, field in wanted if field not in stored]
+    for name, command in outputs.commands.items():
+        faults += command_faults(definition, f"outputs.commands.{name}", command)
     faults += [
         (f"outputs.events.{name}", f"{name} is an event of twinstream itself", "choose another name")
         for name in outputs.events

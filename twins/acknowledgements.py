@@ -31,6 +31,7 @@ class Acknowledgements:
     def __init__(self, definition: Definition, table: RowTable, output: OutputWriter) -> None:
         self._type = definition.type_name
         self._names = frozenset(definition.outputs.commands)
+        self._waiting = {f"k_{name}" for name, command in definition.outputs.commands.items() if command.confirm}
         self._table = table
         self._output = output
 
@@ -55,13 +56,24 @@ class Acknowledgements:
         if name not in self._names:
             raise Refusal(f"{self._type} has no command {ascii(name)[:80]}")
         twin = self._table.ids[slot]
-        issued = {_whole(low, offset) for low in self._table.row(slot)[f"a_{name}"].tolist() if low != NOT_ISSUED}
-        if answer.id not in {self._output.command_id(before, twin, name) for before in issued}:
-            raise Refusal(f"not the id of one of the last {ISSUED_DEPTH} commands {name} of this twin")
-        return answer.id
+        for age, low in enumerate(self._table.row(slot)[f"a_{name}"].tolist()):
+            before = whole_offset(low, offset)
+            if low != NOT_ISSUED and answer.id == self._output.command_id(before, twin, name):
+                self._confirmed(slot, name, age, offset)
+                return answer.id
+        raise Refusal(f"not the id of one of the last {ISSUED_DEPTH} commands {name} of this twin")
+
+    def _confirmed(self, slot: int, name: str, age: int, offset: int) -> None:
+        """The device's own word is as good as the effect that shows it."""
+        row = self._table.row(slot)
+        if f"k_{name}" in self._waiting and int(row[f"k_{name}"]) >> age & 1:
+            row[f"k_{name}"] &= ~(1 << age)
+            row["offset"] = offset
+            row["revision"] += 1
+            self._table.dirty[slot] = 1
 
 
-def _whole(low: int, offset: int) -> int:
+def whole_offset(low: int, offset: int) -> int:
     """The latest offset up to `offset` that ends with these bits."""
     whole = offset >> _OFFSET_BITS << _OFFSET_BITS | low
     return whole if whole <= offset else whole - (1 << _OFFSET_BITS)

@@ -6,12 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.definition import Definition
-from schemas.messages import Value
+from schemas.messages import Value, stable_id
 from streams.processor import Outcome
+from twins.acknowledgements import whole_offset
 from twins.admission import REFUSALS
 from twins.columns import Columns
-from twins.kernel.commands import SENT
+from twins.kernel.columns import KernelColumns
+from twins.kernel.commands import SENT, failures, refusals
 from twins.kernel.fields import value_fields
+from twins.layout import ISSUED_DEPTH
 from twins.output import OutputWriter
 from twins.rows import RowTable
 
@@ -27,6 +30,12 @@ class Firing:
         self._events = list(definition.outputs.events.items())
         self._commands = list(definition.outputs.commands.items())
         self._command_fields = np.array([self._places[command.field] for _, command in self._commands], np.int64)
+        self._columns = KernelColumns.of(definition)
+        self._outcomes = {
+            first + number: (name, self._columns.offsets[name], reason)
+            for name, first in self._columns.outcomes.items()
+            for number, reason in enumerate(failures(definition.outputs.commands[name]))
+        }
 
     def fire(
         self,
@@ -47,15 +56,16 @@ class Firing:
             received: (n,) arrival, ns.
             columns: What the records said.
             status: (n,) of `twins.admission`.
-            values: (n, fields + 1) results of `KernelRun.run`.
-            fired: (n, events + commands + 2) marks of the kernel.
+            values: (n, columns) results of `KernelRun.run`.
+            fired: (n, columns) marks of the kernel.
             outcome: Takes the outputs.
         """
         records, marks = np.nonzero(fired)
         if not len(records):
             return
-        positions = marks - len(self._events)
-        sent = (positions >= 0) & (positions < len(self._commands)) & (fired[records, marks] == SENT)
+        decisions = fired[records, marks]
+        positions = marks - self._columns.commands
+        wanted = (positions >= 0) & (positions < len(self._commands))
         columns_of = (
             slot[records],
             offsets[records],
@@ -65,23 +75,28 @@ class Firing:
         )
         # Commands are many: touching arrays record by record would cost more than what is made of them.
         ids = self._table.ids
-        rows, *causes = (column[sent].tolist() for column in columns_of)
-        numbers = values[records[sent], self._command_fields[positions[sent]]].tolist()
+        rows, *causes = (column[wanted].tolist() for column in columns_of)
+        numbers = values[records[wanted], self._command_fields[positions[wanted]]].tolist()
         twins = [ids[row] for row in rows]
-        self._output.commands(outcome, zip(positions[sent].tolist(), numbers, twins, *causes, strict=True))
-        others = ~sent
-        for index, mark, *place in zip(
+        self._output.commands(
+            outcome,
+            zip(positions[wanted].tolist(), decisions[wanted].tolist(), numbers, twins, *causes, strict=True),
+        )
+        others = ~(wanted & (decisions == SENT))
+        for index, mark, decision, *place in zip(
             records[others].tolist(),
             marks[others].tolist(),
+            decisions[others].tolist(),
             *(column[others].tolist() for column in columns_of),
             strict=True,
         ):
-            self._other(index, mark, place, status, values, outcome)
+            self._other(index, mark, decision, place, status, values, outcome)
 
     def _other(
         self,
         index: int,
         mark: int,
+        decision: int,
         place: list[int],
         status: NDArray[np.uint8],
         values: NDArray[np.float64],
@@ -89,8 +104,8 @@ class Firing:
     ) -> None:
         """Whatever is no command that leaves."""
         row, offset, event_ns, arrival_ns, revision = place
-        output, twin = self._output, self._table.ids[row]
-        position = mark - len(self._events)
+        output, twin, columns = self._output, self._table.ids[row], self._columns
+        position = mark - columns.commands
         if position < 0:
             name, event = self._events[mark]
             data = self._typed(event.data, values[index])
@@ -98,29 +113,61 @@ class Firing:
                 outcome, revision, twin, name, severity=event.severity, offset=offset, event_ns=event_ns, data=data
             )
         elif position < len(self._commands):
-            name, command = self._commands[position]
-            refusal = {
-                "id": output.command_id(offset, twin, name),
+            self._refused(position, decision, place, values[index], outcome)
+        elif mark < columns.metadata:
+            self._settled(mark, decision, place, values[index], outcome)
+        elif mark == columns.metadata:
+            # As it was with this record: what later records of this block made of the twin depends on the cut.
+            metadata = self._typed(self._definition.outputs.metadata, values[index])
+            output.document(outcome, self._table, row, arrival_ns, (int(values[index, columns.revision]), metadata))
+        else:
+            self._quarantined(row, offset, event_ns, arrival_ns, REFUSALS[int(status[index])][1], outcome)
+
+    def _refused(
+        self, position: int, decision: int, place: list[int], values: NDArray[np.float64], outcome: Outcome
+    ) -> None:
+        row, offset, event_ns, _, revision = place
+        output, twin = self._output, self._table.ids[row]
+        name, command = self._commands[position]
+        command_id = output.command_id(offset, twin, name)
+        output.event(
+            outcome,
+            revision,
+            twin,
+            "command_refused",
+            severity="warning",
+            offset=offset,
+            event_ns=event_ns,
+            data={
+                "id": command_id,
                 "name": name,
-                "value": float(values[index, self._command_fields[position]]),
-                "reason": f"outside the declared range {command.range}",
-            }
+                "value": float(values[self._command_fields[position]]),
+                "reason": refusals(command)[decision],
+            },
+            event_id=stable_id("refused", command_id),
+        )
+
+    def _settled(self, mark: int, ages: int, place: list[int], values: NDArray[np.float64], outcome: Outcome) -> None:
+        """Tell what became of commands that left before, oldest first; `ages` are bits."""
+        row, offset, event_ns, _, revision = place
+        output, twin = self._output, self._table.ids[row]
+        name, offsets, reason = self._outcomes[mark]
+        for age in reversed(range(ISSUED_DEPTH)):
+            if not ages >> age & 1:
+                continue
+            command_id = output.command_id(whole_offset(int(values[offsets + age]), offset), twin, name)
+            said = {"reason": reason} if reason else {"by": "confirmation"}
             output.event(
                 outcome,
                 revision,
                 twin,
-                "command_refused",
-                severity="warning",
+                "command_failed" if reason else "command_acknowledged",
+                severity="warning" if reason else "info",
                 offset=offset,
                 event_ns=event_ns,
-                data=refusal,
+                data={"id": command_id, "name": name, **said},
+                event_id=stable_id("failed" if reason else "confirmed", command_id),
             )
-        elif position == len(self._commands):
-            # As it was with this record: what later records of this block made of the twin depends on the cut.
-            metadata = self._typed(self._definition.outputs.metadata, values[index])
-            output.document(outcome, self._table, row, arrival_ns, (int(values[index, -1]), metadata))
-        else:
-            self._quarantined(row, offset, event_ns, arrival_ns, REFUSALS[int(status[index])][1], outcome)
 
     def _typed(self, fields: Iterable[str], values: NDArray[np.float64]) -> dict[str, Value]:
         return {field: self._output.typed(field, float(values[self._places[field]])) for field in fields}

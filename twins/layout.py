@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.definition import Definition
+from schemas.outputs import CommandOutput
 from schemas.quantity import Scalar
 from schemas.step import StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
@@ -77,7 +78,9 @@ class RowLayout:
         dtype: NumPy record. `i_`, `p_` and `o_` prefix inputs, parameters and outputs, `s_` the state of a step, `e_`
             an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
             bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
-            set.
+            set. Only where the definition asks: `w_` the wanted value of a command that was refused last, `l_` the
+            value that was sent last, whatever was reset since, `k_` which of its last commands still wait to be
+            confirmed (bit 0: the latest), and `d_` until when.
     """
 
     definition: Definition
@@ -96,8 +99,8 @@ class RowLayout:
         fields += [(f"o_{name}", "f8") for name in definition.fields()]
         fields += [(f"s_{name}", _state_dtype(state)) for name, state in states.items() if state]
         fields += [(f"e_{name}", "?") for name in definition.outputs.events]
-        for name in definition.outputs.commands:
-            fields += [(f"c_{name}", "f8"), (f"t_{name}", "i8"), (f"a_{name}", "u4", (ISSUED_DEPTH,))]
+        for name, command in definition.outputs.commands.items():
+            fields += _command_fields(name, command)
         return cls(definition, states, packed(fields))
 
     @cached_property
@@ -127,7 +130,7 @@ class RowLayout:
         row = np.zeros(1, self.dtype)
         row["seq"] = -1
         for name in self.dtype.names or ():
-            if name[:2] in {"i_", "o_", "c_"}:
+            if name[:2] in {"i_", "o_", "c_", "w_", "l_"}:
                 row[name] = np.nan
             elif name.startswith("a_"):
                 row[name] = NOT_ISSUED
@@ -137,14 +140,17 @@ class RowLayout:
         return row
 
     def reset_steps(self, row: NDArray[np.void]) -> None:
-        """Start every step of a row anew: state, outputs, event conditions and commands."""
+        """Start every step of a row anew: state, outputs, event conditions and commands.
+
+        What devices were told last, and when, stays: no reset leads around a command's limits.
+        """
         for step, state in self.states.items():
             for name, declared in state.items():
                 row[f"s_{step}"][name] = declared.initial
         for name in self.dtype.names or ():
-            if name.startswith(("o_", "c_")):
+            if name.startswith(("o_", "c_", "w_")):
                 row[name] = np.nan
-            elif name.startswith(("e_", "t_")):
+            elif name.startswith("e_"):
                 row[name] = 0
 
     def encode(self, row: bytes, tags: bytes) -> bytes:
@@ -212,6 +218,10 @@ class RowLayout:
         """
         row = self.new_row()
         carry(old, row)
+        for name in self.definition.outputs.commands:
+            if f"l_{name}" in (row.dtype.names or ()) and f"l_{name}" not in (old.dtype.names or ()):
+                # A limit that is new counts from what the earlier version sent.
+                row[f"l_{name}"] = row[f"c_{name}"]
         refused = []
         for name, parameter in self.definition.parameters.items():
             if earlier.has_parameter(name) and (parameter.choices or name in earlier.choices):
@@ -233,6 +243,27 @@ def step_state(step: Step) -> dict[str, StateField]:
     from twins.functions.registry import BUILT_INS  # noqa: PLC0415 - the registry's models import definitions
 
     return BUILT_INS[step.step].bind(step.config).state
+
+
+def _command_fields(name: str, command: CommandOutput) -> list[Any]:
+    fields: list[Any] = [(f"c_{name}", "f8"), (f"t_{name}", "i8"), (f"a_{name}", "u4", (ISSUED_DEPTH,))]
+    if remembers_refused(command):
+        fields.append((f"w_{name}", "f8"))
+    if remembers_sent(command):
+        fields.append((f"l_{name}", "f8"))
+    if command.confirm is not None:
+        fields += [(f"k_{name}", "i8"), (f"d_{name}", "i8", (ISSUED_DEPTH,))]
+    return fields
+
+
+def remembers_refused(command: CommandOutput) -> bool:
+    """Whether a wanted value that is refused waits, so that rows keep it."""
+    return command.limits and command.when is None
+
+
+def remembers_sent(command: CommandOutput) -> bool:
+    """Whether rows keep the value that was sent last over a reset."""
+    return command.max_rate is not None or command.min_interval_s > 0 or command.confirm is not None
 
 
 def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:

@@ -9,13 +9,14 @@ import numpy as np
 
 from schemas import messages
 from schemas.definition import Definition
-from schemas.headers import SOURCE
+from schemas.headers import SOURCE, STATUS
 from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.block import Block
-from streams.processor import Lineage, Outcome
+from streams.processor import Lineage, Outcome, OutputRecord
 from twins.arrival import arrivals_ns
+from twins.kernel.commands import SENT, refusals
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
 
@@ -23,19 +24,21 @@ if TYPE_CHECKING:
     from schemas.quantity import Input
     from schemas.step import StepOutput
 
-Issued = tuple[int, float, bytes, int, int, int, int]
-"""A command that leaves: its position in the definition, value, twin, offset, event time and arrival of its cause, and
-revision of the parameters."""
+Wanted = tuple[int, int, float, bytes, int, int, int, int]
+"""A command that leaves or is refused: its position in the definition, mark of the kernel, value, twin, offset, event
+time and arrival of its cause, and revision of the parameters."""
 
 _COMMAND = (
     b'{"id":"%%b","type":"%b","twin":"%%b","name":"%b","value":%%b,"issued_ns":%%d,"expires_ns":%%d,'
-    b'"cause":{"partition":%d,"offset":%%d,"definition":"%b","parameters":%%d}}'
+    b'"cause":{"partition":%d,"offset":%%d,"definition":"%b","parameters":%%d},"status":%%b}'
 )
 """`schemas.messages.Command` as JSON, of type, name, partition and definition; what then is still open differs from
 command to command."""
 
 _IDENTITY = b"\x1f%d\x1f%b\x1f%b"
 """Offset, twin and name: the part of `messages.stable_id` that differs between outputs of a partition."""
+
+_REFUSED = ((STATUS, b"refused"),)
 
 _ENCODERS: dict[str, Callable[[float], bytes]] = {
     "bool": lambda value: b"true" if value else b"false",
@@ -51,6 +54,8 @@ class _CommandForm(NamedTuple):
     text: bytes
     encode: Callable[[float], bytes]
     ttl_ns: int
+    statuses: dict[int, bytes]
+    """How the object ends, by mark of the kernel."""
 
 
 class OutputWriter:
@@ -73,17 +78,22 @@ class OutputWriter:
                 _COMMAND % (self._type_bytes, name.encode(), lineage.partition, self._content_bytes),
                 _ENCODERS[command.type],
                 round(command.expires_s * 1e9),
+                {SENT: b'"issued"'}
+                | {
+                    mark: b'"refused","reason":' + msgspec.json.encode(reason)
+                    for mark, reason in refusals(command).items()
+                },
             )
             for name, command in definition.outputs.commands.items()
         ]
         self._letters: list[tuple[int, bytes | None, bytes]] = []
         self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
 
-    def commands(self, outcome: Outcome, issued: Iterable[Issued]) -> None:
-        """Add commands, in this order."""
+    def commands(self, outcome: Outcome, wanted: Iterable[Wanted]) -> None:
+        """Add commands, those that leave and those that are refused, in this order."""
         digest, forms = self._digests[b"command"], self._commands
-        records = []
-        for position, value, twin, offset, event_ns, received_ns, revision in issued:
+        records: list[OutputRecord] = []
+        for position, mark, value, twin, offset, event_ns, received_ns, revision in wanted:
             form = forms[position]
             identity = digest.copy()
             identity.update(_IDENTITY % (offset, twin, form.name))
@@ -95,8 +105,9 @@ class OutputWriter:
                 received_ns + form.ttl_ns,
                 offset,
                 revision,
+                form.statuses[mark],
             )
-            records.append((twin, text, ()))
+            records.append((twin, text, () if mark == SENT else _REFUSED))
         if records:
             outcome.outputs.setdefault(self._topics.commands, []).extend(records)
             outcome.urgent = True

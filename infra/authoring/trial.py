@@ -44,6 +44,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Named(msgspec.Struct):
     name: str
+    status: str = "issued"
 
 
 @dataclass
@@ -150,7 +151,8 @@ def _take(trial: Trial, outcome: Outcome, topics: TypeTopics) -> None:
     trial.late += outcome.counts.get(("late", ""), 0)
     for topic, count in ((topics.events, trial.events), (topics.commands, trial.commands)):
         for _, value, _ in outcome.outputs.get(topic, ()):
-            count[msgspec.json.decode(value or b"", type=_Named).name] += 1
+            named = msgspec.json.decode(value or b"", type=_Named)
+            count[named.name] += named.status == "issued"
     series = ((text or b"").decode() for _, text, _ in outcome.outputs.get(topics.timeseries, ()))
     for point in chain.from_iterable(map(parse_lines, series)):
         for name, number in point.fields.items():

@@ -165,11 +165,17 @@ class CommandItem(Model):
     issued_ns: TimeNs
     expires_ns: TimeNs
     cause: dict[str, Any] = Field(description="The input record that it follows from.")
-    status: str = Field(description="`issued`, `sent`, `acked`, `expired` or `refused`.")
+    status: str = Field(description="`issued`, `sent`, `acked`, `expired`, `refused` or `failed`.")
+    reason: str | None = Field(description="Why it was refused or failed, only while that is its status.")
     sent_ns: TimeNs | None = Field(description="When a bridge handed it to its broker.")
     acked_ns: TimeNs | None = Field(description="When the device's acknowledgement arrived.")
     expired_ns: TimeNs | None = Field(description="When a bridge dropped it, only while that is its status.")
-    refused_ns: TimeNs | None = Field(description="When the broker refused it, only while that is its status.")
+    refused_ns: TimeNs | None = Field(
+        description="When its limits or the broker refused it, only while that is its status."
+    )
+    failed_ns: TimeNs | None = Field(
+        description="Event time at which its effect was missed or another took its place, only while failed."
+    )
     revision: int = Field(description="Rank of the status.")
 
 

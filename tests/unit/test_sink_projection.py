@@ -80,12 +80,12 @@ async def test_a_command_ends_at_its_furthest_status_in_any_order(records: list[
     assert await store.get(Collection.COMMANDS, "p-m/a/c1") == {
         "id": "c1", "type": "p-m", "twin": "a", "name": "heater", "value": True, "issued_ns": 7, "expires_ns": 9,
         "cause": msgspec.to_builtins(CAUSE), "status": "acked", "sent_ns": 11, "acked_ns": 12, "expired_ns": None,
-        "refused_ns": None, "revision": 4,
+        "refused_ns": None, "failed_ns": None, "reason": None, "revision": 5,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("command_sent", "sent"), ("command_expired", "expired"), ("command_refused", "refused")]
+    ("name", "status"), [(f"command_{status}", status) for status in ("sent", "expired", "refused", "failed")]
 )
 async def test_each_event_about_a_command_has_its_status(name: str, status: str) -> None:
     store = await applied([command(), event(name, 7, id="c1", name="heater", at_ns=10)])
@@ -103,6 +103,35 @@ async def test_what_one_bridge_sent_another_can_not_make_expired(order: tuple[in
     found = await store.get(Collection.COMMANDS, "p-m/a/c1") or {}
     times = {key: value for key, value in found.items() if key in COMMAND_TIMES}
     assert (found["status"], times) == ("sent", {"sent_ns": 11, "expired_ns": None, "refused_ns": None})
+
+
+@pytest.mark.parametrize("order", list(permutations(range(2))))
+async def test_a_command_that_was_refused_by_its_limits_says_why(order: tuple[int, ...]) -> None:
+    wanted = Command(
+        id="c1", type="p-m", twin="a", name="heater", value=True, issued_ns=7, expires_ns=9, cause=CAUSE,
+        status="refused", reason="interlock lid: not lid_open",
+    )  # fmt: skip
+    told = event("command_refused", 7, id="c1", name="heater", value=1.0, reason="interlock lid: not lid_open")
+    records = [record("commands", "a", encode(wanted)), told]
+    store = await applied([records[position] for position in order])
+    assert await store.get(Collection.COMMANDS, "p-m/a/c1") == {
+        "id": "c1", "type": "p-m", "twin": "a", "name": "heater", "value": True, "issued_ns": 7, "expires_ns": 9,
+        "cause": msgspec.to_builtins(CAUSE), "status": "refused", "refused_ns": 7,
+        "reason": "interlock lid: not lid_open", "expired_ns": None, "revision": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+async def test_a_sent_command_that_failed_is_acknowledged_when_its_device_says_so(order: tuple[int, ...]) -> None:
+    failed = event("command_failed", 8, id="c1", name="heater", reason="superseded: a later command took its place")
+    records = [command(), _SENT, failed]
+    store = await applied([records[position] for position in order if position < len(records)])
+    found = await store.get(Collection.COMMANDS, "p-m/a/c1") or {}
+    assert (found["status"], found["failed_ns"], found["sent_ns"]) == ("failed", 8, 11)
+    assert found["reason"] == "superseded: a later command took its place"
+    store = await applied([[*records, _told[1]][position] for position in order])
+    found = await store.get(Collection.COMMANDS, "p-m/a/c1") or {}
+    assert (found["status"], found["failed_ns"], found["reason"], found["acked_ns"]) == ("acked", None, None, 12)
 
 
 async def test_events_alone_make_no_command() -> None:

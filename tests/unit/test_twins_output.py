@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schemas import messages
 from schemas.bundle import read_folder
 from schemas.messages import Cause, Command
 from streams.processor import Lineage, Outcome
+from twins.kernel.commands import SENT
 from twins.layout import RowLayout
 from twins.output import OutputWriter
 
@@ -21,7 +23,7 @@ def test_command_is_the_encoded_message(kind: str, value: float, typed: messages
     definition = type(bundle)({**bundle.files, "twin.yaml": text.encode()}, "").definition()
     writer = OutputWriter(definition, "a1b2", Lineage("cluster", "topic", 3), RowLayout.of(definition))
     outcome = Outcome()
-    writer.commands(outcome, [(0, value, b"twin-1", 17, 1_700_000_000_000_000_000, 9, 5)])
+    writer.commands(outcome, [(0, SENT, value, b"twin-1", 17, 1_700_000_000_000_000_000, 9, 5)])
     expected = Command(
         id=messages.command_id(
             cluster="cluster", topic_id="topic", partition=3, offset=17, twin="twin-1", name="valve"
@@ -34,4 +36,6 @@ def test_command_is_the_encoded_message(kind: str, value: float, typed: messages
         expires_ns=60_000_000_009,
         cause=Cause(partition=3, offset=17, definition="a1b2", parameters=5),
     )
-    assert outcome.outputs == {"twinstream.statistics.commands": [(b"twin-1", messages.encode(expected), ())]}
+    text = messages.encode(expected)[:-1] + b',"status":"issued"}'
+    assert outcome.outputs == {"twinstream.statistics.commands": [(b"twin-1", text, ())]}
+    assert msgspec.json.decode(text, type=Command) == expected

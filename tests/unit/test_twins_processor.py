@@ -276,8 +276,11 @@ def test_commands_leave_first_on_change_and_when_due_and_never_outside_their_ran
         if command["name"] == "valve"
     ]
     assert valve == [0, 5, 6, 11]
-    power = [command["value"] for command in run.messages("commands") if command["name"] == "power"]
-    assert power == [5.0, 5.0]
+    power = [
+        (command["value"], command["status"]) for command in run.messages("commands") if command["name"] == "power"
+    ]
+    # Back at 5.0, the device has what it was told last.
+    assert power == [(5.0, "issued"), (500.0, "refused")]
     refused = _events(run, "command_refused")
     assert [(event["data"]["name"], event["data"]["value"]) for event in refused] == [("power", 500.0)]
     first = run.messages("commands")[0]

@@ -1,33 +1,133 @@
-"""The part of a kernel that decides whether a command leaves."""
+"""The part of a kernel that decides whether a command leaves, and what became of those that left before.
+
+Its lines need `at_ns` and `cause`, event time and offset of what they follow from, and the `x_` name of every field.
+"""
 
 from schemas.definition import Definition
 from schemas.outputs import CommandOutput
-from twins.kernel.fields import indented, number
-from twins.layout import ISSUED_DEPTH
+from twins.kernel.columns import KernelColumns
+from twins.kernel.fields import condition, indented, number
+from twins.layout import ISSUED_DEPTH, remembers_refused, remembers_sent
 
 SENT = 1
-REFUSED = 2
-"""Marks in `fired`: the event or command leaves; the command's value is outside its declared range."""
+"""Mark in `fired`: the event or command leaves."""
+
+_RANGE, _MAX_RATE, _MIN_INTERVAL, _FIRST_INTERLOCK = 2, 3, 4, 5
+"""Further marks of a command: what refused it. Interlocks count up from the last."""
 
 
-def command_lines(name: str, command: CommandOutput, column: int, definition: Definition) -> list[str]:
-    """Lines that decide about one command and note it in the row."""
-    refresh_ns = round(command.refresh_s * 1e9)
-    due = f"isnan(row.c_{name}) or value != row.c_{name}"
-    if refresh_ns:
-        due += f" or time_ns[r] - row.t_{name} >= {refresh_ns}"
-    mark = [f"fired[r, {column}] = {SENT}"]
+def refusals(command: CommandOutput) -> dict[int, str]:
+    """Reasons of a refused command, by mark."""
+    reasons = {}
     if command.range:
-        low, high = command.range
-        mark = [f"fired[r, {column}] = {SENT} if {low!r} <= value <= {high!r} else {REFUSED}"]
-    issued = [
-        f"if fired[r, {column}] == {SENT}:",
-        f"    for age in range({ISSUED_DEPTH - 1}, 0, -1):",
-        f"        row.a_{name}[age] = row.a_{name}[age - 1]",
-        f"    row.a_{name}[0] = offset[r] & 0xFFFFFFFF",
-    ]
+        reasons[_RANGE] = f"range: outside the declared range {list(command.range)}"
+    if command.max_rate is not None:
+        reasons[_MAX_RATE] = f"max_rate: changes by more than {command.max_rate} per second since the last one sent"
+    if command.min_interval_s:
+        reasons[_MIN_INTERVAL] = f"min_interval: less than {command.min_interval_s} s after the last one sent"
+    interlocks = (f"interlock {name}: {' '.join(text.split())}" for name, text in command.interlocks.items())
+    return reasons | dict(enumerate(interlocks, _FIRST_INTERLOCK))
+
+
+def failures(command: CommandOutput) -> tuple[str, ...]:
+    """Why an earlier command failed, for each of its `OUTCOMES`; nothing where it did not."""
+    if command.confirm is None:
+        return ()
+    late = f"confirm: {command.confirm.field} did not show its value within {command.confirm.within_s} s"
+    return ("", late, "superseded: a later command took its place")
+
+
+def command_lines(name: str, definition: Definition, columns: KernelColumns) -> list[str]:
+    """Lines that decide about one command and note it in the row."""
+    command = definition.outputs.commands[name]
+    mark = f"fired[r, {columns.commands + list(definition.outputs.commands).index(name)}]"
+    decision = [f"{mark} = {SENT}"]
+    for refusal, broken in reversed(_broken(name, command, definition).items()):
+        decision += [f"if {broken}:", f"    {mark} = {refusal}"]
+    sent = _sent(name, command, columns)
+    decision += [f"if {mark} == {SENT}:", *indented(sent)] if command.limits else sent
+    otherwise = []
+    if remembers_refused(command):
+        # Told once: what is still wanted waits in silence.
+        decision += ["else:", f"    if value == row.w_{name}:", f"        {mark} = 0", f"    row.w_{name} = value"]
+        otherwise = ["else:", f"    row.w_{name} = nan"]
     return [
         f"value = {number(command.field, definition)}",
-        f"if {due}:",
-        *indented([*mark, f"row.c_{name} = value", f"row.t_{name} = time_ns[r]", *issued]),
+        f"if {_wanted(name, command)}:",
+        *indented(decision),
+        *otherwise,
     ]
+
+
+def outcome_lines(name: str, definition: Definition, columns: KernelColumns, *, measured: bool = True) -> list[str]:
+    """Lines that settle earlier commands, to stand before `command_lines`; none for a command without `confirm`.
+
+    Args:
+        name: The command's.
+        definition: What it belongs to.
+        columns: Of the kernel.
+        measured: Whether a device has just said what the fields say: what it said before can't confirm.
+    """
+    command = definition.outputs.commands[name]
+    if command.confirm is None:
+        return []
+    within_ns, first = round(command.confirm.within_s * 1e9), columns.outcomes[name]
+    each = [f"if at_ns > row.d_{name}[age]:", "    overdue |= 1 << age"]
+    if measured:
+        shown = f"abs({number(command.confirm.field, definition)} - row.l_{name}) <= {command.confirm.tolerance!r}"
+        each += [f"elif at_ns >= row.d_{name}[age] - {within_ns} and {shown}:", "    confirmed |= 1 << age"]
+    return [
+        f"if row.k_{name} != 0:",
+        "    confirmed = overdue = 0",
+        f"    for age in range({ISSUED_DEPTH}):",
+        f"        values[r, {columns.offsets[name]} + age] = row.a_{name}[age]",
+        f"        if (row.k_{name} >> age) & 1:",
+        *indented(indented(indented(each))),
+        f"    row.k_{name} &= ~(confirmed | overdue)",
+        f"    fired[r, {first}], fired[r, {first + 1}] = confirmed, overdue",
+    ]
+
+
+def _wanted(name: str, command: CommandOutput) -> str:
+    if command.when is not None:
+        return f"x_{command.when}"
+    wanted = f"isnan(row.c_{name}) or value != row.c_{name}"
+    if refresh_ns := round(command.refresh_s * 1e9):
+        wanted += f" or at_ns - row.t_{name} >= {refresh_ns}"
+    return wanted
+
+
+def _broken(name: str, command: CommandOutput, definition: Definition) -> dict[int, str]:
+    """Conditions under which a wanted value is refused, by mark; the first that holds counts."""
+    broken = {}
+    if command.range:
+        low, high = command.range
+        broken[_RANGE] = f"not {low!r} <= value <= {high!r}"
+    if command.max_rate is not None:
+        # Nothing was sent yet: NaN exceeds nothing.
+        broken[_MAX_RATE] = f"abs(value - row.l_{name}) > {command.max_rate!r} * ((at_ns - row.t_{name}) / 1e9)"
+    if interval_ns := round(command.min_interval_s * 1e9):
+        broken[_MIN_INTERVAL] = f"not isnan(row.l_{name}) and at_ns - row.t_{name} < {interval_ns}"
+    interlocks = (f"not {condition(text, definition)}" for text in command.interlocks.values())
+    return broken | dict(enumerate(interlocks, _FIRST_INTERLOCK))
+
+
+def _sent(name: str, command: CommandOutput, columns: KernelColumns) -> list[str]:
+    """Lines that note a command that leaves."""
+    lines = [f"row.c_{name} = value", f"row.t_{name} = at_ns"]
+    shift = [f"    row.a_{name}[age] = row.a_{name}[age - 1]"]
+    latest = [f"row.a_{name}[0] = cause & 0xFFFFFFFF"]
+    if command.confirm is not None:
+        # Another value takes the place of all before; the same one of those that are too many to remember.
+        lines += [
+            f"superseded = row.k_{name} if value != row.l_{name} else row.k_{name} & {1 << ISSUED_DEPTH - 1}",
+            f"row.k_{name} = ((row.k_{name} & ~superseded) << 1) | 1",
+            f"fired[r, {columns.outcomes[name] + 2}] = superseded",
+        ]
+        shift.append(f"    row.d_{name}[age] = row.d_{name}[age - 1]")
+        latest.append(f"row.d_{name}[0] = at_ns + {round(command.confirm.within_s * 1e9)}")
+    if remembers_sent(command):
+        lines.append(f"row.l_{name} = value")
+    if remembers_refused(command):
+        lines.append(f"row.w_{name} = nan")
+    return [*lines, f"for age in range({ISSUED_DEPTH - 1}, 0, -1):", *shift, *latest]

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from schemas.definition import Definition
+from schemas.expression import parse_condition
 
 if TYPE_CHECKING:
     from schemas.quantity import Input
@@ -32,6 +33,17 @@ def number(name: str, definition: Definition) -> str:
     """A field's value as a float; numba's `float` takes no booleans."""
     declared: Input | StepOutput = definition.inputs.get(name) or definition.fields()[name]
     return f"(1.0 if x_{name} else 0.0)" if declared.type == "bool" else f"float(x_{name})"
+
+
+def condition(text: str, definition: Definition) -> str:
+    """A condition over fields and parameters as an expression."""
+
+    def source(name: str) -> str:
+        if name in definition.parameters:
+            return typed(f"row.p_{name}", definition.parameters[name].type)
+        return f"x_{name}"
+
+    return parse_condition(text).source(source)
 
 
 def place(name: str, definition: Definition) -> str:

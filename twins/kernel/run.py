@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from schemas.definition import Definition
 from twins import admission
 from twins.columns import Columns
+from twins.kernel.columns import KernelColumns
 from twins.kernel.compiler import Kernel
-from twins.kernel.fields import value_fields
 from twins.layout import QUARANTINED
 from twins.rows import RowTable
 
@@ -20,7 +20,7 @@ class KernelRun:
         self._definition = definition
         self._kernel = kernel
         self._table = table
-        self._values = len(value_fields(definition))
+        self._columns = KernelColumns.of(definition)
 
     def run(
         self, slot: NDArray[np.int64], offsets: NDArray[np.int64], columns: Columns
@@ -28,13 +28,13 @@ class KernelRun:
         """Step n records.
 
         Returns:
-            status (n,), values (n, values + 1), fired (n, events + commands + 2).
+            status (n,), values and fired, (n, columns) each as `KernelColumns` says.
         """
         count = len(slot)
-        table, outputs = self._table, self._definition.outputs
+        table, columns_of = self._table, self._columns
         status = np.empty(count, np.uint8)
-        values = np.empty((count, self._values + 1))
-        fired = np.zeros((count, len(outputs.events) + len(outputs.commands) + 2), np.uint8)
+        values = np.empty((count, columns_of.values))
+        fired = np.zeros((count, columns_of.fired), np.uint8)
         cursor = np.zeros(1, np.int64)
         backup = np.zeros(1, table.layout.dtype)
         flag_late = self._definition.late == "flag"

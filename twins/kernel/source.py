@@ -1,16 +1,16 @@
 """Writes the Python source of a type's kernel: one pass over a block, in record order, compiled by numba.
 
-The generated function, with n records, k inputs and m values:
+The generated function, with n records and k inputs:
 
     kernel(rows, backup, cursor, slot, time_ns, offset, boot, seq, payload, inputs, values, fired, status, flag_late)
 
 rows (t,) records; backup (1,); cursor (1,) int64: the record in work, where to begin; slot, time_ns, offset, boot, seq
-and payload (n,) int64; inputs (n, k) float64, NaN where a field is missing; values (n, m + 1) float64 out:
-`value_fields`, then the twin's revision; fired (n, events + commands + 2) uint8 out: after events and commands a mark
-for changed metadata and one that the kernel leaves alone; status (n,) uint8 out, of `twins.admission`.
+and payload (n,) int64; inputs (n, k) float64, NaN where a field is missing; values (n, m) float64 out and fired (n, f)
+uint8 out, zeros before: `KernelColumns` says what stands where; status (n,) uint8 out, of `twins.admission`.
 """
 
 from schemas.definition import Definition
+from twins.kernel.columns import KernelColumns
 from twins.kernel.fields import number, value_fields
 from twins.kernel.inputs import input_lines
 from twins.kernel.marks import mark_lines, metadata_lines
@@ -56,14 +56,15 @@ _FAILURE = [
 
 def kernel_source(layout: RowLayout, steps: list[WiredStep]) -> str:
     """Source of the kernel of a definition with these wired steps."""
-    definition = layout.definition
+    definition, columns = layout.definition, KernelColumns.of(layout.definition)
     lines = input_lines(definition)
     lines += ["backup[0] = row", "finite = True"]
     for index, step in enumerate(steps):
         lines += step_lines(index, step, layout)
-    lines += _FAILURE + metadata_lines(definition) + _results(definition) + mark_lines(definition)
+    lines += _FAILURE + metadata_lines(definition, columns) + _results(definition)
+    lines += mark_lines(definition, columns)
     lines += ["note(row, time_ns[r], offset[r], boot[r], seq[r], payload[r])"]
-    lines += [f"values[r, {len(value_fields(definition))}] = row.revision"]
+    lines += [f"values[r, {columns.revision}] = row.revision"]
     return _HEAD + "".join(f"        {line}\n" for line in lines) + "    cursor[0] = slot.shape[0]\n"
 
 

@@ -97,7 +97,7 @@ async def commands(
     limit: Annotated[int, Query(ge=1, le=COMMANDS_LIMIT, description="Most items of a page.")] = 100,
     after: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:
-    """Commands newest first, with what became of each: issued, sent, acked, expired or refused."""
+    """Commands newest first, with what became of each: issued, sent, acked, expired, refused or failed."""
     lookup.existing_twin(services, type_name, twin_id)
     try:
         with _store("the metadata store"):
@@ -108,7 +108,7 @@ async def commands(
     except ValueError as error:
         faults = [Fault(parameter="after", detail=str(error))]
         raise ProblemError(Kind.INVALID_VALUES, f"after: {error}", faults=faults) from None
-    items = [item | {key: item.get(key) for key in COMMAND_TIMES} for item in page.items]
+    items = [item | {key: item.get(key) for key in (*COMMAND_TIMES, "reason")} for item in page.items]
     return json_response({"items": items, "next": page.next})
 
 
