@@ -12,6 +12,7 @@ from connectors.dispatch import Plan, groups, outcome, outcomes, outgoing, plan
 from connectors.outbound import AmqpOutbound, MqttOutbound, outbound_routes
 from connectors.patterns import AMQP, MQTT
 from connectors.ports import Receipt
+from schemas.headers import STATUS
 from schemas.messages import Cause, Command, Event, Value, encode
 from streams.log.record import LogRecord
 
@@ -112,6 +113,22 @@ def test_expired_command_does_not_leave_and_is_told_unless_no_route_takes_it() -
     told = outcomes(dispatches, [None, Receipt.TAKEN], "mqtt", 9)
     assert [one.name for one in told] == ["command_expired", "command_sent"]
     assert plan([late, in_time], [MqttOutbound(topic="h", id="else")]).dispatches == []
+
+
+def test_a_command_that_its_limits_refused_never_leaves_told_by_header_or_by_itself() -> None:
+    refused = msgspec.structs.replace(command(), status="refused", reason="range: outside the declared range [0, 1]")
+    by_header = record(command())._replace(headers=((STATUS, b"refused"),))
+    garbled = by_header._replace(value=b"{")
+    made = plan([record(refused), by_header, garbled], [MqttOutbound(topic="h"), MqttOutbound(topic="e", kind="event")])
+    assert (made.dispatches, made.unusable) == ([], [])
+
+
+def test_what_brokers_get_of_a_command_has_neither_status_nor_reason() -> None:
+    (dispatch,) = plan([record(command())], [MqttOutbound(topic="h")]).dispatches
+    sent = msgspec.json.decode(dispatch.rendered[0].payload)
+    assert list(sent) == ["id", "type", "twin", "name", "value", "issued_ns", "expires_ns", "cause"]
+    with pytest.raises(ValueError, match="status"):
+        MqttOutbound(topic="h", payload="{status}")
 
 
 def test_messages_of_two_routes_with_one_address_are_told_apart() -> None:

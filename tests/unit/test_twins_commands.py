@@ -280,8 +280,8 @@ def _played(drive: TwinType, actions: list[tuple[Any, dict[str, Any]]]) -> tuple
                 parameters |= values
                 made.append(put(TWIN, values))
             case "ack":
-                cause = offset - values["back"]
-                made.append(record(TWIN, acknowledgement(max(cause, 0), TWIN, "motor"), kind="ack", name="motor"))
+                cause = max(offset - values["back"], 0)
+                made.append(record(TWIN, acknowledgement(cause, TWIN, "motor"), kind="ack", name="motor"))
                 if cause in sent[-ISSUED_DEPTH:]:
                     plain.acknowledge("motor", cause)
             case _:

@@ -36,6 +36,6 @@ def test_command_is_the_encoded_message(kind: str, value: float, typed: messages
         expires_ns=60_000_000_009,
         cause=Cause(partition=3, offset=17, definition="a1b2", parameters=5),
     )
-    text = messages.encode(expected)[:-1] + b',"status":"issued"}'
-    assert outcome.outputs == {"twinstream.statistics.commands": [(b"twin-1", text, ())]}
-    assert msgspec.json.decode(text, type=Command) == expected
+    sent = messages.encode(expected)[:-1] + b',"status":"issued"}'
+    assert outcome.outputs == {"twinstream.statistics.commands": [(b"twin-1", sent, ())]}
+    assert msgspec.json.decode(sent, type=Command) == expected
