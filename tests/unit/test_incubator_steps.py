@@ -21,11 +21,13 @@ from reference.recordings import (
     recordings_folder,
 )
 
+from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_records, new_state
 
 FOLDER = EXAMPLES / "incubator"
 TOLERANCE_C = 1e-9
 SECOND = 1_000_000_000
+LIMITS = ("lower_bound", "heating_time", "heating_gap")
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -177,8 +179,12 @@ def test_compiled_steps_give_what_plain_python_gives() -> None:
     rows = [_row(3 * i, 22 + 0.05 * i, heater_on=i % 7 < 3) for i in range(200)]
     plain = _stepped(rows)
     twin = PlainTwin(FOLDER)
-    states = {step.name: new_records(step.state)[0] for step in twin.definition.pipeline if step.state}
-    compiled = {step.name: jitted(load(FOLDER, step.step)) for step in twin.definition.pipeline}
+    authored = [step for step in twin.definition.pipeline if ":" in step.step]
+    states = {step.name: new_records(step.state)[0] for step in authored if step.state}
+    compiled = {step.name: jitted(load(FOLDER, step.step)) for step in authored}
+    (control,) = (step for step in twin.definition.pipeline if step.name == "control")
+    machine = BUILT_INS[control.step].bind(control.config)
+    states["control"], compiled["control"] = new_records(machine.state)[0], jitted(machine.function)
     p = {**DEFAULTS, "room_sensor": 1}
     plant = [p[name] for name in PLANT_2023]
     for index, row in enumerate(rows):
@@ -189,8 +195,9 @@ def test_compiled_steps_give_what_plain_python_gives() -> None:
         )
         lid_open = compiled["lid"](error, count, p["lid_threshold"], p["settle_records"])
         setpoint = compiled["energy_saver"](states["energy_saver"], error, p["temperature_desired"])
-        limits = (p["lower_bound"], p["heating_time"], p["heating_gap"])
-        commands = compiled["control"](states["control"], box, setpoint, *limits, row["time"])
+        limits = [p[name] for name in LIMITS]
+        assert machine.arguments == ("average_temperature", "setpoint", *LIMITS, "time_ns")
+        _, *commands = compiled["control"](states["control"], box, setpoint, *limits, row["time"])
         found = dict(zip(FIELDS, (box, air, heater, error, lid_open, *commands), strict=True))
         for name, value in found.items():
             assert value == pytest.approx(plain[name][index], abs=1e-12), name
