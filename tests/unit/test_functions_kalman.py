@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from reference.jitted import jitted
 
 from twins.functions.kalman import drive, predict, predict_2, update, update_2
 from twins.functions.registry import BUILT_INS
-from twins.functions.testing import new_state
+from twins.functions.testing import new_records, new_state
 
 Array = NDArray[np.float64]
 
@@ -59,6 +60,30 @@ def test_the_built_in_filter_is_the_textbook_filter(states: int, controls: int, 
         np.testing.assert_allclose(state.P, p, rtol=1e-7, atol=1e-9)
         assert (state.P == state.P.T).all()
         assert np.linalg.eigvalsh(state.P).min() > -1e-12
+
+
+def test_eight_states_and_eight_measurements_are_filtered_by_compiled_code_as_in_the_textbook() -> None:
+    random = np.random.default_rng(8)
+    matrices = {
+        "F": random.normal(size=(8, 8)) / 8,
+        "G": random.normal(size=(8, 2)),
+        "H": random.normal(size=(8, 8)),
+        "Q": _covariance(random, 8),
+        "R": _covariance(random, 8),
+    }
+    x, p = np.zeros(8), matrices["Q"]
+    config: dict[str, Any] = {name: matrix.tolist() for name, matrix in matrices.items()}
+    names = {"controls": ["u", "v"], "measurements": [f"z{i}" for i in range(8)]}
+    bound = BUILT_INS["kalman_filter"].bind(config | names)
+    records, compiled = new_records(bound.state), jitted(bound.function)
+    for _ in range(30):
+        u, z = random.normal(size=2), random.normal(size=8)
+        results = compiled(records[0], *u, *z, *bound.constants.values())
+        x, p = _textbook(matrices, x, p, u, z)
+        np.testing.assert_allclose(results, [*x, *(z - matrices["H"] @ x)], rtol=1e-7, atol=1e-8)
+        np.testing.assert_allclose(records["P"][0], p, rtol=1e-7, atol=1e-8)
+        assert (records["P"][0] == records["P"][0].T).all()
+        assert np.linalg.eigvalsh(records["P"][0]).min() > -1e-12
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -14,6 +14,14 @@ import numpy as np
 from twins.functions.built_in import Array
 
 
+def begin(x: Array, P: Array, x0: Array, P0: Array) -> None:
+    """Set n states and their covariance, by element: whole arrays would take a second more to compile."""
+    for i in range(x.shape[0]):
+        x[i] = x0[i]
+        for j in range(x.shape[0]):
+            P[i, j] = P0[i, j]
+
+
 def predict(x: Array, P: Array, F: Array, Q: Array) -> None:
     """Carry n states over one step without inputs; add their effect with `drive`.
 
@@ -25,17 +33,25 @@ def predict(x: Array, P: Array, F: Array, Q: Array) -> None:
     """
     n = x.shape[0]
     fx = np.empty(n)
-    fp = np.empty((n, n))
     for i in range(n):
         fx[i] = 0.0
         for k in range(n):
             fx[i] += F[i, k] * x[k]
+    for i in range(n):
+        x[i] = fx[i]
+    spread(P, F, Q)
+
+
+def spread(P: Array, F: Array, Q: Array) -> None:
+    """Carry the covariance of n states over one step: P = F·P·Fᵀ + Q, in place, shapes (n, n)."""
+    n = P.shape[0]
+    fp = np.empty((n, n))
+    for i in range(n):
         for j in range(n):
             fp[i, j] = 0.0
             for k in range(n):
                 fp[i, j] += F[i, k] * P[k, j]
     for i in range(n):
-        x[i] = fx[i]
         for j in range(i + 1):
             total = Q[i, j]
             for k in range(n):
@@ -78,6 +94,18 @@ def update(x: Array, P: Array, h: Array, z: float, r: float) -> float:
         for j in range(n):
             P[i, j] -= ph[i] * ph[j] / s
     return innovation
+
+
+def innovation_variance(P: Array, h: Array, r: float) -> float:
+    """Variance s = h·P·hᵀ + r of the innovation that `update` will give."""
+    n = h.shape[0]
+    s = r
+    for i in range(n):
+        ph = 0.0
+        for k in range(n):
+            ph += P[i, k] * h[k]
+        s += h[i] * ph
+    return s
 
 
 def predict_2(

@@ -7,13 +7,10 @@ from pydantic import Field, model_validator
 
 from schemas.quantity import Strict
 from schemas.step import StateField, StepOutput
-from twins.functions.built_in import Array, BoundStep, BuiltIn, Constant, constant_array
+from twins.functions.built_in import BoundStep, BuiltIn, Constant, constant_array
 from twins.functions.generated import check_arguments, function_from
-from twins.functions.kalman import drive, predict, update
-
-Row = Annotated[tuple[float, ...], Field(min_length=1, max_length=8, strict=False)]
-Matrix = Annotated[tuple[Row, ...], Field(min_length=1, max_length=8, strict=False)]
-Names = Annotated[tuple[str, ...], Field(max_length=8, strict=False)]
+from twins.functions.kalman import begin, drive, innovation_variance, predict, update
+from twins.functions.matrices import Matrix, Names, Row, check_covariances, check_shapes, decorrelation
 
 
 class KalmanFilterConfig(Strict):
@@ -29,6 +26,7 @@ class KalmanFilterConfig(Strict):
         P0: Their covariance; Q unless given.
         controls: Names of the m control arguments.
         measurements: Names of the p measurement arguments.
+        innovations: Whether the innovations and their variances are outputs, too.
     """
 
     F: Matrix
@@ -40,6 +38,7 @@ class KalmanFilterConfig(Strict):
     P0: Matrix | None = None
     controls: Names = ()
     measurements: Annotated[Names, Field(min_length=1)]
+    innovations: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -50,36 +49,9 @@ class KalmanFilterConfig(Strict):
         if m and self.G is None:
             message = "controls need G"
             raise ValueError(message)
-        shapes = {"F": (n, n), "G": (n, m), "H": (p, n), "Q": (n, n), "R": (p, p), "P0": (n, n), "x0": (n,)}
-        for name, shape in shapes.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if len({np.shape(row) for row in value}) != 1 or np.shape(value) != shape:
-                message = f"{name} must have {' rows of '.join(map(str, shape))} numbers"
-                raise ValueError(message)
-            if not np.isfinite(value).all():
-                message = f"{name} must be finite"
-                raise ValueError(message)
-        for name, lowest in (("Q", 0.0), ("P0", 0.0), ("R", np.finfo(np.float64).tiny)):
-            matrix = getattr(self, name)
-            if matrix is not None and not _covariance(np.array(matrix), lowest):
-                message = f"{name} must be symmetric and {'positive definite' if lowest else 'positive semidefinite'}"
-                raise ValueError(message)
+        check_shapes(self, {"F": (n, n), "G": (n, m), "H": (p, n), "Q": (n, n), "R": (p, p), "P0": (n, n), "x0": (n,)})
+        check_covariances(self, definite=("R",), semidefinite=("Q", "P0"))
         return self
-
-
-def _covariance(matrix: Array, lowest: float) -> bool:
-    """Whether a matrix is symmetric with eigenvalues of at least `lowest`, up to rounding."""
-    rounding = 0.0 if lowest else 1e-12 * float(np.abs(matrix).max())
-    return bool((matrix == matrix.T).all() and np.linalg.eigvalsh(matrix).min() >= lowest - rounding)
-
-
-def _decorrelation(noise: Array) -> tuple[Array, Array]:
-    """Unit lower triangular W and variances r with W·R·Wᵀ = diag(r): W·z are measurements with independent noise."""
-    root = np.linalg.cholesky(noise)
-    scale = root.diagonal()
-    return np.linalg.inv(root / scale), np.square(scale, dtype=np.float64)
 
 
 def _source(config: KalmanFilterConfig) -> str:
@@ -89,20 +61,23 @@ def _source(config: KalmanFilterConfig) -> str:
         f"def kalman_filter({', '.join(['state', *config.controls, *config.measurements, *constants])}):",
         "    if not state.started:",
         "        state.started = True",
-        "        state.x[:] = x0",
-        "        state.P[:, :] = P0",
-        "    predict(state.x, state.P, F, Q)",
-        *(f"    drive(state.x, G[:, {index}], {name})" for index, name in enumerate(config.controls)),
+        "        _begin(state.x, state.P, x0, P0)",
+        "    _predict(state.x, state.P, F, Q)",
+        *(f"    _drive(state.x, G[:, {index}], {name})" for index, name in enumerate(config.controls)),
     ]
     for row in order:
         combined = " + ".join(f"W[{row}, {index}] * {config.measurements[index]}" for index in range(row + 1))
-        lines.append(f"    update(state.x, state.P, H[{row}], {combined}, r[{row}])")
+        if config.innovations:
+            lines.append(f"    _s{row} = _innovation_variance(state.P, H[{row}], r[{row}])")
+        lines.append(f"    _e{row} = _update(state.x, state.P, H[{row}], {combined}, r[{row}])")
     results = [f"state.x[{index}]" for index in states]
     # The rows of H belong to the decorrelated measurements; the residual is of the one that came in.
     results += [
         f"{name} - ({' + '.join(f'C[{row}, {index}] * state.x[{index}]' for index in states)})"
         for row, name in enumerate(config.measurements)
     ]
+    if config.innovations:
+        results += [f"_e{row}" for row in order] + [f"_s{row}" for row in order]
     return "\n".join([*lines, f"    return {', '.join(results)}", ""])
 
 
@@ -115,10 +90,13 @@ def _make(config: KalmanFilterConfig) -> BoundStep:
     by the triangular factor of R (G. J. Bierman, Factorization Methods for Discrete Sequential Estimation, 1977).
 
     Outputs are the states after the update, x_1 … x_n, then for every measurement its residual z - H·x with that x,
-    in the units of the states and measurements.
+    in the units of the states and measurements. With `innovations: true` there follow the innovations e_1 … e_p and
+    their variances s_1 … s_p, in the units of the measurements and their squares, for `innovation_monitor`: of the
+    first measurement z_1 - H·x before the update; of each further one what those before it do not already tell, so
+    that all are independent and Σ e²/s is the normalised innovation squared of the whole record.
     """
     n = len(config.F)
-    whitening, variances = _decorrelation(np.array(config.R))
+    whitening, variances = decorrelation(np.array(config.R))
     constants: dict[str, Constant] = {"F": constant_array(config.F)}
     if config.controls:
         constants["G"] = constant_array(config.G)
@@ -132,10 +110,23 @@ def _make(config: KalmanFilterConfig) -> BoundStep:
         "C": constant_array(config.H),
     }
     results = [f"x_{index + 1}" for index in range(n)]
-    results += [f"residual_{index + 1}" for index in range(len(config.measurements))]
+    units = {}
+    for kind, power in (("residual", ""), ("innovation", ""), ("variance", "**2")):
+        for index, name in enumerate(config.measurements, start=1):
+            if kind == "residual" or config.innovations:
+                results.append(f"{kind}_{index}")
+                units[results[-1]] = f"{{delta {name}}}{power}"
     return BoundStep(
         function=function_from(
-            _source(config), "kalman_filter", {"predict": predict, "drive": drive, "update": update}
+            _source(config),
+            "kalman_filter",
+            {
+                "_begin": begin,
+                "_predict": predict,
+                "_drive": drive,
+                "_innovation_variance": innovation_variance,
+                "_update": update,
+            },
         ),
         arguments=(*config.controls, *config.measurements),
         outputs={name: StepOutput() for name in results},
@@ -145,6 +136,7 @@ def _make(config: KalmanFilterConfig) -> BoundStep:
             "P": StateField(shape=(n, n)),
         },
         constants=constants,
+        units=units,
     )
 
 

@@ -10,3 +10,8 @@ LARGEST = 1e100
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+
+LONGEST_S = 1e9
+"""Durations up to this many seconds, some thirty years, are counted in nanoseconds."""
+
+Duration = Annotated[float, Field(ge=0, le=LONGEST_S)]
