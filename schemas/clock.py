@@ -4,6 +4,8 @@ import time
 from typing import Protocol
 
 NS_PER_S = 1_000_000_000
+LATEST_NS = 9_000_000_000_000_000_000
+"""In the year 2255; what is added to such a time still fits an int64."""
 
 
 class Clock(Protocol):

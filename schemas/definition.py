@@ -9,12 +9,18 @@ from schemas.outputs import Outputs
 from schemas.quantity import Argument, FieldName, Input, Parameter, Strict
 from schemas.step import Step, StepOutput
 
+SHORTEST_TICK_S = 0.05
+LONGEST_TICK_S = 86400.0
+
 AMBIENT = {"dt_s": "s", "time_s": "s", "time_ns": "ns", "records": "1"}
 """Names that every step may take without anybody declaring them, with their units.
 
 `dt_s`: event time since the twin's previous accepted record (0 for the first, and for a late one that is flagged);
 `time_s` and `time_ns`: event time since the Unix epoch, as a float and as an exact integer; `records`: records accepted
 so far, this one included.
+
+On a tick event time is the tick's, and the twin's own does not move; `dt_s` is the time since the previous tick, or for
+a step that runs on both since the latest of both, 0 where there was none.
 """
 
 
@@ -24,6 +30,13 @@ def _own_name(text: str) -> str:
         message = "the project is a field of its own, not a prefix of the name"
         raise ValueError(message)
     return text
+
+
+def _tick_period(seconds: float) -> float:
+    if seconds and not SHORTEST_TICK_S <= seconds <= LONGEST_TICK_S:
+        message = f"tick_s is 0 for no ticks, or from {SHORTEST_TICK_S:g} to {LONGEST_TICK_S:g} s"
+        raise ValueError(message)
+    return seconds
 
 
 def _project(text: str) -> str:
@@ -73,6 +86,7 @@ class Definition(Strict):
         missing: What becomes of a record that lacks a declared input.
         late: What becomes of a record older than the twin's last.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
+        tick_s: Period of ticks, which step the twins while nothing arrives; 0 for none.
         inputs: What devices send, by field.
         parameters: Constants of each twin, which people change.
         pipeline: The steps, in the order in which each record passes them.
@@ -89,6 +103,7 @@ class Definition(Strict):
     missing: Literal["deadletter", "hold_last"] = "deadletter"
     late: Literal["drop", "deadletter", "flag"] = "drop"
     max_ahead_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400.0
+    tick_s: Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_tick_period)] = 0.0
     inputs: Annotated[dict[FieldName, Input], Field(min_length=1)]
     parameters: dict[FieldName, Parameter] = Field(default_factory=dict)
     pipeline: Annotated[tuple[Step, ...], Field(strict=False)] = ()
@@ -99,6 +114,11 @@ class Definition(Strict):
     def type_name(self) -> TypeName:
         """Project and name."""
         return TypeName(self.project, self.name)
+
+    @property
+    def steps_on_ticks(self) -> bool:
+        """Whether any step runs on ticks."""
+        return bool(self.tick_s) and any(step.runs_on != "records" for step in self.pipeline)
 
     def fields(self) -> dict[str, StepOutput]:
         """Every output of the pipeline, in order."""

@@ -99,6 +99,8 @@ class Step(Strict):
         inputs: Argument to field, to `{field: F, to: UNIT}` for a converted one, or to `{previous: F}` for its value
             with the previous record; an argument that is not named takes the field of its own name.
         expects: Argument to the unit that the function of the folder takes it in; a field of another unit is a fault.
+        runs_on: Whether it runs on every record, on every tick or on both; on a tick only when every field that it
+            takes has a value.
         config: Constants of a built-in, compiled into it.
         state: What the step remembers between records of one twin.
         outputs: Fields it gives, in the order in which it returns them.
@@ -109,6 +111,7 @@ class Step(Strict):
     step: str
     inputs: dict[FieldName, Wire] = Field(default_factory=dict)
     expects: dict[FieldName, str] = Field(default_factory=dict)
+    runs_on: Literal["records", "ticks", "both"] = "records"
     config: dict[str, Any] = Field(default_factory=dict)
     state: dict[FieldName, StateField] = Field(default_factory=dict)
     outputs: Annotated[

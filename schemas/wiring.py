@@ -57,6 +57,9 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
         for argument, wire in step.inputs.items()
         if isinstance(wire, Previous) and wire.previous not in remembered
     ]
+    if step.runs_on != "records" and not definition.tick_s:
+        remedy = "declare tick_s: the period of ticks in seconds"
+        faults.append((f"{path}.runs_on", f"runs on {step.runs_on}, but the type has no ticks", remedy))
     faults += [
         (f"{path}.requests.{request}", f"no request {request}", "declare it under requests")
         for request in step.requests

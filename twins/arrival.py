@@ -6,12 +6,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.clock import LATEST_NS
 from schemas.headers import KIND, RECEIVED, Kind
 from streams.block import Block
 from streams.unpacking import find_header
-
-LATEST_NS = 9_000_000_000_000_000_000
-"""In the year 2255; what is added to an arrival still fits an int64."""
 
 _LATEST_MS = LATEST_NS // 1_000_000
 _MOST_DIGITS = 19

@@ -1,6 +1,7 @@
 """What the kernel's marks become: events, commands and documents, in record order."""
 
 from collections.abc import Iterable
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,6 @@ from schemas.messages import Value, stable_id
 from streams.processor import Outcome
 from twins.acknowledgements import whole_offset
 from twins.admission import REFUSALS
-from twins.columns import Columns
 from twins.kernel.columns import KernelColumns
 from twins.kernel.commands import SENT, failures, refusals
 from twins.kernel.fields import value_fields
@@ -42,7 +42,7 @@ class Firing:
         slot: NDArray[np.int64],
         offsets: NDArray[np.int64],
         received: NDArray[np.int64],
-        columns: Columns,
+        time_ns: NDArray[np.int64],
         status: NDArray[np.uint8],
         values: NDArray[np.float64],
         fired: NDArray[np.uint8],
@@ -54,7 +54,7 @@ class Firing:
             slot: (n,) rows.
             offsets: (n,) places in the input.
             received: (n,) arrival, ns.
-            columns: What the records said.
+            time_ns: (n,) event time, or that of the tick.
             status: (n,) of `twins.admission`.
             values: (n, columns) results of `KernelRun.run`.
             fired: (n, columns) marks of the kernel.
@@ -69,7 +69,7 @@ class Firing:
         columns_of = (
             slot[records],
             offsets[records],
-            columns.time_ns[records],
+            time_ns[records],
             received[records],
             self._table.rows["parameter_revision"][slot[records]],
         )
@@ -170,7 +170,9 @@ class Firing:
             )
 
     def _typed(self, fields: Iterable[str], values: NDArray[np.float64]) -> dict[str, Value]:
-        return {field: self._output.typed(field, float(values[self._places[field]])) for field in fields}
+        """Fields that have a value by now."""
+        numbers = {field: float(values[self._places[field]]) for field in fields}
+        return {field: self._output.typed(field, number) for field, number in numbers.items() if not isnan(number)}
 
     def _quarantined(self, slot: int, offset: int, event_ns: int, received: int, detail: str, outcome: Outcome) -> None:
         table = self._table

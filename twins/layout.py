@@ -78,9 +78,9 @@ class RowLayout:
         dtype: NumPy record. `i_`, `p_` and `o_` prefix inputs, parameters and outputs, `s_` the state of a step, `e_`
             an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
             bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
-            set. Only where the definition asks: `w_` the wanted value of a command that was refused last, `l_` the
-            value that was sent last, whatever was reset since, `k_` which of its last commands still wait to be
-            confirmed (bit 0: the latest), and `d_` until when.
+            set, `ticked` a twin that was there at the partition's last tick. Only where the definition asks: `w_` the
+            wanted value of a command that was refused last, `l_` the value that was sent last, whatever was reset
+            since, `k_` which of its last commands still wait to be confirmed (bit 0: the latest), and `d_` until when.
     """
 
     definition: Definition
@@ -92,6 +92,8 @@ class RowLayout:
         """Layout of a definition's rows; needs no code of its author."""
         states = {step.name: step_state(step) for step in definition.pipeline}
         fields: list[Any] = list(_HEADER)
+        if definition.steps_on_ticks:
+            fields += [("ticked", "?")]
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
         fields += [(f"p_{name}", "f8") for name in definition.parameters]
         if definition.parameters:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.clock import SystemClock
 from schemas.definition import Definition
-from schemas.errors import DefinitionError, Problem
+from schemas.errors import DefinitionError, PayloadError, Problem
 from schemas.reasons import Reason
 from schemas.topics import TypeTopics
 from streams.block import Block
@@ -26,7 +26,7 @@ from twins.control import ControlRecords
 from twins.firing import Firing
 from twins.kernel.commands import SENT
 from twins.kernel.compile_faults import compile_problem
-from twins.kernel.compiler import Kernel, compile_kernel
+from twins.kernel.compiler import Kernels, compile_kernels
 from twins.kernel.run import KernelRun
 from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, RowLayout
 from twins.output import OutputWriter
@@ -34,6 +34,7 @@ from twins.payloads import Payloads
 from twins.population import Population
 from twins.requests import RequestRunner
 from twins.telemetry import TelemetryDecoder
+from twins.ticks import TICK_KEY, Ticks, is_tick
 from twins.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class TwinType:
     definition: Definition
     content: str
     layout: RowLayout
-    kernel: Kernel
+    kernels: Kernels
     code: AuthoredCode
     partitions: int
 
@@ -71,8 +72,8 @@ class TwinType:
         if layout.dtype.itemsize > ROW_MAX_BYTES:
             message = f"a twin's row takes {layout.dtype.itemsize} bytes, and at most {ROW_MAX_BYTES} can be stored"
             raise DefinitionError([Problem("twin.yaml", 0, "pipeline", message, "declare less state")])
-        kernel = compile_kernel(layout, steps, code, content, cache)
-        return cls(definition, content, layout, kernel, code, partitions)
+        kernels = compile_kernels(layout, steps, code, content, cache)
+        return cls(definition, content, layout, kernels, code, partitions)
 
     def warm_up(self) -> None:
         """Compile, or load what was compiled before, by stepping an empty block.
@@ -87,9 +88,9 @@ class TwinType:
                 # What all kernels share may have been compiled for a row that this one's begins with: the same fields
                 # at the same places.
                 warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
-                TwinProcessor(self, Lineage("", "", 0)).kernel.run(
-                    nothing, nothing, Columns.empty(len(self.definition.inputs))
-                )
+                run = TwinProcessor(self, Lineage("", "", 0)).kernel
+                run.run(nothing, nothing, Columns.empty(len(self.definition.inputs)))
+                run.tick(nothing, 0, 0)
         except Exception as error:  # noqa: BLE001 - of an empty block only the compiler can complain
             raise DefinitionError([compile_problem(error, self.code.folder)]) from None
 
@@ -100,8 +101,8 @@ class TwinProcessor:
     Attributes:
         kernel: Steps telemetry.
 
-    What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields) and, with its
-    reason, `deadletter`.
+    What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields), `tick`,
+    `tick_ignored` and, with its reason, `deadletter`.
     """
 
     def __init__(self, twin_type: TwinType, lineage: Lineage) -> None:
@@ -113,8 +114,9 @@ class TwinProcessor:
         self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
         self._population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
         self._table = self._population.table
-        self.kernel = KernelRun(definition, twin_type.kernel, self._table)
+        self.kernel = KernelRun(definition, twin_type.kernels, self._table)
         self._firing = Firing(definition, self._table, self._output)
+        self._ticks = Ticks(definition, self._table, self.kernel, self._firing)
         requests = RequestRunner(definition, twin_type.code)
         acknowledgements = Acknowledgements(definition, self._table, self._output)
         self._control = ControlRecords(self._population, requests, acknowledgements, self._output)
@@ -130,6 +132,8 @@ class TwinProcessor:
                 fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
                 self._table.learn_layout(fingerprint, value or b"")
                 self._layout_written |= fingerprint == self._type.layout.fingerprint
+            elif key == TICK_KEY:
+                self._ticks.restore(value)
             elif key == DEFINITION_KEY:
                 self._definition_written = value == self._type.content.encode()
             elif value is not None:
@@ -158,7 +162,10 @@ class TwinProcessor:
         first = 0
         for index in others(block).tolist():
             self._telemetry(block.part(first, index), received[first:index], outcome)
-            self._control.take(block, index, outcome)
+            if is_tick(block, index):
+                self._tick(block, index, outcome)
+            else:
+                self._control.take(block, index, outcome)
             first = index + 1
         self._telemetry(block.part(first, len(block)), received[first:], outcome)
         self._output.dead_letters(outcome)
@@ -181,12 +188,24 @@ class TwinProcessor:
         if not self._definition_written:
             rows.append((DEFINITION_KEY, self._type.content.encode()))
             self._definition_written = True
+        rows.extend(self._ticks.snapshot())
         rows.extend(self._table.snapshot())
         return rows
+
+    @property
+    def tick_s(self) -> float:
+        """Period of the ticks that the twins want."""
+        return self._definition.tick_s
 
     def note(self) -> Mapping[str, str]:
         """Fingerprints for the position record."""
         return {"layout": self._type.layout.fingerprint.hex(), "definition": self._type.content}
+
+    def _tick(self, block: Block, index: int, outcome: Outcome) -> None:
+        try:
+            self._ticks.take(block, index, outcome)
+        except PayloadError as error:
+            self._output.dead_letter(outcome, block, index, error.reason, error.detail)
 
     # -- telemetry -----------------------------------------------------------------------------------------------
 
@@ -216,7 +235,8 @@ class TwinProcessor:
         columns: Columns,
         outcome: Outcome,
     ) -> None:
-        status, values, fired = self.kernel.run(slot, offsets, columns)
+        found = self.kernel.run(slot, offsets, columns)
+        status, values, fired = found.status, found.values, found.fired
         self._table.dirty[slot] = 1
         accepted = status <= admission.ACCEPTED_LATE
         everything = bool(accepted.all())
@@ -228,7 +248,7 @@ class TwinProcessor:
         if not everything or bool((status == admission.ACCEPTED_LATE).any()):
             self._account(block, status, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
-        self._firing.fire(slot, offsets, received, columns, status, values, fired, outcome)
+        self._firing.fire(slot, offsets, received, columns.time_ns, status, values, fired, outcome)
 
     def _account(self, block: Block, status: NDArray[np.uint8], outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""

@@ -26,6 +26,7 @@ class RowTable:
         slots: Slot of each twin id, as the bytes of the record key.
         ids: Twin id of each slot, empty for a twin that was taken out.
         tags: Tags of each slot.
+        tick_ns: Time of the partition's last tick, 0 for none.
         refused: How many restored rows held a text that is no longer a choice of a parameter, by parameter.
     """
 
@@ -37,6 +38,7 @@ class RowTable:
         self.slots: dict[bytes, int] = {}
         self.ids: list[bytes] = []
         self.tags: list[dict[str, str]] = []
+        self.tick_ns = 0
         self._index = IdIndex()
         self.refused: Counter[str] = Counter()
         self._formats: dict[bytes, RowFormat] = {layout.fingerprint: layout.format}

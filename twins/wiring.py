@@ -44,6 +44,17 @@ class WiredStep:
     truths: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What the step takes of fields, parameters and what is ambient, each once."""
+        return tuple(
+            dict.fromkeys(
+                self.conversions[name][0] if kind == "converted" else name
+                for kind, name in self.arguments
+                if kind in {"field", "converted"}
+            )
+        )
+
 
 def wire(definition: Definition, code: AuthoredCode) -> list[WiredStep]:
     """Resolve a definition's pipeline.

@@ -29,6 +29,7 @@ class PlainTwin:
         self.parameters = {name: parameter.default for name, parameter in declared.items()} | dict(parameters or {})
         self.last: dict[str, Any] = {}
         self._time_ns: int | None = None
+        self._tick_ns: int | None = None
         self._records = 0
         self._steps: list[tuple[Step, Callable[..., Any], tuple[str, ...], tuple[Any, ...], Any]] = []
         self._start()
@@ -36,18 +37,36 @@ class PlainTwin:
     def step(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Outputs for one record, which has `time` in nanoseconds and the inputs."""
         time_ns = record["time"]
-        dt_s = 0.0 if self._time_ns is None else (time_ns - self._time_ns) * 1e-9
+        since = {"records": self._time_ns, "both": max((t for t in (self._time_ns, self._tick_ns) if t), default=None)}
         self._time_ns, self._records = time_ns, self._records + 1
-        scope = {name: record[name] for name in self.definition.inputs}
+        given = {name: record[name] for name in self.definition.inputs}
+        return self._run(time_ns, {**self.last, **given}, since)
+
+    def tick(self, time_ns: int) -> dict[str, Any]:
+        """Outputs after a tick, None for one that nothing gave a value yet."""
+        since = {"ticks": self._tick_ns, "both": max((t for t in (self._time_ns, self._tick_ns) if t), default=None)}
+        self._tick_ns = time_ns
+        return self._run(time_ns, dict(self.last), since)
+
+    def _run(self, time_ns: int, scope: dict[str, Any], since: Mapping[str, int | None]) -> dict[str, Any]:
+        """Run the steps that run on what `since` names, each when all that it takes is there."""
         scope |= self._encoded()
-        scope |= {"dt_s": dt_s, "time_s": time_ns * 1e-9, "time_ns": time_ns, "records": self._records}
+        scope |= {"time_s": time_ns * 1e-9, "time_ns": time_ns, "records": self._records}
         for step, function, arguments, constants, state in self._steps:
+            if step.runs_on not in since:
+                continue
+            last_ns = since[step.runs_on]
+            scope["dt_s"] = 0.0 if last_ns is None else max(0.0, (time_ns - last_ns) * 1e-9)
+            wires = [step.inputs.get(argument, argument) for argument in arguments]
+            taken = {wire.field if isinstance(wire, Converted) else wire for wire in wires}
+            if not {name for name in taken if isinstance(name, str)} <= scope.keys():
+                continue
             values = [self._value(step, argument, scope) for argument in arguments]
             results = function(*([state] if state is not None else []), *values, *constants)
             names = tuple(step.outputs)
             scope |= zip(names, results if len(names) > 1 else (results,), strict=True)
         self.last = scope
-        return {name: scope[name] for name in self.definition.fields()}
+        return {name: scope.get(name) for name in self.definition.fields()}
 
     def request(self, name: str, arguments: Mapping[str, Any]) -> str | None:
         """Carry out a request; returns the reason of a refusal."""

@@ -166,6 +166,12 @@ def acknowledgement(offset: int, twin: bytes, name: str) -> bytes:
     return msgspec.json.encode({"id": command})
 
 
+def tick(at_s: float) -> LogRecord:
+    """A tick."""
+    time_ns = START_NS + round(at_s * SECOND)
+    return record(None, b'{"time_ns":%d}' % time_ns, kind="tick", source="ticks", received_ns=time_ns)
+
+
 def put(
     twin: bytes, parameters: dict[str, Any], tags: dict[str, str] | None = None, record_id: str = "p1"
 ) -> LogRecord:

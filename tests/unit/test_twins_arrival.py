@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from support.oracle import block_of
 from support.stepping import START_NS, TWINS, record
 
+from schemas.clock import LATEST_NS
 from schemas.headers import KIND, RECEIVED
 from streams.log.record import LogRecord
-from twins.arrival import LATEST_NS, arrivals_ns, others
+from twins.arrival import arrivals_ns, others
 from twins.output import received_ns
 
 stamps = st.one_of(

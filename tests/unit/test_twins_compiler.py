@@ -32,7 +32,7 @@ bundle = read_folder(folder)
 twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, 8, cache)
 twin_type.warm_up()
 run = stepping.stepped(twin_type, [stepping.reading(stepping.TWINS[0], 0, a=3)._replace(offset=0)])
-stats = twin_type.kernel.stats
+stats = twin_type.kernels.records.stats
 print(run.lines()[0].split()[1], sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 

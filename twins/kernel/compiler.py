@@ -10,6 +10,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,23 @@ from twins.wiring import WiredStep
 Kernel = Callable[..., None]
 
 
-def compile_kernel(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode, content: str, cache: Path) -> Kernel:
-    """Build the kernel of a type; machine code is made at the first call, or loaded if it was made before.
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What a type's pipeline became.
+
+    Attributes:
+        records: The pass over a block's records.
+        ticks: The pass over twins on a tick, None for a type without ticks.
+    """
+
+    records: Kernel
+    ticks: Kernel | None
+
+
+def compile_kernels(
+    layout: RowLayout, steps: list[WiredStep], code: AuthoredCode, content: str, cache: Path
+) -> Kernels:
+    """Build the kernels of a type; machine code is made at the first call, or loaded if it was made before.
 
     Args:
         layout: The type's rows.
@@ -58,8 +74,7 @@ def compile_kernel(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
     # Numba imports the module by its name when it loads machine code that was made before.
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    kernel: Kernel = module.kernel
-    return kernel
+    return Kernels(module.kernel, getattr(module, "tick", None))
 
 
 def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN401

@@ -1,13 +1,14 @@
 """The part of a kernel that marks which events, commands and documents a record sets off."""
 
-from schemas.definition import Definition
 from twins.kernel.columns import KernelColumns
 from twins.kernel.commands import command_lines, outcome_lines
 from twins.kernel.fields import number, place
+from twins.kernel.passes import Pass
 
 
-def mark_lines(definition: Definition, columns: KernelColumns) -> list[str]:
+def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that fill `fired`, but for changed metadata."""
+    definition = over.definition
     lines = []
     for column, (name, event) in enumerate(definition.outputs.events.items(), columns.events):
         condition = {
@@ -20,14 +21,22 @@ def mark_lines(definition: Definition, columns: KernelColumns) -> list[str]:
     if definition.outputs.commands:
         lines.append("at_ns, cause = time_ns[r], offset[r]")
     for name in definition.outputs.commands:
-        lines += outcome_lines(name, definition, columns) + command_lines(name, definition, columns)
+        lines += over.guarded(outcome_lines(name, definition, columns, measured=not over.on_tick))
+        lines += over.guarded(command_lines(name, definition, columns))
     return lines
 
 
-def metadata_lines(definition: Definition, columns: KernelColumns) -> list[str]:
+def metadata_lines(over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that mark changed metadata; before the row takes the new values."""
+    definition = over.definition
     names = definition.outputs.metadata
     if not names:
         return []
-    changed = " or ".join(f"{number(name, definition)} != row.{place(name, definition)}" for name in names)
+    changed = " or ".join(_changed(name, over) for name in names)
     return [f"fired[r, {columns.metadata}] = {changed}"]
+
+
+def _changed(name: str, over: Pass) -> str:
+    """Condition that a field has another value than the row; one without a value has not changed."""
+    value = f"{number(name, over.definition)} != row.{place(name, over.definition)}"
+    return f"(k_{name} and {value})" if name in over.unsure else value

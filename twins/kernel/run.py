@@ -1,4 +1,7 @@
-"""The kernel over the rows of one partition; what an author's step raises concerns one twin."""
+"""The kernels over the rows of one partition; what an author's step raises concerns one twin."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
@@ -8,73 +11,103 @@ from schemas.definition import Definition
 from twins import admission
 from twins.columns import Columns
 from twins.kernel.columns import KernelColumns
-from twins.kernel.compiler import Kernel
+from twins.kernel.compiler import Kernel, Kernels
 from twins.layout import QUARANTINED
 from twins.rows import RowTable
 
 
-class KernelRun:
-    """Runs a type's kernel over the rows of a table."""
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What stepping n records, or n twins on a tick, gave.
 
-    def __init__(self, definition: Definition, kernel: Kernel, table: RowTable) -> None:
-        self._definition = definition
-        self._kernel = kernel
+    Attributes:
+        status: (n,) uint8 of `twins.admission`.
+        values: (n, columns) float64 as `KernelColumns` says, NaN for a field without a value.
+        fired: (n, columns) uint8 likewise.
+    """
+
+    status: NDArray[np.uint8]
+    values: NDArray[np.float64]
+    fired: NDArray[np.uint8]
+
+
+class KernelRun:
+    """Runs a type's kernels over the rows of a table."""
+
+    def __init__(self, definition: Definition, kernels: Kernels, table: RowTable) -> None:
+        self._kernels = kernels
         self._table = table
         self._columns = KernelColumns.of(definition)
+        self._flag_late = definition.late == "flag"
 
-    def run(
-        self, slot: NDArray[np.int64], offsets: NDArray[np.int64], columns: Columns
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.uint8]]:
-        """Step n records.
+    def run(self, slot: NDArray[np.int64], offsets: NDArray[np.int64], columns: Columns) -> Stepped:
+        """Step n records of the rows at `slot`."""
+        found = self._room(len(slot))
+        messages = (columns.boot, columns.seq, columns.payload, columns.inputs)
+        results = (found.values, found.fired, found.status, self._flag_late)
+        self._step(self._kernels.records, slot, columns.time_ns, offsets, found, (*messages, *results))
+        return found
 
-        Returns:
-            status (n,), values and fired, (n, columns) each as `KernelColumns` says.
+    def tick(self, slot: NDArray[np.int64], offset: int, time_ns: int) -> Stepped:
+        """Step the rows at `slot`, each at most once, on the tick at `offset` that tells `time_ns`.
+
+        A row that differs afterwards is dirty, with a new revision.
         """
-        count = len(slot)
-        table, columns_of = self._table, self._columns
-        status = np.empty(count, np.uint8)
-        values = np.empty((count, columns_of.values))
-        fired = np.zeros((count, columns_of.fired), np.uint8)
+        found = self._room(len(slot))
+        if self._kernels.ticks is None:
+            return found
+        table, count = self._table, len(slot)
+        before = _words(table.rows)[slot]
+        times, offsets = np.full(count, time_ns, np.int64), np.full(count, offset, np.int64)
+        self._step(self._kernels.ticks, slot, times, offsets, found, (found.values, found.fired, found.status))
+        changed = (_words(table.rows)[slot] != before).any(axis=1)
+        stepped = slot[changed & (found.status == admission.ACCEPTED)]
+        table.rows["revision"][stepped] += 1
+        table.rows["offset"][stepped] = offset
+        table.dirty[slot[changed]] = 1
+        found.values[:, self._columns.revision] = table.rows["revision"][slot]
+        return found
+
+    def _room(self, count: int) -> Stepped:
+        return Stepped(
+            np.empty(count, np.uint8),
+            np.empty((count, self._columns.values)),
+            np.zeros((count, self._columns.fired), np.uint8),
+        )
+
+    def _step(
+        self,
+        kernel: Kernel,
+        slot: NDArray[np.int64],
+        time_ns: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        found: Stepped,
+        rest: tuple[Any, ...],
+    ) -> None:
+        """Run a kernel to the end, however often a step raises."""
+        count, table = len(slot), self._table
         cursor = np.zeros(1, np.int64)
         backup = np.zeros(1, table.layout.dtype)
-        flag_late = self._definition.late == "flag"
         while cursor[0] < count or count == 0:
             try:
-                self._kernel(
-                    table.rows,
-                    backup,
-                    cursor,
-                    slot,
-                    columns.time_ns,
-                    offsets,
-                    columns.boot,
-                    columns.seq,
-                    columns.payload,
-                    columns.inputs,
-                    values,
-                    fired,
-                    status,
-                    flag_late,
-                )
+                kernel(table.rows, backup, cursor, slot, time_ns, offsets, table.tick_ns, *rest)
             except NumbaError:
                 raise
             except Exception:
                 if not count:
                     raise
                 # Whatever an author's step raises concerns one twin.
-                self._raised(int(cursor[0]), slot, offsets, status, fired, backup)
+                self._raised(int(cursor[0]), slot, offsets, found, backup)
                 cursor[0] += 1
             if count == 0:
                 break
-        return status, values, fired
 
     def _raised(
         self,
         index: int,
         slot: NDArray[np.int64],
         offsets: NDArray[np.int64],
-        status: NDArray[np.uint8],
-        fired: NDArray[np.uint8],
+        found: Stepped,
         backup: NDArray[np.void],
     ) -> None:
         self._table.rows[slot[index]] = backup[0]
@@ -82,5 +115,10 @@ class KernelRun:
         row["status"] |= QUARANTINED
         row["revision"] += 1
         row["offset"] = offsets[index]
-        status[index] = admission.FAILED
-        fired[index] = 0
+        found.status[index] = admission.FAILED
+        found.fired[index] = 0
+
+
+def _words(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    """Rows as whole numbers, (rows, words)."""
+    return rows.view(np.int64).reshape(len(rows), -1)

@@ -1,22 +1,39 @@
 """The part of a kernel that calls the steps."""
 
-from schemas.definition import Definition
-from twins.kernel.fields import place, typed
+from schemas.definition import AMBIENT
+from twins.kernel.fields import indented, place, typed
+from twins.kernel.passes import Pass
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 
-_AMBIENT = {
-    "dt_s": "dt_s",
-    "time_s": "time_ns[r] * 1e-9",
-    "time_ns": "time_ns[r]",
-    "records": "row.records + 1",
-}
+_LAST = [
+    "last_ns = row.event_time_ns if row.records > 0 else 0",
+    "if row.ticked and ticked_ns > last_ns:",
+    "    last_ns = ticked_ns",
+    "dt_any_s = (time_ns[r] - last_ns) * 1e-9 if 0 < last_ns < time_ns[r] else 0.0",
+]
+_TICKED = ["dt_tick_s = (time_ns[r] - ticked_ns) * 1e-9 if row.ticked else 0.0"]
 
 
-def step_lines(index: int, step: WiredStep, layout: RowLayout) -> list[str]:
+def elapsed_lines(steps: list[WiredStep], over: Pass) -> list[str]:
+    """Lines that give the steps which ticks step, too, the time since they ran last."""
+    names = {_elapsed(step, over) for step in steps if over.runs(step) and "dt_s" in step.fields}
+    lines = _LAST if "dt_any_s" in names else []
+    return lines + (_TICKED if "dt_tick_s" in names else [])
+
+
+def step_lines(index: int, step: WiredStep, layout: RowLayout, over: Pass) -> list[str]:
     """Lines that call the step number `index` and give its outputs their `x_` names; they find NaN and infinity."""
+    lines = _call_lines(index, step, layout, over)
+    lines += [f"k_{field} = True" for field in step.outputs if field in over.unsure]
+    if needs := over.needs(step):
+        return [f"if {' and '.join(f'k_{name}' for name in needs)}:", *indented(lines)]
+    return lines
+
+
+def _call_lines(index: int, step: WiredStep, layout: RowLayout, over: Pass) -> list[str]:
     definition = layout.definition
-    arguments = ", ".join(_argument(index, step, kind, name, definition) for kind, name in step.arguments)
+    arguments = ", ".join(_argument(index, step, kind, name, over) for kind, name in step.arguments)
     results = [f"r_{index}_{number}" for number in range(len(step.outputs))]
     lines = [f"{', '.join(results)} = step_{index}({arguments})" if results else f"step_{index}({arguments})"]
     declared = definition.fields()
@@ -35,25 +52,39 @@ def step_lines(index: int, step: WiredStep, layout: RowLayout) -> list[str]:
     return lines
 
 
-def _argument(index: int, step: WiredStep, kind: str, name: str, definition: Definition) -> str:
+def _elapsed(step: WiredStep, over: Pass) -> str:
+    """Name of the time since a step ran last."""
+    if over.on_both(step):
+        return "dt_any_s"
+    return "dt_tick_s" if over.on_tick else "dt_s"
+
+
+def _ambient(name: str, step: WiredStep, over: Pass) -> str:
+    records = "row.records" if over.on_tick else "row.records + 1"
+    known = {"time_s": "time_ns[r] * 1e-9", "time_ns": "time_ns[r]", "records": records, "dt_s": _elapsed(step, over)}
+    return known[name]
+
+
+def _argument(index: int, step: WiredStep, kind: str, name: str, over: Pass) -> str:
     if kind == "state":
         return f"row.s_{step.name}"
     if kind == "constant":
         return f"constant_{index}_{name}"
     if kind in {"converted", "previous"}:
-        return _derived(index, step, kind, name, definition)
-    if name in _AMBIENT:
-        return _AMBIENT[name]
-    if name in definition.parameters:
-        return typed(f"row.p_{name}", definition.parameters[name].type)
+        return _derived(index, step, kind, name, over)
+    if name in AMBIENT:
+        return _ambient(name, step, over)
+    if name in over.definition.parameters:
+        return typed(f"row.p_{name}", over.definition.parameters[name].type)
     return f"x_{name}"
 
 
-def _derived(index: int, step: WiredStep, kind: str, name: str, definition: Definition) -> str:
+def _derived(index: int, step: WiredStep, kind: str, name: str, over: Pass) -> str:
     """What is not a field as it is: one in another unit, or the value that the row still holds of the last record."""
+    definition = over.definition
     if kind == "converted":
         field, linear = step.conversions[name]
-        return f"({_argument(index, step, 'field', field, definition)} * {linear.factor!r} + {linear.offset!r})"
+        return f"({_argument(index, step, 'field', field, over)} * {linear.factor!r} + {linear.offset!r})"
     declared = definition.inputs.get(name) or definition.fields()[name]
     before = f"row.{place(name, definition)}"
     return typed(f"(0.0 if isnan({before}) else {before})", declared.type)

@@ -1,0 +1,70 @@
+"""The two passes that a kernel makes, over records and over twins on a tick: which steps run, what may be unknown."""
+
+import re
+from typing import TYPE_CHECKING
+
+from schemas.definition import Definition
+from twins.kernel.fields import indented, number, place
+from twins.wiring import WiredStep
+
+if TYPE_CHECKING:
+    from schemas.step import Step
+
+_FIELD = re.compile(r"\bx_(\w+)")
+
+
+class Pass:
+    """One pass: over the records of a block, or over all twins on a tick.
+
+    Attributes:
+        definition: The type's.
+        on_tick: Which of the two it is.
+        unsure: Fields that may have no value yet: on a tick all of them; on a record those that only ticks give, and
+            what follows from them. A name `k_` tells whether a field has one, and a step runs only when all that it
+            takes have.
+    """
+
+    def __init__(self, definition: Definition, steps: list[WiredStep], *, on_tick: bool) -> None:
+        self.definition = definition
+        self.on_tick = on_tick
+        self._declared: dict[str, Step] = {step.name: step for step in definition.pipeline}
+        self.unsure: set[str] = {*definition.inputs, *definition.fields()} if on_tick else set()
+        for step in steps:
+            if not self.runs(step) or self.needs(step):
+                self.unsure.update(step.outputs)
+
+    def runs(self, step: WiredStep) -> bool:
+        """Whether a step is part of this pass."""
+        return self._declared[step.name].runs_on in {"both", "ticks" if self.on_tick else "records"}
+
+    def on_both(self, step: WiredStep) -> bool:
+        """Whether a step is part of both passes."""
+        return self._declared[step.name].runs_on == "both"
+
+    def needs(self, step: WiredStep) -> list[str]:
+        """Fields that a step takes and that may have no value."""
+        return [name for name in step.fields if name in self.unsure]
+
+    def last_lines(self) -> list[str]:
+        """Lines that give the fields that may have no value what the row holds of them."""
+        lines = []
+        for name in [*self.definition.inputs, *self.definition.fields()]:
+            if name in self.unsure:
+                held = f"row.{place(name, self.definition)}"
+                lines.append(f"k_{name} = not isnan({held})")
+                kind = (self.definition.inputs.get(name) or self.definition.fields()[name]).type
+                value = {"bool": f"{held} == 1.0", "int": f"int({held}) if k_{name} else 0"}.get(kind, held)
+                lines.append(f"x_{name} = {value}")
+        return lines
+
+    def number(self, name: str) -> str:
+        """A field's value as a float, NaN where it has none."""
+        value = number(name, self.definition)
+        return f"({value} if k_{name} else nan)" if name in self.unsure else value
+
+    def guarded(self, lines: list[str]) -> list[str]:
+        """Lines that hold only when every field that they read has a value."""
+        read = dict.fromkeys(name for line in lines for name in _FIELD.findall(line) if name in self.unsure)
+        if not read:
+            return lines
+        return [f"if {' and '.join(f'k_{name}' for name in read)}:", *indented(lines)]
