@@ -14,6 +14,7 @@ from streams.log.admin import LogAdmin
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.processor import Lineage, Observer, ProcessorFactory
+from streams.targets import Targets
 from streams.transaction import PartitionTransactions
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Opener:
         self._factory = factory
         self._observer = observer
         self._in_thread = in_thread
+        self._targets = Targets(options)
 
     async def open(self, number: int, kept: PartitionRows | None) -> tuple[PartitionRows, PartitionTransactions]:
         """Fence, then restore, unless rows that were kept are still what the log says.
@@ -53,7 +55,7 @@ class Opener:
         options = self._options
         lineage = Lineage(options.cluster, await self._topic_id(), number)
         transactions = PartitionTransactions(
-            options.kafka, f"{options.group}.{number}", number, options.transaction_timeout_s
+            options.kafka, f"{options.group}.{number}", number, options.transaction_timeout_s, self._targets
         )
         try:
             async with asyncio.timeout(_FENCE_TIMEOUT_S):

@@ -20,7 +20,9 @@ class EngineOptions:
         transaction_timeout_s: After this long the broker aborts a transaction that a frozen owner left open.
         fetch_bytes: Bound of one partition's share of a fetch, and so of a block.
         fetch_wait_s: How long the broker waits for records before it answers a fetch.
-        partitions: Of the source, for Faust's own book-keeping.
+        partitions: Of the source, for Faust's own book-keeping, and of topics of others that are made to write into.
+        replication: Replicas of such topics.
+        retention_ms: Of such topics; None for what `schemas.topics` says.
     """
 
     kafka: KafkaOptions
@@ -30,6 +32,8 @@ class EngineOptions:
     cluster: str
     data_dir: Path
     partitions: int = 8
+    replication: int = 1
+    retention_ms: int | None = None
     session_timeout_s: float = 6.0
     transaction_timeout_s: float = 10.0
     fetch_bytes: int = 1 << 20

@@ -40,10 +40,11 @@ class Snapshot:
     rows: list[OutputRecord]
     outputs: dict[str, list[OutputRecord]]
     counts: Counter[tuple[str, str]]
+    routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
 
     def output_count(self) -> int:
         """Number of output records."""
-        return sum(map(len, self.outputs.values()))
+        return sum(map(len, [*self.outputs.values(), *self.routed.values()]))
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class PartitionRows:
     waiting_since_s: float | None = None
     last_flush_s: float = float("-inf")
     _outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
+    _routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
@@ -118,17 +120,19 @@ class PartitionRows:
 
     def take(self, outcome: Outcome, now_s: float) -> None:
         """Add an outcome to what the next transaction writes."""
-        for topic, records in outcome.outputs.items():
-            self._outputs.setdefault(topic, []).extend(records)
+        for kept, added in ((self._outputs, outcome.outputs), (self._routed, outcome.routed)):
+            for topic, records in added.items():
+                kept.setdefault(topic, []).extend(records)
         self._counts.update(outcome.counts)
         self.urgent |= outcome.urgent
-        if outcome.outputs and self.waiting_since_s is None:
+        if (outcome.outputs or outcome.routed) and self.waiting_since_s is None:
             self.waiting_since_s = now_s
 
     def snapshot(self, now_s: float) -> Snapshot:
         """Take what the next transaction writes, and clear it here."""
         self._demand_whole()
         outputs, self._outputs = self._outputs, {}
+        routed, self._routed = self._routed, {}
         counts, self._counts = self._counts, Counter()
         rows: list[OutputRecord] = [(key, value, ()) for key, value in self.processor.snapshot()]
         position = Position(self.position, self.lineage.cluster, self.lineage.topic_id, dict(self.processor.note()))
@@ -136,7 +140,7 @@ class PartitionRows:
         self.urgent = False
         self.waiting_since_s = None
         self.last_flush_s = now_s
-        return Snapshot(self.position, rows, outputs, counts)
+        return Snapshot(self.position, rows, outputs, counts, routed)
 
     def flush_due(self, policy: FlushPolicy, now_s: float) -> bool:
         """Whether to flush now."""

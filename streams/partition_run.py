@@ -19,7 +19,7 @@ from streams.options import EngineOptions
 from streams.partition import PartitionRows, Snapshot
 from streams.processor import Observer
 from streams.source import Source
-from streams.transaction import PartitionTransactions
+from streams.transaction import PartitionTransactions, Place
 
 log = structlog.get_logger(__name__)
 
@@ -205,6 +205,8 @@ class PartitionRun:
         snapshot, batches = await self._host.in_thread(
             partial(_snapshot, rows, self._transactions, options.changelog, started_s)
         )
+        if snapshot.routed:
+            batches |= await self._transactions.addressed(snapshot.routed)
         last = await self._transactions.commit(
             batches,
             options.changelog,
@@ -264,9 +266,11 @@ def _nothing() -> None:
 
 def _snapshot(
     rows: PartitionRows, transactions: PartitionTransactions, changelog: str, now_s: float
-) -> tuple[Snapshot, dict[str, list[Any]]]:
+) -> tuple[Snapshot, dict[Place, list[Any]]]:
     snapshot = rows.snapshot(now_s)
-    # Outputs first: the position record is the last one written.
-    batches = {topic: transactions.batches(records) for topic, records in snapshot.outputs.items()}
+    # Outputs first: the position record is the last one written to the changelog.
+    batches: dict[Place, list[Any]] = {
+        topic: transactions.batches(records) for topic, records in snapshot.outputs.items()
+    }
     batches[changelog] = transactions.batches(snapshot.rows)
     return snapshot, batches

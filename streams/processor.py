@@ -18,18 +18,24 @@ class Outcome:
     """What one block led to.
 
     Attributes:
-        outputs: Records to write in the transaction, by topic.
+        outputs: Records to write in the transaction, by topic; they go to the partition of their input.
+        routed: Records to write in the same transaction where their keys belong, by topic.
         urgent: Whether to flush at once, because somebody waits for a command or an event.
         counts: How often something happened, by what and why; they count once the transaction is committed.
     """
 
     outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
+    routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
     urgent: bool = False
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...] = ()) -> None:
         """Append one output record."""
         self.outputs.setdefault(topic, []).append((key, value, headers))
+
+    def route(self, topic: str, key: bytes, value: bytes, headers: tuple[Header, ...]) -> None:
+        """Append one record for the partition of its key in a topic of any number of partitions."""
+        self.routed.setdefault(topic, []).append((key, value, headers))
 
     def count(self, what: str, reason: str = "", times: int = 1) -> None:
         """Count something that happened."""

@@ -8,21 +8,29 @@ import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerClosed
 
+from schemas.partitioning import partition_of
 from streams.log.client import KafkaOptions
 from streams.processor import OutputRecord
+from streams.targets import Targets
 
 log = structlog.get_logger(__name__)
 
 BATCH_BYTES = 1 << 20
 _STOP_TIMEOUT_S = 2.0
+Place = str | tuple[str, int]
+"""A topic, meaning the partition of it that is numbered as the input's, or a topic and one of its partitions."""
+
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 class PartitionTransactions:
     """Writes flushes of one partition under a static transactional id, which fences every earlier owner."""
 
-    def __init__(self, options: KafkaOptions, transactional_id: str, partition: int, timeout_s: float) -> None:
+    def __init__(
+        self, options: KafkaOptions, transactional_id: str, partition: int, timeout_s: float, targets: Targets
+    ) -> None:
         self.transactional_id = transactional_id
+        self._targets = targets
         self._partition = partition
         self._producer = AIOKafkaProducer(
             transactional_id=transactional_id,
@@ -51,13 +59,31 @@ class PartitionTransactions:
                 built.append(builder)
         return built if builder.record_count() else built[:-1]
 
+    async def addressed(self, routed: Mapping[str, list[OutputRecord]]) -> dict[Place, list[Any]]:
+        """Pack records for the partitions where their keys belong, keeping the order of each.
+
+        Args:
+            routed: By topic, which is made if it is missing.
+        """
+        partitions = {topic: await self._targets.partitions(topic) for topic in routed}
+
+        def packed() -> dict[Place, list[Any]]:
+            sorted_out: dict[Place, list[OutputRecord]] = {}
+            for topic, records in routed.items():
+                for record in records:
+                    place = (topic, partition_of(record[0] or b"", partitions[topic]))
+                    sorted_out.setdefault(place, []).append(record)
+            return {place: self.batches(records) for place, records in sorted_out.items()}
+
+        return await asyncio.to_thread(packed)
+
     async def commit(
-        self, batches: Mapping[str, list[Any]], last_topic: str, source: TopicPartition, offset: int, group: str
+        self, batches: Mapping[Place, list[Any]], last_topic: str, source: TopicPartition, offset: int, group: str
     ) -> int:
         """Write all batches, the group's offset and the commit marker.
 
         Args:
-            batches: Raw batches by topic; each goes to this partition's number in its topic.
+            batches: Raw batches by where they go.
             last_topic: The topic whose last record's offset to return.
             source: The input partition.
             offset: Its next offset.
@@ -66,18 +92,31 @@ class PartitionTransactions:
         Returns:
             Offset of the last record written to `last_topic`.
         """
+        try:
+            return await self._commit(batches, last_topic, source, offset, group)
+        except BaseException:
+            self._targets.forget()
+            raise
+
+    async def _commit(
+        self, batches: Mapping[Place, list[Any]], last_topic: str, source: TopicPartition, offset: int, group: str
+    ) -> int:
         await self._producer.begin_transaction()
-        sent = [
-            (topic, batch.record_count(), await self._producer.send_batch(batch, topic, partition=self._partition))
-            for topic, built in batches.items()
+        addressed = [
+            (place, batch, *((place, self._partition) if isinstance(place, str) else place))
+            for place, built in batches.items()
             for batch in built
+        ]
+        sent = [
+            (place, batch.record_count(), await self._producer.send_batch(batch, topic, partition=partition))
+            for place, batch, topic, partition in addressed
         ]
         await asyncio.gather(*(future for _, _, future in sent))
         await self._producer.send_offsets_to_transaction({source: offset}, group)
         await self._producer.commit_transaction()
         # A batch's future tells the offset of its first record.
         ends: list[int] = [
-            int(future.result().offset) + count - 1 for topic, count, future in sent if topic == last_topic
+            int(future.result().offset) + count - 1 for place, count, future in sent if place == last_topic
         ]
         return max(ends)
 

@@ -133,6 +133,8 @@ def _engine(
         cluster=ground.cluster,
         data_dir=Path(settings.data_dir) / "faust",
         partitions=ground.partitions,
+        replication=settings.kafka.replication,
+        retention_ms=settings.kafka.retention_ms,
         session_timeout_s=settings.engine.session_timeout_s,
         fetch_bytes=settings.engine.max_block_bytes,
         flush=FlushPolicy(interval_s=settings.engine.flush_interval_s),

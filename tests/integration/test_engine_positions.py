@@ -19,7 +19,7 @@ from streams.opening import Opener
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.processor import Lineage, Outcome, SilentObserver
-from streams.transaction import PartitionTransactions
+from streams.transaction import PartitionTransactions, Place
 
 pytestmark = pytest.mark.kafka
 
@@ -81,7 +81,7 @@ class _World:
 
     async def commit(self, rows: PartitionRows, transactions: PartitionTransactions) -> None:
         snapshot = rows.snapshot(0.0)
-        batches = {self.options.changelog: transactions.batches(snapshot.rows)}
+        batches: dict[Place, list[Any]] = {self.options.changelog: transactions.batches(snapshot.rows)}
         source = TopicPartition(self.options.source, 0)
         last = await transactions.commit(batches, self.options.changelog, source, snapshot.position, self.options.group)
         rows.flushed, rows.changelog_end = snapshot.position, last + 2
