@@ -29,11 +29,17 @@ def estimate(
     noise: float,
     x0_heater: float,
     x0_air: float,
-) -> tuple[float, float, float, int]:
+    calibrated: bool,
+    adaptation_changed: bool,
+    G_box_fitted: float,
+    heater_before: float,
+    air_before: float,
+) -> tuple[float, float, float, int, float]:
     """Predict with this record's heater and room, then update with its box temperature.
 
     Args:
-        state: `x` = [Th, T], their covariance `P`, whether the filter is `started`, and the `records` since then.
+        state: `x` = [Th, T], their covariance `P`, whether the filter is `started`, the `records` since then, and the
+            heat loss that the self-adaptation has measured, `G_box_adapted`, 0 for none.
         average_temperature: Measured box temperature in °C.
         room_temperature: Measured room temperature in °C.
         heater_on: Whether the heater was on.
@@ -48,20 +54,29 @@ def estimate(
         noise: Variance of the measurement in K², and size of the process noise.
         x0_heater: First heater temperature in °C.
         x0_air: First box temperature in °C.
+        calibrated: Whether the self-adaptation ended with a calibration, as of the previous record.
+        adaptation_changed: Whether it did so with that record.
+        G_box_fitted: The heat loss that it measured, in W/K.
+        heater_before: Heater temperature that goes with it, in °C.
+        air_before: Box temperature measured with the previous record, in °C.
 
     Returns:
-        Heater and box temperature after the update in °C, measured minus estimated box temperature, and the number
-        of records since the filter was started.
+        Heater and box temperature after the update in °C, measured minus estimated box temperature, the number of
+        records since the filter was started, and the heat loss that it reckons with in W/K.
     """
     if not state.started:
         start(state, x0_heater, x0_air)
+    elif calibrated and adaptation_changed and state.records > 0:  # else new parameters have come since
+        state.G_box_adapted = G_box_fitted
+        place(state, heater_before, air_before)
     state.records += 1
+    loss = state.G_box_adapted if state.G_box_adapted > 0.0 else G_box
     h = step_s if step_s > 0.0 else dt_s
 
     # (I - hA)⁻¹ of A = [[-a, a], [b, -b - c]] in closed form; every term of the determinant is positive.
     a = h * G_heater / C_heater
     b = h * G_heater / C_air
-    c = h * G_box / C_air
+    c = h * loss / C_air
     scale = 1.0 / (1.0 + a + b + c + a * c)
     f_00, f_01 = scale * (1.0 + b + c), scale * a
     f_10, f_11 = scale * b, scale * (1.0 + a)
@@ -82,13 +97,18 @@ def estimate(
         q,
     )
     update_2(state.x, state.P, 0.0, 1.0, average_temperature, noise)
-    return state.x[0], state.x[1], average_temperature - state.x[1], state.records
+    return state.x[0], state.x[1], average_temperature - state.x[1], state.records, loss
 
 
 def start(state: State, heater: float, air: float) -> None:
     """Start the filter at two temperatures in °C."""
     state.started = True
     state.records = 0
+    place(state, heater, air)
+
+
+def place(state: State, heater: float, air: float) -> None:
+    """Set the filter to two temperatures in °C, as sure of them as at the start."""
     state.x[0] = heater
     state.x[1] = air
     state.P[0, 0] = 0.001
@@ -100,7 +120,15 @@ def start(state: State, heater: float, air: float) -> None:
 def rebuild(state: State, average_temperature: float) -> None:
     """Start again for new parameters, from the last estimate of the heater and the last measured box temperature.
 
-    A filter that has not seen a record yet will start at its start values.
+    A filter that has not seen a record yet will start at its start values. What was measured under the old parameters
+    counts no more.
     """
+    state.G_box_adapted = 0.0
     if state.started:
         start(state, state.x[0], average_temperature)
+
+
+def adapt(state: State, enabled: bool, average_temperature: float) -> None:
+    """Go back to the parameters' own heat loss when the self-adaptation is switched off."""
+    if not enabled and state.G_box_adapted > 0.0:
+        rebuild(state, average_temperature)

@@ -190,9 +190,11 @@ def test_compiled_steps_give_what_plain_python_gives() -> None:
     for index, row in enumerate(rows):
         box, room = compiled["averaging"](row["t1"], row["t2"], row["t3"], p["room_sensor"])
         start = (p["step_s"], p["noise"], p["x0_heater"], p["x0_air"])
-        heater, air, error, count = compiled["estimation"](
-            states["estimation"], box, room, row["heater_on"], 3.0, *plant, *start
+        not_adapted = (False, False, 0.0, 0.0, 0.0)
+        heater, air, error, count, loss = compiled["estimation"](
+            states["estimation"], box, room, row["heater_on"], 3.0, *plant, *start, *not_adapted
         )
+        assert loss == p["G_box"]
         lid_open = compiled["lid"](error, count, p["lid_threshold"], p["settle_records"])
         setpoint = compiled["energy_saver"](states["energy_saver"], error, p["temperature_desired"])
         limits = [p[name] for name in LIMITS]
