@@ -12,12 +12,12 @@ from schemas.step import Step, StepOutput
 SHORTEST_TICK_S = 0.05
 LONGEST_TICK_S = 86400.0
 
-AMBIENT = {"dt_s": "s", "time_s": "s", "time_ns": "ns", "records": "1"}
+AMBIENT = {"dt_s": "s", "time_s": "s", "time_ns": "ns", "records": "1", "random_seed": "1"}
 """Names that every step may take without anybody declaring them, with their units.
 
 `dt_s`: event time since the twin's previous accepted record (0 for the first, and for a late one that is flagged);
 `time_s` and `time_ns`: event time since the Unix epoch, as a float and as an exact integer; `records`: records accepted
-so far, this one included.
+so far, this one included; `random_seed`: for `twins.functions.random`, of the twin, the record's offset and the step.
 
 On a tick event time is the tick's, and the twin's own does not move; `dt_s` is the time since the previous tick, or for
 a step that runs on both since the latest of both, 0 where there was none.

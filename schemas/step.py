@@ -104,6 +104,7 @@ class Step(Strict):
         config: Constants of a built-in, compiled into it.
         state: What the step remembers between records of one twin.
         outputs: Fields it gives, in the order in which it returns them.
+        compiled: False for a function of the folder that can't be compiled: it runs as plain Python, record by record.
         requests: Request to the function of the folder that carries it out on this step's state.
     """
 
@@ -118,6 +119,7 @@ class Step(Strict):
         dict[FieldName, StepOutput],
         BeforeValidator(_as_outputs, json_schema_input_type=dict[FieldName, StepOutput] | list[FieldName]),
     ]
+    compiled: bool = True
     requests: dict[FieldName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -70,6 +70,8 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
         for name in step.state
         if keyword.iskeyword(name)
     ]
+    if not step.compiled and ":" not in step.step:
+        faults.append((f"{path}.compiled", "a built-in is always compiled", "remove compiled"))
     for output in step.outputs:
         if output in known or output in RESERVED_FIELDS:
             taken = known.get(output, "a reserved name")

@@ -66,7 +66,7 @@ class ControlRecords:
         reason = ""
         try:
             if is_request:
-                self._requests.request(table, slot, name, payload)
+                self._requests.request(table, slot, name, payload, offset)
             else:
                 self._requests.change(table, slot, payload)
         except Refusal as refusal:

@@ -14,6 +14,7 @@ from twins.admission import REFUSALS
 from twins.kernel.columns import KernelColumns
 from twins.kernel.commands import SENT, failures, refusals
 from twins.kernel.fields import value_fields
+from twins.kernel.run import Stepped
 from twins.layout import ISSUED_DEPTH
 from twins.output import OutputWriter
 from twins.rows import RowTable
@@ -43,9 +44,7 @@ class Firing:
         offsets: NDArray[np.int64],
         received: NDArray[np.int64],
         time_ns: NDArray[np.int64],
-        status: NDArray[np.uint8],
-        values: NDArray[np.float64],
-        fired: NDArray[np.uint8],
+        stepped: Stepped,
         outcome: Outcome,
     ) -> None:
         """Add the outputs of n stepped records.
@@ -55,11 +54,10 @@ class Firing:
             offsets: (n,) places in the input.
             received: (n,) arrival, ns.
             time_ns: (n,) event time, or that of the tick.
-            status: (n,) of `twins.admission`.
-            values: (n, columns) results of `KernelRun.run`.
-            fired: (n, columns) marks of the kernel.
+            stepped: What became of them.
             outcome: Takes the outputs.
         """
+        values, fired = stepped.values, stepped.fired
         records, marks = np.nonzero(fired)
         if not len(records):
             return
@@ -90,7 +88,7 @@ class Firing:
             *(column[others].tolist() for column in columns_of),
             strict=True,
         ):
-            self._other(index, mark, decision, place, status, values, outcome)
+            self._other(index, mark, decision, place, stepped, outcome)
 
     def _other(
         self,
@@ -98,12 +96,12 @@ class Firing:
         mark: int,
         decision: int,
         place: list[int],
-        status: NDArray[np.uint8],
-        values: NDArray[np.float64],
+        stepped: Stepped,
         outcome: Outcome,
     ) -> None:
         """Whatever is no command that leaves."""
         row, offset, event_ns, arrival_ns, revision = place
+        values = stepped.values
         output, twin, columns = self._output, self._table.ids[row], self._columns
         position = mark - columns.commands
         if position < 0:
@@ -121,7 +119,8 @@ class Firing:
             metadata = self._typed(self._definition.outputs.metadata, values[index])
             output.document(outcome, self._table, row, arrival_ns, (int(values[index, columns.revision]), metadata))
         else:
-            self._quarantined(row, offset, event_ns, arrival_ns, REFUSALS[int(status[index])][1], outcome)
+            reason = stepped.details.get(index) or REFUSALS[int(stepped.status[index])][1]
+            self._quarantined(row, offset, event_ns, arrival_ns, reason, outcome)
 
     def _refused(
         self, position: int, decision: int, place: list[int], values: NDArray[np.float64], outcome: Outcome

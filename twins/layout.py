@@ -35,6 +35,7 @@ NOT_ISSUED = 0xFFFFFFFF
 """In place of an offset where fewer commands were issued."""
 
 _HEADER: list[tuple[str, str]] = [
+    ("identity", "i8"),  # hash of its id
     ("revision", "i8"),  # changes of the twin so far
     ("parameter_revision", "i8"),  # changes of its parameters so far
     ("event_time_ns", "i8"),  # of the latest accepted record
@@ -127,9 +128,10 @@ class RowLayout:
         """Hash of the description."""
         return hashlib.blake2b(self.description, digest_size=FINGERPRINT_BYTES).digest()
 
-    def new_row(self) -> NDArray[np.void]:
-        """One row of a twin that has seen nothing, shape (1,)."""
+    def new_row(self, twin: bytes = b"") -> NDArray[np.void]:
+        """One row of a twin, of nobody yet unless named, that has seen nothing, shape (1,)."""
         row = np.zeros(1, self.dtype)
+        row["identity"] = identity(twin)
         row["seq"] = -1
         for name in self.dtype.names or ():
             if name[:2] in {"i_", "o_", "c_", "w_", "l_"}:
@@ -236,6 +238,13 @@ class RowLayout:
                     row["set"][name] = 0
                     refused.append(name)
         return row, tuple(refused)
+
+
+def identity(twin: bytes) -> int:
+    """Hash of a twin's id that fits an int64; 0 of none."""
+    if not twin:
+        return 0
+    return int.from_bytes(hashlib.blake2b(twin, digest_size=8).digest(), "little", signed=True)
 
 
 def step_state(step: Step) -> dict[str, StateField]:

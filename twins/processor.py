@@ -27,7 +27,7 @@ from twins.firing import Firing
 from twins.kernel.commands import SENT
 from twins.kernel.compile_faults import compile_problem
 from twins.kernel.compiler import Kernels, compile_kernels
-from twins.kernel.run import KernelRun
+from twins.kernel.run import KernelRun, Stepped
 from twins.layout import DEFINITION_KEY, LAYOUT_KEY_PREFIX, RowLayout
 from twins.output import OutputWriter
 from twins.payloads import Payloads
@@ -246,12 +246,13 @@ class TwinProcessor:
             outcome.add(self._topics.timeseries, None, text)
         outcome.count("accepted", times=int(accepted.sum()))
         if not everything or bool((status == admission.ACCEPTED_LATE).any()):
-            self._account(block, status, outcome)
+            self._account(block, found, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
-        self._firing.fire(slot, offsets, received, columns.time_ns, status, values, fired, outcome)
+        self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
 
-    def _account(self, block: Block, status: NDArray[np.uint8], outcome: Outcome) -> None:
+    def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""
+        status = found.status
         outcome.count("duplicate", times=int((status == admission.DUPLICATE).sum()))
         late = (status == admission.LATE) | (status == admission.ACCEPTED_LATE)
         outcome.count("late", times=int(late.sum()))
@@ -260,7 +261,7 @@ class TwinProcessor:
                 self._output.dead_letter(outcome, block, index, Reason.LATE, "older than the twin's last record")
         for index in np.flatnonzero(status >= admission.IN_QUARANTINE).tolist():
             reason, detail = admission.REFUSALS[int(status[index])]
-            self._output.dead_letter(outcome, block, index, reason, detail)
+            self._output.dead_letter(outcome, block, index, reason, found.details.get(index, detail))
 
     def _default_parameters(self) -> None:
         """A changed default holds for every twin that never set that parameter."""

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from schemas.definition import AMBIENT, Definition, Request
+from schemas.definition import Definition, Request
 from schemas.nesting import NESTING_LIMIT, is_deep
 from schemas.quantity import Scalar
 from twins.authored import AuthoredCode
+from twins.functions.random import seed_of
 from twins.functions.state_view import StateView
+from twins.kernel.fields import salt_of
 from twins.layout import QUARANTINED
 from twins.rows import RowTable
 from twins.wiring import handler_arguments
@@ -77,8 +79,8 @@ class RequestRunner:
         self._set_parameters(table, slot, change.parameters)
         table.tags[slot] = tags
 
-    def request(self, table: RowTable, slot: int, name: str, payload: bytes) -> None:
-        """Carry out a request.
+    def request(self, table: RowTable, slot: int, name: str, payload: bytes, offset: int) -> None:
+        """Carry out a request, the record at `offset`.
 
         Raises:
             Refusal: with the reason; the row may have been touched and must be put back.
@@ -96,10 +98,17 @@ class RequestRunner:
         if name == "reset" and name not in self.definition.requests:
             table.layout.reset_steps(table.rows[slot : slot + 1])
         for handler in self._handlers.get(name, []):
-            self._run(handler, table, slot, declared, given)
+            self._run(handler, self._scope(table, slot, handler.step, offset), table, slot, declared, given)
 
-    def _run(self, handler: _Handler, table: RowTable, slot: int, declared: Request, given: dict[str, Scalar]) -> None:
-        scope = self._scope(table, slot)
+    def _run(
+        self,
+        handler: _Handler,
+        scope: dict[str, Any],
+        table: RowTable,
+        slot: int,
+        declared: Request,
+        given: dict[str, Scalar],
+    ) -> None:
         for name, argument in declared.arguments.items():
             scope[name] = _numeric(argument.encode(given[name]), argument.type) if name in given else math.nan
         if "state" in handler.arguments:
@@ -114,7 +123,7 @@ class RequestRunner:
         if isinstance(answer, str):
             raise Refusal(answer)
 
-    def _scope(self, table: RowTable, slot: int) -> dict[str, Any]:
+    def _scope(self, table: RowTable, slot: int, step: str, offset: int) -> dict[str, Any]:
         """What a handler may take: latest inputs and outputs, parameters, event time."""
         row = table.row(slot)
         definition = self.definition
@@ -125,8 +134,13 @@ class RequestRunner:
             for name, field_ in fields.items():
                 scope[name] = _numeric(float(row[f"{prefix}_{name}"]), field_.type)
         time_ns = int(row["event_time_ns"])
-        ambient = {"dt_s": 0.0, "time_s": time_ns * 1e-9, "time_ns": time_ns, "records": int(row["records"])}
-        return scope | {name: ambient[name] for name in AMBIENT}
+        return scope | {
+            "dt_s": 0.0,
+            "time_s": time_ns * 1e-9,
+            "time_ns": time_ns,
+            "records": int(row["records"]),
+            "random_seed": seed_of(int(row["identity"]), offset, salt_of(definition, step)),
+        }
 
     def _set_parameters(self, table: RowTable, slot: int, new: dict[str, Scalar]) -> None:
         declared = self.definition.parameters

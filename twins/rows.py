@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from twins.ids import IdIndex
-from twins.layout import FINGERPRINT_BYTES, RowLayout
+from twins.layout import FINGERPRINT_BYTES, RowLayout, identity
 from twins.row_format import RowFormat
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class RowTable:
         if slot == len(self.rows):
             self.rows = np.concatenate([self.rows, np.repeat(self._new_row, slot)])
             self.dirty = np.concatenate([self.dirty, np.zeros(slot, np.uint8)])
+        self.rows["identity"][slot] = identity(key)
         self.slots[key] = slot
         self.ids.append(key)
         self.tags.append({})
@@ -105,6 +106,7 @@ class RowTable:
         else:
             carried, refused = self.layout.carried_over(row, earlier)
             self.rows[slot] = carried[0]
+            self.rows["identity"][slot] = identity(key)
             self.refused.update(refused)
             self.dirty[slot] = 1
         self.tags[slot] = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}

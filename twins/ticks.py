@@ -84,8 +84,6 @@ class Ticks:
             np.full(count, offset, np.int64),
             np.full(count, received, np.int64),
             np.full(count, time_ns, np.int64),
-            found.status,
-            found.values,
-            found.fired,
+            found,
             outcome,
         )

@@ -32,6 +32,7 @@ class WiredStep:
         authored: Whether the function comes from the folder.
         truths: Fields that must be booleans.
         places: Where in the step a field is named, as a key path; under `inputs` unless given.
+        compiled: Whether it goes into the kernel, or is called as plain Python.
     """
 
     name: str
@@ -43,6 +44,7 @@ class WiredStep:
     conversions: dict[str, tuple[str, Linear]] = field(default_factory=dict)
     truths: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    compiled: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -149,7 +151,16 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
     if problems:
         raise DefinitionError(problems)
     arguments = tuple(("state", "") if name == "state" else _argument(step, name, conversions) for name in names)
-    return WiredStep(step.name, function, arguments, {}, tuple(step.outputs), authored=True, conversions=conversions)
+    return WiredStep(
+        step.name,
+        function,
+        arguments,
+        {},
+        tuple(step.outputs),
+        authored=True,
+        compiled=step.compiled,
+        conversions=conversions,
+    )
 
 
 def _argument(step: Step, name: str, conversions: Collection[str]) -> tuple[str, str]:

@@ -10,8 +10,11 @@ from schemas.definition import BUILT_IN_REQUESTS, Definition
 from schemas.definition_file import read_definition
 from schemas.step import Converted, Previous
 from schemas.units import conversion
+from twins.functions.random import seed_of
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_state
+from twins.kernel.fields import salt_of
+from twins.layout import identity
 
 if TYPE_CHECKING:
     from schemas.step import Step
@@ -20,9 +23,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class PlainTwin:
-    """One twin of the type in `folder`."""
+    """One twin of the type in `folder`; its random numbers are those of the twin with this id."""
 
-    def __init__(self, folder: Path, parameters: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, parameters: Mapping[str, Any] | None = None, twin: bytes = b"") -> None:
         self.folder = folder
         self.definition: Definition = read_definition((folder / "twin.yaml").read_text())
         declared = self.definition.parameters
@@ -31,24 +34,25 @@ class PlainTwin:
         self._time_ns: int | None = None
         self._tick_ns: int | None = None
         self._records = 0
+        self._identity = identity(twin)
         self._steps: list[tuple[Step, Callable[..., Any], tuple[str, ...], tuple[Any, ...], Any]] = []
         self._start()
 
-    def step(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Outputs for one record, which has `time` in nanoseconds and the inputs."""
+    def step(self, record: Mapping[str, Any], offset: int = 0) -> dict[str, Any]:
+        """Outputs for one record, which has `time` in nanoseconds and the inputs, and lies at an offset."""
         time_ns = record["time"]
         since = {"records": self._time_ns, "both": max((t for t in (self._time_ns, self._tick_ns) if t), default=None)}
         self._time_ns, self._records = time_ns, self._records + 1
         given = {name: record[name] for name in self.definition.inputs}
-        return self._run(time_ns, {**self.last, **given}, since)
+        return self._run(time_ns, {**self.last, **given}, since, offset)
 
-    def tick(self, time_ns: int) -> dict[str, Any]:
+    def tick(self, time_ns: int, offset: int = 0) -> dict[str, Any]:
         """Outputs after a tick, None for one that nothing gave a value yet."""
         since = {"ticks": self._tick_ns, "both": max((t for t in (self._time_ns, self._tick_ns) if t), default=None)}
         self._tick_ns = time_ns
-        return self._run(time_ns, dict(self.last), since)
+        return self._run(time_ns, dict(self.last), since, offset)
 
-    def _run(self, time_ns: int, scope: dict[str, Any], since: Mapping[str, int | None]) -> dict[str, Any]:
+    def _run(self, time_ns: int, scope: dict[str, Any], since: Mapping[str, int | None], offset: int) -> dict[str, Any]:
         """Run the steps that run on what `since` names, each when all that it takes is there."""
         scope |= self._encoded()
         scope |= {"time_s": time_ns * 1e-9, "time_ns": time_ns, "records": self._records}
@@ -61,10 +65,12 @@ class PlainTwin:
             taken = {wire.field if isinstance(wire, Converted) else wire for wire in wires}
             if not {name for name in taken if isinstance(name, str)} <= scope.keys():
                 continue
+            scope["random_seed"] = seed_of(self._identity, offset, salt_of(self.definition, step.name))
             values = [self._value(step, argument, scope) for argument in arguments]
             results = function(*([state] if state is not None else []), *values, *constants)
             names = tuple(step.outputs)
-            scope |= zip(names, results if len(names) > 1 else (results,), strict=True)
+            given = results if len(names) > 1 else (results,) if names else ()
+            scope |= zip(names, given, strict=True)
         self.last = scope
         return {name: scope.get(name) for name in self.definition.fields()}
 

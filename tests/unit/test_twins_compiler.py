@@ -32,7 +32,8 @@ bundle = read_folder(folder)
 twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, 8, cache)
 twin_type.warm_up()
 run = stepping.stepped(twin_type, [stepping.reading(stepping.TWINS[0], 0, a=3)._replace(offset=0)])
-stats = twin_type.kernels.records.stats
+(entry,) = twin_type.kernels.records.entries
+stats = entry.stats
 print(run.lines()[0].split()[1], sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
@@ -236,7 +237,7 @@ def test_a_twin_whose_row_no_kafka_topic_takes_is_a_fault(tmp_path: Path) -> Non
     fields = ", ".join(f"s{number}: {{shape: [64, 64]}}" for number in range(29))
     definition = DEFINITION.replace("state: {total: {}}", f"state: {{total: {{}}, {fields}}}")
     (problem,) = check_folder(_folder(tmp_path, definition=definition))
-    assert "row takes 950400 bytes" in problem.message
+    assert "row takes 950408 bytes" in problem.message
 
 
 def test_a_handler_without_a_state_to_take_is_a_fault_and_not_a_surprise(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_every_row_starts_as_a_new_twins_however_the_table_grew(layout: RowLayou
     table = RowTable(layout)
     for number in range(200):
         slot = table.add(b"box-%d" % number)
-        assert table.rows[slot].tobytes() == layout.new_row().tobytes()
+        assert table.rows[slot].tobytes() == layout.new_row(b"box-%d" % number).tobytes()
         table.rows["revision"][slot] = number
 
 
@@ -29,5 +29,5 @@ def test_a_row_that_was_taken_back_leaves_nothing_to_the_next_twin(layout: RowLa
     table.dirty[slot] = 1
     table.forget_newest()
     assert table.add(b"next") == slot
-    assert table.rows[slot].tobytes() == layout.new_row().tobytes()
+    assert table.rows[slot].tobytes() == layout.new_row(b"next").tobytes()
     assert not list(table.snapshot())

@@ -8,11 +8,11 @@ import numba
 from numba.core import types
 from numba.core.types.misc import NoneType, Optional
 
-from schemas.definition import AMBIENT
 from schemas.definition_file import FILE
 from schemas.errors import Problem
 from twins.authored import AuthoredCode
 from twins.kernel.compiler import jit
+from twins.kernel.fields import argument_type
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 
@@ -22,7 +22,10 @@ _CALL = re.compile(r"No implementation of function .* found for signature:\s*>>>
 _LITERAL = re.compile(r"Literal\[(\w+)\]\([^)]*\)")
 _NOISE = ("Failed in nopython mode", "Failed in native mode", "File ", "During:", "- During:", "Enable")
 _MESSAGE_CHARS = 200
-_REMEDY = "use numbers, math, NumPy scalars and plain functions of this folder"
+_REMEDY = (
+    "use numbers, math, NumPy scalars and plain functions of this folder;"
+    " or declare compiled: false, and the step runs as plain Python, much slower"
+)
 _TYPES = {"bool": types.boolean, "int": types.int64, "string": types.int64, "float": types.float64}
 
 
@@ -30,7 +33,7 @@ def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
     """Compile each step of the folder by itself; a fault for each one that can't be, or that returns something else."""
     problems = []
     for step in steps:
-        if not step.authored:
+        if not step.authored or not step.compiled:
             continue
         compiled = jit(step.function, code)
         try:
@@ -54,10 +57,7 @@ def _type(kind: str, name: str, step: WiredStep, layout: RowLayout) -> Any:  # n
         return numba.from_dtype(layout.dtype[f"s_{step.name}"])
     if kind == "converted":
         return types.float64
-    if name in AMBIENT:
-        return types.int64 if name in {"time_ns", "records"} else types.float64
-    declared: Any = definition.inputs.get(name) or definition.parameters.get(name) or definition.fields()[name]
-    return _TYPES[declared.type]
+    return _TYPES[argument_type(name, definition)]
 
 
 def _fits(returned: Any, step: WiredStep) -> bool:  # noqa: ANN401 - likewise

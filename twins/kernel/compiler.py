@@ -1,4 +1,4 @@
-"""From a wired pipeline to one compiled pass over a block, cached on disk by content.
+"""From a wired pipeline to compiled passes over a block, cached on disk by content.
 
 Numba's own cache looks only at the file that holds a function and would run stale kernels when an imported one changed;
 here everything that the kernel is made of goes into the name of a folder of its own.
@@ -20,11 +20,28 @@ import numpy as np
 
 import twins
 from twins.authored import AuthoredCode
+from twins.functions.random import seed_of
+from twins.kernel.passes import Pass
+from twins.kernel.segments import cut, hold_dtype
 from twins.kernel.source import kernel_source
+from twins.kernel.uncompiled import UncompiledStep
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 
-Kernel = Callable[..., None]
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One pass, of `twins.kernel.source`: a function, or several with steps that are not compiled between them.
+
+    Attributes:
+        entries: Compiled functions, in order.
+        uncompiled: The steps between each of them and the next, with their places in the pipeline.
+        hold: What is handed over between them.
+    """
+
+    entries: tuple[Callable[..., None], ...]
+    uncompiled: tuple[tuple[int, UncompiledStep], ...]
+    hold: np.dtype[np.void]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +84,26 @@ def compile_kernels(
         message = f"{path} can't be imported"
         raise ImportError(message)
     module = importlib.util.module_from_spec(spec)
+    module.__dict__["seed_of"] = jit(seed_of, code)
     for index, step in enumerate(steps):
-        setattr(module, f"step_{index}", jit(step.function, code))
+        if step.compiled:
+            setattr(module, f"step_{index}", jit(step.function, code))
         for constant, value in step.constants.items():
             setattr(module, f"constant_{index}_{constant}", value)
     # Numba imports the module by its name when it loads machine code that was made before.
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    return Kernels(module.kernel, getattr(module, "tick", None))
+    definition = layout.definition
+    records = _kernel(module, layout, steps, Pass(definition, steps, on_tick=False))
+    ticks = _kernel(module, layout, steps, Pass(definition, steps, on_tick=True)) if definition.tick_s else None
+    return Kernels(records, ticks)
+
+
+def _kernel(module: types.ModuleType, layout: RowLayout, steps: list[WiredStep], over: Pass) -> Kernel:
+    stretches, between = cut(steps, over)
+    entries = tuple(getattr(module, f"{over.name}_{place}") for place in range(len(stretches)))
+    uncompiled = tuple((index, UncompiledStep(step, layout)) for index, step in between)
+    return Kernel(entries, uncompiled, hold_dtype(between, over))
 
 
 def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN401

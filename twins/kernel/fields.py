@@ -1,6 +1,9 @@
 """How the generated kernel names and types fields: `x_` a field's value, `row.i_` and `row.o_` its place in the row."""
 
+import zlib
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from schemas.definition import Definition
 from schemas.expression import parse_condition
@@ -8,6 +11,12 @@ from schemas.expression import parse_condition
 if TYPE_CHECKING:
     from schemas.quantity import Input
     from schemas.step import StepOutput
+
+AMBIENT_TYPES = {"dt_s": "float", "time_s": "float", "time_ns": "int", "records": "int", "random_seed": "int"}
+"""Declared types of `schemas.definition.AMBIENT`."""
+
+DTYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_, "string": np.int64}
+"""How NumPy holds values of each declared type outside of rows; of a text it is the index among its choices."""
 
 
 def value_fields(definition: Definition) -> tuple[str, ...]:
@@ -18,6 +27,25 @@ def value_fields(definition: Definition) -> tuple[str, ...]:
     wanted += [command.field for command in outputs.commands.values()]
     wanted += list(outputs.metadata)
     return tuple(dict.fromkeys(wanted))
+
+
+def field_types(definition: Definition) -> dict[str, str]:
+    """Every field that has an `x_` name, with its declared type: inputs, then outputs in order."""
+    declared: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
+    return {name: item.type for name, item in declared.items()}
+
+
+def argument_type(name: str, definition: Definition) -> str:
+    """Declared type of whatever a step may take by name."""
+    if name in AMBIENT_TYPES:
+        return AMBIENT_TYPES[name]
+    parameter = definition.parameters.get(name)
+    return parameter.type if parameter else field_types(definition)[name]
+
+
+def salt_of(definition: Definition, step: str) -> int:
+    """What tells the random numbers of one step from those of all others, 32 bits."""
+    return zlib.crc32(f"{definition.type_name}/{step}".encode())
 
 
 def typed(value: str, kind: str, *, checked: bool = False) -> str:
@@ -31,8 +59,7 @@ def typed(value: str, kind: str, *, checked: bool = False) -> str:
 
 def number(name: str, definition: Definition) -> str:
     """A field's value as a float; numba's `float` takes no booleans."""
-    declared: Input | StepOutput = definition.inputs.get(name) or definition.fields()[name]
-    return f"(1.0 if x_{name} else 0.0)" if declared.type == "bool" else f"float(x_{name})"
+    return f"(1.0 if x_{name} else 0.0)" if field_types(definition)[name] == "bool" else f"float(x_{name})"
 
 
 def condition(text: str, definition: Definition) -> str:

@@ -19,6 +19,7 @@ class Pass:
     Attributes:
         definition: The type's.
         on_tick: Which of the two it is.
+        name: Begins the names of its functions.
         unsure: Fields that may have no value yet: on a tick all of them; on a record those that only ticks give, and
             what follows from them. A name `k_` tells whether a field has one, and a step runs only when all that it
             takes have.
@@ -27,6 +28,7 @@ class Pass:
     def __init__(self, definition: Definition, steps: list[WiredStep], *, on_tick: bool) -> None:
         self.definition = definition
         self.on_tick = on_tick
+        self.name = "tick" if on_tick else "kernel"
         self._declared: dict[str, Step] = {step.name: step for step in definition.pipeline}
         self.unsure: set[str] = {*definition.inputs, *definition.fields()} if on_tick else set()
         for step in steps:

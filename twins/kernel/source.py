@@ -1,15 +1,19 @@
-"""Writes the Python source of a type's kernels: one pass over a block, in record order, compiled by numba.
+"""Writes the Python source of a type's kernels: a pass over a block, in record order, compiled by numba.
 
 The generated functions, with n records and k inputs, or n twins on a tick, for which the second one is:
 
-    kernel(rows, backup, cursor, slot, time_ns, offset, ticked_ns, boot, seq, payload, inputs, values, fired, status,
-           flag_late)
-    tick(rows, backup, cursor, slot, time_ns, offset, ticked_ns, values, fired, status)
+    kernel_0(rows, backup, cursor, slot, time_ns, offset, ticked_ns, values, fired, status, boot, seq, payload, inputs,
+             flag_late)
+    tick_0(rows, backup, cursor, slot, time_ns, offset, ticked_ns, values, fired, status)
 
 rows (t,) records; backup (1,); cursor (1,) int64: the record in work, where to begin; slot, time_ns, offset, boot, seq
 and payload (n,) int64; ticked_ns: time of the partition's last tick, 0 for none; inputs (n, k) float64, NaN where a
 field is missing; values (n, m) float64 out and fired (n, f) uint8 out, zeros before: `KernelColumns` says what stands
 where; status (n,) uint8 out, of `twins.admission`.
+
+A pass with steps that are not compiled gets a function for each stretch between them, `kernel_0`, `kernel_1` and so on,
+which take two arguments more, `wave` (w,) int64, the records to step, each of another twin, and `hold` (w,) of
+`twins.kernel.segments`; backup is (w,) then, and cursor counts along the wave.
 """
 
 from twins.kernel.columns import KernelColumns
@@ -17,6 +21,7 @@ from twins.kernel.fields import value_fields
 from twins.kernel.inputs import input_lines
 from twins.kernel.marks import mark_lines, metadata_lines
 from twins.kernel.passes import Pass
+from twins.kernel.segments import cut, hand_over_lines, take_over_lines
 from twins.kernel.steps import elapsed_lines, step_lines
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
@@ -29,48 +34,42 @@ import numba
 
 from twins.admission import ACCEPTED, ACCEPTED_LATE, IN_QUARANTINE, MISSING, NOT_FINITE, admit, note
 from twins.layout import QUARANTINED
-
-
-@numba.njit(nogil=True, cache=True)
-def kernel(
-    rows, backup, cursor, slot, time_ns, offset, ticked_ns, boot, seq, payload, inputs, values, fired, status, flag_late
-):
-    for r in range(cursor[0], slot.shape[0]):
-        cursor[0] = r
-        row = rows[slot[r]]
-        decision = admit(row, time_ns[r], boot[r], seq[r], payload[r], flag_late)
-        status[r] = decision
-        if decision != ACCEPTED and decision != ACCEPTED_LATE:
-            continue
-        dt_s = 0.0
-        if decision == ACCEPTED and row.records > 0:
-            dt_s = (time_ns[r] - row.event_time_ns) * 1e-9
-        missing = False
 '''
 
-_TICK_HEAD = """
+_FUNCTION = """
 
 @numba.njit(nogil=True, cache=True)
-def tick(rows, backup, cursor, slot, time_ns, offset, ticked_ns, values, fired, status):
-    for r in range(cursor[0], slot.shape[0]):
-        cursor[0] = r
-        row = rows[slot[r]]
-        if row.status & QUARANTINED:
-            status[r] = IN_QUARANTINE
-            continue
-        status[r] = ACCEPTED
+def {name}(rows, backup, cursor, slot, time_ns, offset, ticked_ns, values, fired, status{more}):
+    for {p} in range(cursor[0], {records}.shape[0]):
+        cursor[0] = {p}
 """
 
-_TAIL = "    cursor[0] = slot.shape[0]\n"
+_RECORD_ARGUMENTS = ", boot, seq, payload, inputs, flag_late"
 
-_FAILURE = [
-    "if not finite:",
-    "    rows[slot[r]] = backup[0]",
-    "    row.status |= QUARANTINED",
-    "    row.revision += 1",
-    "    row.offset = offset[r]",
-    "    status[r] = NOT_FINITE",
+_ADMISSION = [
+    "decision = admit(row, time_ns[r], boot[r], seq[r], payload[r], flag_late)",
+    "status[r] = decision",
+    "if decision != ACCEPTED and decision != ACCEPTED_LATE:",
     "    continue",
+    "missing = False",
+]
+
+_TICK_ADMISSION = [
+    "if row.status & QUARANTINED:",
+    "    status[r] = IN_QUARANTINE",
+    "    continue",
+    "status[r] = ACCEPTED",
+]
+
+_GOING_ON = [
+    "if status[r] != ACCEPTED and status[r] != ACCEPTED_LATE:",
+    "    continue",
+]
+
+_SINCE_RECORD = [
+    "dt_s = 0.0",
+    "if status[r] == ACCEPTED and row.records > 0:",
+    "    dt_s = (time_ns[r] - row.event_time_ns) * 1e-9",
 ]
 
 
@@ -78,30 +77,70 @@ def kernel_source(layout: RowLayout, steps: list[WiredStep]) -> str:
     """Source of the kernels of a definition with these wired steps; `tick` only for a type that has ticks."""
     definition, columns = layout.definition, KernelColumns.of(layout.definition)
     records = Pass(definition, steps, on_tick=False)
-    lines = input_lines(definition) + _stepping(layout, steps, records)
-    lines += _leaving(steps, records, columns)
-    lines += ["note(row, time_ns[r], offset[r], boot[r], seq[r], payload[r])"]
-    lines += [f"values[r, {columns.revision}] = row.revision"]
-    source = _HEAD + _body(lines) + _TAIL
+    closing = _leaving(steps, records, columns)
+    closing += ["note(row, time_ns[r], offset[r], boot[r], seq[r], payload[r])"]
+    closing += [f"values[r, {columns.revision}] = row.revision"]
+    source = _HEAD + _pass(layout, steps, records, _ADMISSION + input_lines(definition), closing)
     if definition.tick_s:
         ticks = Pass(definition, steps, on_tick=True)
-        lines = _stepping(layout, steps, ticks) + _leaving(steps, ticks, columns)
-        lines += ["row.ticked = True"] if definition.steps_on_ticks else []
-        source += _TICK_HEAD + _body(lines) + _TAIL
+        closing = _leaving(steps, ticks, columns) + (["row.ticked = True"] if definition.steps_on_ticks else [])
+        source += _pass(layout, steps, ticks, _TICK_ADMISSION, closing)
     return source
 
 
-def _body(lines: list[str]) -> str:
-    return "".join(f"        {line}\n" for line in lines)
+def _pass(layout: RowLayout, steps: list[WiredStep], over: Pass, opening: list[str], closing: list[str]) -> str:
+    """Functions of a pass.
 
-
-def _stepping(layout: RowLayout, steps: list[WiredStep], over: Pass) -> list[str]:
-    """Lines that run the steps of a pass; a twin whose step fails goes no further."""
-    lines = ["backup[0] = row", "finite = True", *over.last_lines(), *elapsed_lines(steps, over)]
-    for index, step in enumerate(steps):
-        if over.runs(step):
+    Args:
+        layout: The type's rows.
+        steps: The whole pipeline.
+        over: The pass.
+        opening: Lines that admit a record, or a twin on a tick.
+        closing: Lines that follow when no step failed.
+    """
+    stretches, between = cut(steps, over)
+    source, backup = "", "backup[p]" if between else "backup[0]"
+    known = [*({} if over.on_tick else dict.fromkeys(over.definition.inputs)), *sorted(over.unsure)]
+    found = known
+    for place, stretch in enumerate(stretches):
+        if place == 0:
+            lines = [*opening, f"{backup} = row", "finite = True", *over.last_lines()]
+        else:
+            lines = [*_GOING_ON, "finite = True", *take_over_lines(known, over)]
+        lines += ([] if over.on_tick else _SINCE_RECORD) + elapsed_lines(steps, over)
+        for index, step in stretch:
             lines += step_lines(index, step, layout, over)
-    return lines + _FAILURE
+            found = [*found, *step.outputs]
+        lines += _failure(backup)
+        if place < len(between):
+            lines += hand_over_lines(list(dict.fromkeys(found)), between[place], over)
+            known = list(dict.fromkeys([*known, *found, *between[place][1].outputs]))
+            found = []
+        else:
+            lines += closing
+        source += _function(f"{over.name}_{place}", lines, over, in_waves=bool(between))
+    return source
+
+
+def _function(name: str, lines: list[str], over: Pass, *, in_waves: bool) -> str:
+    more = ("" if over.on_tick else _RECORD_ARGUMENTS) + (", wave, hold" if in_waves else "")
+    p, records = ("p", "wave") if in_waves else ("r", "slot")
+    lines = [*(["r = wave[p]"] if in_waves else []), "row = rows[slot[r]]", *lines]
+    source = _FUNCTION.format(name=name, more=more, p=p, records=records)
+    return source + "".join(f"        {line}\n" for line in lines) + f"    cursor[0] = {records}.shape[0]\n"
+
+
+def _failure(backup: str) -> list[str]:
+    """Lines that put a row back whose step gave NaN or infinity."""
+    return [
+        "if not finite:",
+        f"    rows[slot[r]] = {backup}",
+        "    row.status |= QUARANTINED",
+        "    row.revision += 1",
+        "    row.offset = offset[r]",
+        "    status[r] = NOT_FINITE",
+        "    continue",
+    ]
 
 
 def _leaving(steps: list[WiredStep], over: Pass, columns: KernelColumns) -> list[str]:

@@ -1,7 +1,7 @@
 """The part of a kernel that calls the steps."""
 
 from schemas.definition import AMBIENT
-from twins.kernel.fields import indented, place, typed
+from twins.kernel.fields import indented, place, salt_of, typed
 from twins.kernel.passes import Pass
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
@@ -33,7 +33,7 @@ def step_lines(index: int, step: WiredStep, layout: RowLayout, over: Pass) -> li
 
 def _call_lines(index: int, step: WiredStep, layout: RowLayout, over: Pass) -> list[str]:
     definition = layout.definition
-    arguments = ", ".join(_argument(index, step, kind, name, over) for kind, name in step.arguments)
+    arguments = ", ".join(argument(index, step, kind, name, over) for kind, name in step.arguments)
     results = [f"r_{index}_{number}" for number in range(len(step.outputs))]
     lines = [f"{', '.join(results)} = step_{index}({arguments})" if results else f"step_{index}({arguments})"]
     declared = definition.fields()
@@ -60,12 +60,15 @@ def _elapsed(step: WiredStep, over: Pass) -> str:
 
 
 def _ambient(name: str, step: WiredStep, over: Pass) -> str:
+    if name == "random_seed":
+        return f"seed_of(row.identity, offset[r], {salt_of(over.definition, step.name)})"
     records = "row.records" if over.on_tick else "row.records + 1"
     known = {"time_s": "time_ns[r] * 1e-9", "time_ns": "time_ns[r]", "records": records, "dt_s": _elapsed(step, over)}
     return known[name]
 
 
-def _argument(index: int, step: WiredStep, kind: str, name: str, over: Pass) -> str:
+def argument(index: int, step: WiredStep, kind: str, name: str, over: Pass) -> str:
+    """What the step number `index` gets for one of its arguments, as an expression of its declared type."""
     if kind == "state":
         return f"row.s_{step.name}"
     if kind == "constant":
@@ -84,7 +87,7 @@ def _derived(index: int, step: WiredStep, kind: str, name: str, over: Pass) -> s
     definition = over.definition
     if kind == "converted":
         field, linear = step.conversions[name]
-        return f"({_argument(index, step, 'field', field, over)} * {linear.factor!r} + {linear.offset!r})"
+        return f"({argument(index, step, 'field', field, over)} * {linear.factor!r} + {linear.offset!r})"
     declared = definition.inputs.get(name) or definition.fields()[name]
     before = f"row.{place(name, definition)}"
     return typed(f"(0.0 if isnan({before}) else {before})", declared.type)

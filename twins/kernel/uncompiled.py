@@ -1,0 +1,162 @@
+"""A step as plain Python, for a wave of records: arrays of numbers go in, arrays of numbers come out.
+
+Nothing else passes between a step and the twins, so that the call may as well be made in another process.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twins import admission
+from twins.functions.state_view import StateView
+from twins.kernel.fields import DTYPES
+from twins.kernel.segments import given_fields
+from twins.layout import RowLayout
+from twins.wiring import WiredStep
+
+if TYPE_CHECKING:
+    from schemas.step import StateField
+
+_NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_DETAIL_CHARS = 300
+_INT_LIMIT = 2**63
+
+
+class Failure(NamedTuple):
+    """Why a step has no result for a record.
+
+    Attributes:
+        status: `FAILED` or `NOT_FINITE` of `twins.admission`.
+        detail: For people.
+    """
+
+    status: int
+    detail: str
+
+
+class _Unusable(Exception):  # noqa: N818 - never leaves this module
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.failure = Failure(status, detail)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a step made of m records.
+
+    Attributes:
+        results: Outputs by name, each (m,) of its declared type; meaningless where the step failed.
+        state: (m,) new state where it did not.
+        failures: By the index of the record.
+    """
+
+    results: dict[str, NDArray[Any]]
+    state: NDArray[np.void]
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+
+class UncompiledStep:
+    """A function of an author, called with one record after another."""
+
+    def __init__(self, step: WiredStep, layout: RowLayout) -> None:
+        declared = layout.definition.fields()
+        self.name = step.name
+        self._function = step.function
+        self._outputs = {name: declared[name].type for name in step.outputs}
+        self._state: Mapping[str, StateField] = layout.states.get(step.name, {})
+        given = iter(range(len(given_fields(step))))
+        self._places = tuple(None if kind == "state" else next(given) for kind, _ in step.arguments)
+
+    def run(self, given: NDArray[np.void], state: NDArray[np.void]) -> Answer:
+        """Step m records, each of another twin.
+
+        Args:
+            given: (m,) the arguments other than the state, as `twins.kernel.segments` orders them.
+            state: (m,) the twins' states; not changed.
+        """
+        answer = Answer(
+            {name: np.zeros(len(given), DTYPES[kind]) for name, kind in self._outputs.items()}, state.copy()
+        )
+        columns = tuple(answer.results.values())
+        for index, values in enumerate(given.tolist()):
+            # A copy for each call: a step that keeps it has nothing of its twin, and one that fails leaves nothing.
+            own = state[index : index + 1].copy()
+            try:
+                results = self._results(self._call(values, own))
+                self._check_state(own)
+            except _Unusable as unusable:
+                answer.failures[index] = unusable.failure
+                continue
+            for column, result in zip(columns, results, strict=True):
+                column[index] = result
+            answer.state[index] = own[0]
+        return answer
+
+    def _call(self, values: Sequence[Any], own: NDArray[np.void]) -> Any:  # noqa: ANN401 - whatever an author returns
+        view = StateView(own)
+        try:
+            return self._function(*(view if place is None else values[place] for place in self._places))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's function may raise anything
+            raise _Unusable(admission.FAILED, raised(error, self.name)) from None
+
+    def _results(self, returned: Any) -> list[bool | int | float]:  # noqa: ANN401 - likewise
+        names = tuple(self._outputs)
+        if not names:
+            return []
+        if len(names) == 1:
+            returned = (returned,)
+        elif not isinstance(returned, tuple | list) and not (isinstance(returned, np.ndarray) and returned.ndim == 1):
+            raise _Unusable(admission.FAILED, f"step {self.name} returned {_kind(returned)}, not {len(names)} values")
+        if len(returned) != len(names):
+            message = f"step {self.name} returned {len(returned)} values, not {len(names)}"
+            raise _Unusable(admission.FAILED, message)
+        return [
+            self._number(name, kind, value) for (name, kind), value in zip(self._outputs.items(), returned, strict=True)
+        ]
+
+    def _number(self, name: str, kind: str, value: Any) -> bool | int | float:  # noqa: ANN401 - likewise
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value[()]
+        if not isinstance(value, _NUMBERS):
+            raise _Unusable(admission.FAILED, f"step {self.name} returned {_kind(value)} for {name}, not a number")
+        if isinstance(value, float | np.floating) and not math.isfinite(value):
+            raise _Unusable(admission.NOT_FINITE, f"step {self.name} gave {float(value)} for {name}")
+        if kind == "bool":
+            return bool(value)
+        if kind == "int":
+            whole = int(value)
+            if not -_INT_LIMIT <= whole < _INT_LIMIT:
+                raise _Unusable(admission.FAILED, f"step {self.name} gave a number for {name} that takes over 64 bits")
+            return whole
+        try:
+            return float(value)
+        except OverflowError:
+            raise _Unusable(
+                admission.NOT_FINITE, f"step {self.name} gave a number for {name} beyond any float"
+            ) from None
+
+    def _check_state(self, own: NDArray[np.void]) -> None:
+        for name, declared in self._state.items():
+            if declared.type == "float" and not np.isfinite(own[name]).all():
+                raise _Unusable(admission.NOT_FINITE, f"step {self.name} left NaN or infinity in its state {name}")
+
+
+def raised(error: BaseException, step: str = "") -> str:
+    """What was raised, in one line that is the same at every replay."""
+    text = " ".join(_ADDRESS.sub("", str(error)).split())
+    named = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{f'step {step}' if step else 'a step'} raised {named}"[:_DETAIL_CHARS]
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"a {type(value).__name__}"
