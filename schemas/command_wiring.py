@@ -23,7 +23,7 @@ def command_faults(definition: Definition, path: str, command: CommandOutput) ->
     faults = [(place, f"no field {field}", remedy) for place, field in named if field not in fields]
     if command.when in fields and fields[command.when].type != "bool":
         faults.append((f"{path}.when", f"{command.when} is {fields[command.when].type}", "name a bool field"))
-    declared: dict[str, Quantity | StepOutput] = {**fields, **definition.parameters}
+    declared: dict[str, Quantity | StepOutput] = {**fields, **definition.numbers}
     remedy = f"fields and parameters are: {', '.join(sorted(declared))}"
     for name, text in command.interlocks.items():
         place, condition = f"{path}.interlocks.{name}", parse_condition(text)

@@ -1,10 +1,12 @@
 """A twin type's definition: the model behind `twin.yaml`."""
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from schemas.names import DEFAULT_PROJECT, TypeName, parse_type
+from schemas.errors import InvalidNameError
+from schemas.names import DEFAULT_PROJECT, TypeName, check_twin_id, parse_type
 from schemas.outputs import Outputs
 from schemas.quantity import Argument, FieldName, Input, Parameter, Strict
 from schemas.step import Step, StepOutput
@@ -123,6 +125,28 @@ class Definition(Strict):
     def fields(self) -> dict[str, StepOutput]:
         """Every output of the pipeline, in order."""
         return {name: output for step in self.pipeline for name, output in step.outputs.items()}
+
+    @cached_property
+    def texts(self) -> dict[str, Parameter]:
+        """Parameters that are any text, which steps don't see."""
+        return {name: parameter for name, parameter in self.parameters.items() if parameter.is_text}
+
+    @cached_property
+    def numbers(self) -> dict[str, Parameter]:
+        """Parameters that steps see, each as a number."""
+        return {name: parameter for name, parameter in self.parameters.items() if not parameter.is_text}
+
+    def parameter_refusal(self, name: str, value: object) -> str:
+        """Why a declared parameter can't have a value, `""` when it can."""
+        refusal = self.parameters[name].refusal(value)
+        if refusal or not value or name not in self.texts:
+            return refusal
+        if any(route.id == name for route in self.outputs.routes().values()):
+            try:
+                check_twin_id(str(value))
+            except InvalidNameError as error:
+                return str(error)
+        return ""
 
     def request(self, name: str) -> Request | None:
         """A declared or built-in request."""

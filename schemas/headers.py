@@ -10,6 +10,12 @@ RECEIVED = "ts-received"
 SOURCE = "ts-source"
 NAME = "ts-name"
 ID = "ts-id"
+HOPS = "ts-hops"
+"""How often what a record says went from twin to twin, in digits; absent: it comes from a device."""
+HOPS_LIMIT = 8
+"""A record that went so far is refused."""
+CAUSE = "ts-cause"
+"""Topic, partition and offset, with slashes between them, of the record that a routed one follows from."""
 STATUS = "ts-status"
 """Of a record of `.commands`: `refused` when it is none that may leave; absent when it is."""
 

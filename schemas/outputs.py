@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from schemas.expression import parse_condition
 from schemas.quantity import FieldName, Strict
+from schemas.route import Route
 
 
 class TimeseriesOutput(Strict):
@@ -15,10 +16,12 @@ class TimeseriesOutput(Strict):
     Attributes:
         fields: Names of outputs or inputs.
         tags: Names of twin tags that go along with the tag `twin`.
+        route: Twin that is told whenever a line is written.
     """
 
     fields: tuple[FieldName, ...] = Field(default=(), strict=False)
     tags: tuple[FieldName, ...] = Field(default=(), strict=False)
+    route: Route | None = None
 
 
 class EventOutput(Strict):
@@ -30,12 +33,14 @@ class EventOutput(Strict):
         edge: `rising`, `falling` or `both`; before the first record the field counts as false. `each`: every record on
             which the field is true, as when a step raises an event.
         data: Fields that go along.
+        route: Twin that is told of every such event.
     """
 
     when: FieldName
     edge: Literal["rising", "falling", "both", "each"] = "rising"
     severity: Literal["info", "warning", "critical"] = "info"
     data: tuple[FieldName, ...] = Field(default=(), strict=False)
+    route: Route | None = None
 
 
 def _as_condition(text: str) -> str:
@@ -82,6 +87,7 @@ class CommandOutput(Strict):
         min_interval_s: Shortest event time between two commands of this name.
         interlocks: Name to a condition over fields and parameters that must hold.
         confirm: How the device shows that it did what it was told; without that in time the command has failed.
+        route: Twin that is told of every such command that leaves.
     """
 
     field: FieldName
@@ -95,6 +101,7 @@ class CommandOutput(Strict):
     min_interval_s: Annotated[float, Field(ge=0, le=86400 * 366, allow_inf_nan=False)] = 0.0
     interlocks: Annotated[dict[FieldName, ConditionText], Field(max_length=100)] = Field(default_factory=dict)
     confirm: Confirmation | None = None
+    route: Route | None = None
 
     @model_validator(mode="after")
     def _range_is_one(self) -> Self:
@@ -129,3 +136,10 @@ class Outputs(Strict):
     events: dict[FieldName, EventOutput] = Field(default_factory=dict)
     commands: dict[FieldName, CommandOutput] = Field(default_factory=dict)
     metadata: tuple[FieldName, ...] = Field(default=(), strict=False)
+
+    def routes(self) -> dict[str, Route]:
+        """Key path below `outputs` to the route there."""
+        found = {"timeseries": self.timeseries.route}
+        found |= {f"events.{name}": event.route for name, event in self.events.items()}
+        found |= {f"commands.{name}": command.route for name, command in self.commands.items()}
+        return {path: route for path, route in found.items() if route is not None}

@@ -1,7 +1,7 @@
 """What one declared value may be: its type, unit and limits; inputs, parameters and arguments of requests are such."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -45,11 +45,15 @@ class Strict(BaseModel):
         return found
 
 
+TEXT_LENGTH = 64
+"""Most characters of a parameter that is a text without choices; a twin id has no more."""
+
+
 class Quantity(Strict):
     """What a value may be.
 
     Attributes:
-        type: `float`, `int`, `bool` or `string`; a string is one of `choices`.
+        type: `float`, `int`, `bool` or `string`; a string is one of `choices`, a parameter also any text.
         unit: Unit by the names of pint, such as `degC`, `W/K`, `m**3/s`; `""` when it is not stated.
         description: What it is, for people.
         range: Smallest and largest permitted value, both inclusive, in `unit`.
@@ -57,6 +61,8 @@ class Quantity(Strict):
         below: Values must be smaller.
         choices: The permitted values of a string; a step gets the index into this list.
     """
+
+    _free_text: ClassVar[bool] = False
 
     type: ScalarType = "float"
     unit: str = ""
@@ -75,13 +81,18 @@ class Quantity(Strict):
         if self.range and not (all(map(math.isfinite, self.range)) and self.range[0] <= self.range[1]):
             message = f"range {list(self.range)} must be two finite numbers, the smaller first"
             raise ValueError(message)
-        if self.type == "string" and not self.choices:
+        if self.is_text and not self._free_text:
             message = "type string needs choices: the permitted values"
             raise ValueError(message)
         if self.type != "string" and self.choices:
             message = f"choices need type string, not {self.type}"
             raise ValueError(message)
         return self
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is any text, which has no number for steps."""
+        return self.type == "string" and not self.choices
 
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest permitted number, exclusive bounds already narrowed to the next float."""
@@ -96,6 +107,9 @@ class Quantity(Strict):
         """Why `value` is not permitted, `""` when it is."""
         if self.type == "bool":
             return "" if isinstance(value, bool) else f"expected true or false, got {ascii(value)[:60]}"
+        if self.is_text:
+            fits = isinstance(value, str) and len(value) <= TEXT_LENGTH and value.isprintable()
+            return "" if fits else f"expected a text of at most {TEXT_LENGTH} characters, got {ascii(value)[:80]}"
         if self.type == "string":
             return "" if value in self.choices else f"expected one of {list(self.choices)}, got {ascii(value)[:60]}"
         if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else int | float):
@@ -147,9 +161,14 @@ class Input(Quantity):
 class Parameter(Quantity):
     """A constant of one twin, which people change.
 
+    A string without choices is any text of at most 64 characters: it can name the target of a route, and no step sees
+    it.
+
     Attributes:
         default: What it is for a twin that was never given another value.
     """
+
+    _free_text: ClassVar[bool] = True
 
     default: Scalar
 

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     INVALID_NAME = "invalid_name"  # a type, id, name or topic outside the grammar
     UNKNOWN_TYPE = "unknown_type"  # no such type is deployed
     UNKNOWN_TWIN = "unknown_twin"  # the type provisions only declared twins
+    TOO_MANY_HOPS = "too_many_hops"  # routed from twin to twin too often, or a header `ts-hops` that is no number
     UNKNOWN_KIND = "unknown_kind"  # header `ts-kind` with an unknown value
     WRONG_PARTITION = "wrong_partition"  # the record's partition is not murmur2(id)
     QUARANTINED = "quarantined"  # the twin is quarantined until `release`

@@ -5,6 +5,7 @@ import keyword
 from schemas.command_wiring import command_faults
 from schemas.definition import AMBIENT, Definition
 from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
+from schemas.route_wiring import route_faults
 from schemas.step import Previous, Step
 
 
@@ -22,7 +23,7 @@ def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
             faults.append((f"pipeline.{index}.name", f"a second step {step.name}", "step names are unique"))
         steps.add(step.name)
         faults += _step_faults(definition, index, step, known)
-    return faults + _output_faults(definition) + _request_faults(definition)
+    return faults + _output_faults(definition) + route_faults(definition) + _request_faults(definition)
 
 
 def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -41,11 +42,12 @@ def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[t
 def _step_faults(definition: Definition, index: int, step: Step, known: dict[str, str]) -> list[tuple[str, str, str]]:
     """Faults of one step's names; adds its outputs to `known`."""
     path = f"pipeline.{index}"
-    remedy = f"fields known here: {', '.join(sorted(known))}"
+    seen = known.keys() - definition.texts.keys()
+    remedy = f"fields known here: {', '.join(sorted(seen))}"
     faults = [
         (f"{path}.inputs.{argument}", f"no field {step.field_of(argument)} before this step", remedy)
         for argument, wire in step.inputs.items()
-        if step.field_of(argument) not in known and not isinstance(wire, Previous)
+        if step.field_of(argument) not in seen and not isinstance(wire, Previous)
     ]
     remembered = {*definition.inputs, *definition.fields()}
     faults += [

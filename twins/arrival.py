@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.clock import LATEST_NS
-from schemas.headers import KIND, RECEIVED, Kind
+from schemas.headers import HOPS, KIND, RECEIVED, Kind
 from streams.block import Block
 from streams.unpacking import find_header
 
@@ -16,6 +16,7 @@ _MOST_DIGITS = 19
 _ZERO, _NINE = b"09"
 
 _RECEIVED = np.frombuffer(RECEIVED.encode(), np.uint8)
+_HOPS = np.frombuffer(HOPS.encode(), np.uint8)
 _KIND = np.frombuffer(KIND.encode(), np.uint8)
 _TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
 
@@ -43,10 +44,21 @@ def others(block: Block) -> NDArray[np.int64]:
     return np.flatnonzero(marks)
 
 
+def hops(block: Block) -> NDArray[np.int64] | None:
+    """How often each record was routed from twin to twin, (n,) int64, -1 where that can't be read; None for all 0."""
+    found = find_header(block.data, block.places, _HOPS)
+    if found is None or not found[:, 1].any():
+        return None
+    read = np.zeros(len(block), np.int64)
+    _take_hops(block.data, found, read)
+    return read
+
+
 def warm_up() -> None:
     """Compile, or load what was compiled before, where no event loop waits for it."""
-    block = Block.of_records(0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none")])])
+    block = Block.of_records(0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none"), (HOPS, b"1")])])
     arrivals_ns(block)
+    hops(block)
     others(block)
 
 
@@ -63,6 +75,17 @@ def _take_stamps(data: Any, stamped: Any, arrivals: Any) -> None:  # noqa: ANN40
                 number = number * np.uint64(10) + np.uint64(data[i] - _ZERO)
             if size and number <= np.uint64(LATEST_NS):
                 arrivals[r] = number
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _take_hops(data: Any, found: Any, hops: Any) -> None:  # noqa: ANN401
+    for r in range(found.shape[0]):
+        at, size = found[r, 0], found[r, 1]
+        for i in range(at, at + size):
+            if data[i] < _ZERO or data[i] > _NINE or size >= _MOST_DIGITS:
+                hops[r] = -1
+                break
+            hops[r] = hops[r] * 10 + (data[i] - _ZERO)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

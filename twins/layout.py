@@ -1,9 +1,10 @@
 """The row of one twin: a NumPy record, its bytes in the changelog, and what it says.
 
-A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin's tags as JSON.
+A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin's tags and texts as JSON.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from schemas.quantity import Scalar
 from schemas.step import StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
 from twins.row_format import RowFormat, carry, packed
+from twins.texts import tags_of, text_of
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
 DEFINITION_KEY = RESERVED_KEY_PREFIX + b"definition"
@@ -96,9 +98,9 @@ class RowLayout:
         if definition.steps_on_ticks:
             fields += [("ticked", "?")]
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
-        fields += [(f"p_{name}", "f8") for name in definition.parameters]
-        if definition.parameters:
-            fields += [("set", packed([(name, "u1") for name in definition.parameters]))]
+        fields += [(f"p_{name}", "f8") for name in definition.numbers]
+        if definition.numbers:
+            fields += [("set", packed([(name, "u1") for name in definition.numbers]))]
         fields += [(f"o_{name}", "f8") for name in definition.fields()]
         fields += [(f"s_{name}", _state_dtype(state)) for name, state in states.items() if state]
         fields += [(f"e_{name}", "?") for name in definition.outputs.events]
@@ -115,7 +117,7 @@ class RowLayout:
     @cached_property
     def _parameters(self) -> np.dtype[np.void]:
         """A row seen as its parameters alone."""
-        view: np.dtype[np.void] = self.dtype[[f"p_{name}" for name in self.definition.parameters]]
+        view: np.dtype[np.void] = self.dtype[[f"p_{name}" for name in self.definition.numbers]]
         return view
 
     @cached_property
@@ -138,7 +140,7 @@ class RowLayout:
                 row[name] = np.nan
             elif name.startswith("a_"):
                 row[name] = NOT_ISSUED
-        for name, parameter in self.definition.parameters.items():
+        for name, parameter in self.definition.numbers.items():
             row[f"p_{name}"] = parameter.encode(parameter.default)
         self.reset_steps(row)
         return row
@@ -167,7 +169,7 @@ class RowLayout:
         Raises:
             ValueError: the value has another layout.
         """
-        row, tags = self.split(value)
+        row, stored = self.split(value)
         inputs, outputs = self.definition.inputs, self.definition.fields()
         return TwinState(
             version=self.definition.version,
@@ -183,22 +185,23 @@ class RowLayout:
                 if state
             },
             outputs={name: _plain(row[f"o_{name}"], declared.type) for name, declared in outputs.items()},
-            parameters=self.parameters(row),
-            tags=tags,
+            parameters=self.parameters(row, stored),
+            tags=tags_of(stored),
         )
 
-    def parameters(self, row: Any) -> dict[str, Scalar]:  # noqa: ANN401 - a NumPy record
-        """Parameter values of a row."""
+    def parameters(self, row: Any, stored: Mapping[str, str]) -> dict[str, Scalar]:  # noqa: ANN401 - a NumPy record
+        """Parameter values of a row and what is stored beside it."""
         # All at once: a field of a NumPy record by itself takes half a microsecond.
-        declared = self.definition.parameters
+        declared = self.definition.numbers
         numbers = row.view(self._parameters).item() if declared else ()
-        return {
+        found: dict[str, Scalar] = {
             name: number if item.type == "float" else item.decode(number)
             for (name, item), number in zip(declared.items(), numbers, strict=True)
         }
+        return found | {name: text_of(stored, name, item) for name, item in self.definition.texts.items()}
 
     def split(self, value: bytes) -> tuple[Any, dict[str, str]]:
-        """Row and tags of a changelog value.
+        """Row of a changelog value, and the tags and texts beside it.
 
         Raises:
             ValueError: the value has another layout.
@@ -227,7 +230,7 @@ class RowLayout:
                 # A limit that is new counts from what the earlier version sent.
                 row[f"l_{name}"] = row[f"c_{name}"]
         refused = []
-        for name, parameter in self.definition.parameters.items():
+        for name, parameter in self.definition.numbers.items():
             if earlier.has_parameter(name) and (parameter.choices or name in earlier.choices):
                 chosen = earlier.chosen(old, name)
                 if chosen is not None and chosen in parameter.choices:

@@ -19,6 +19,7 @@ from twins.arrival import arrivals_ns
 from twins.kernel.commands import SENT, refusals
 from twins.layout import QUARANTINED, RowLayout
 from twins.rows import RowTable
+from twins.texts import tags_of
 
 if TYPE_CHECKING:
     from schemas.quantity import Input
@@ -40,7 +41,7 @@ _IDENTITY = b"\x1f%d\x1f%b\x1f%b"
 
 _REFUSED = ((STATUS, b"refused"),)
 
-_ENCODERS: dict[str, Callable[[float], bytes]] = {
+ENCODERS: dict[str, Callable[[float], bytes]] = {
     "bool": lambda value: b"true" if value else b"false",
     "int": lambda value: b"%d" % int(value),
     "float": msgspec.json.encode,
@@ -76,7 +77,7 @@ class OutputWriter:
                 name.encode(),
                 # Nothing that goes in needs escaping: names and hashes have their grammars.
                 _COMMAND % (self._type_bytes, name.encode(), lineage.partition, self._content_bytes),
-                _ENCODERS[command.type],
+                ENCODERS[command.type],
                 round(command.expires_s * 1e9),
                 {SENT: b'"issued"'}
                 | {
@@ -183,8 +184,8 @@ class OutputWriter:
             project=self._definition.project,
             version=self._definition.version,
             revision=revision,
-            parameters=self._layout.parameters(row),
-            tags=table.tags[slot],
+            parameters=self._layout.parameters(row, table.tags[slot]),
+            tags=tags_of(table.tags[slot]),
             definition=self._content,
             created_ns=int(row["created_ns"]),
             updated_ns=updated_ns,

@@ -33,6 +33,7 @@ from twins.output import OutputWriter
 from twins.payloads import Payloads
 from twins.population import Population
 from twins.requests import RequestRunner
+from twins.routing import Routes, refuse_far
 from twins.telemetry import TelemetryDecoder
 from twins.ticks import TICK_KEY, Ticks, is_tick
 from twins.wiring import wire
@@ -116,6 +117,7 @@ class TwinProcessor:
         self._table = self._population.table
         self.kernel = KernelRun(definition, twin_type.kernels, self._table)
         self._firing = Firing(definition, self._table, self._output)
+        self._routes = Routes(definition, self._table, lineage)
         self._ticks = Ticks(definition, self._table, self.kernel, self._firing)
         requests = RequestRunner(definition, twin_type.code)
         acknowledgements = Acknowledgements(definition, self._table, self._output)
@@ -213,6 +215,9 @@ class TwinProcessor:
         if not len(block):
             return
         columns = self._decoder.decode(Payloads.of_block(block), received)
+        hops = arrival.hops(block)
+        if hops is not None:
+            refuse_far(columns, hops)
         slot = self._population.find(block, columns.refused, received, outcome)
         for index, (reason, detail) in sorted(columns.refused.items()):
             self._output.dead_letter(outcome, block, index, reason, detail)
@@ -223,8 +228,9 @@ class TwinProcessor:
             good = np.flatnonzero(slot >= 0)
             columns, slot, offsets, received = columns.take(good), slot[good], offsets[good], received[good]
             block = block.take(good)
+            hops = None if hops is None else hops[good]
         if len(slot):
-            self._step(block, slot, offsets, received, columns, outcome)
+            self._step(block, slot, offsets, received, columns, hops, outcome)
 
     def _step(
         self,
@@ -233,6 +239,7 @@ class TwinProcessor:
         offsets: NDArray[np.int64],
         received: NDArray[np.int64],
         columns: Columns,
+        hops: NDArray[np.int64] | None,
         outcome: Outcome,
     ) -> None:
         found = self.kernel.run(slot, offsets, columns)
@@ -249,6 +256,8 @@ class TwinProcessor:
             self._account(block, found, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
         self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
+        if self._routes:
+            self._routes.send(slot, offsets, received, columns.time_ns, accepted, found, hops, outcome)
 
     def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""
@@ -267,7 +276,7 @@ class TwinProcessor:
         """A changed default holds for every twin that never set that parameter."""
         table = self._table
         used = len(table)
-        for name, declared in self._definition.parameters.items():
+        for name, declared in self._definition.numbers.items():
             default = declared.encode(declared.default)
             values = table.rows[f"p_{name}"][:used]
             stale = np.flatnonzero((table.rows["set"][name][:used] == 0) & (values != default))

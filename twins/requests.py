@@ -9,13 +9,14 @@ import msgspec
 
 from schemas.definition import Definition, Request
 from schemas.nesting import NESTING_LIMIT, is_deep
-from schemas.quantity import Scalar
+from schemas.quantity import TEXT_LENGTH, Scalar
 from twins.authored import AuthoredCode
 from twins.functions.random import seed_of
 from twins.functions.state_view import StateView
 from twins.kernel.fields import salt_of
 from twins.layout import QUARANTINED
 from twins.rows import RowTable
+from twins.texts import MARK, text_key
 from twins.wiring import handler_arguments
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -73,11 +74,13 @@ class RequestRunner:
             change = msgspec.json.decode(payload, type=ParameterChange)
         except UNREADABLE as error:
             raise Refusal(f"not a parameter change: {error}") from None
+        if reserved := [name for name in change.tags if name.startswith(MARK)]:
+            raise Refusal(f"no tag can be called {reserved[0][:TEXT_LENGTH]}")
         tags = {**table.tags[slot], **change.tags}
         if len(msgspec.json.encode(tags)) > TAGS_LIMIT_BYTES:
             raise Refusal(f"the tags of a twin take at most {TAGS_LIMIT_BYTES // 1024} KiB as JSON")
         self._set_parameters(table, slot, change.parameters)
-        table.tags[slot] = tags
+        table.tags[slot] = {**table.tags[slot], **change.tags}
 
     def request(self, table: RowTable, slot: int, name: str, payload: bytes, offset: int) -> None:
         """Carry out a request, the record at `offset`.
@@ -128,7 +131,7 @@ class RequestRunner:
         row = table.row(slot)
         definition = self.definition
         scope: dict[str, Any] = {
-            name: _numeric(float(row[f"p_{name}"]), declared.type) for name, declared in definition.parameters.items()
+            name: _numeric(float(row[f"p_{name}"]), declared.type) for name, declared in definition.numbers.items()
         }
         for prefix, fields in (("i", definition.inputs), ("o", definition.fields())):
             for name, field_ in fields.items():
@@ -148,12 +151,17 @@ class RequestRunner:
         reasons += [
             f"{name}: {why}"
             for name, value in new.items()
-            if name in declared and (why := declared[name].refusal(value))
+            if name in declared and (why := self.definition.parameter_refusal(name, value))
         ]
         if reasons:
             raise Refusal("; ".join(reasons))
         row = table.row(slot)
+        texts = {text_key(name): str(value) for name, value in new.items() if declared[name].is_text}
+        if texts:
+            table.tags[slot] = {**table.tags[slot], **texts}
         for name, value in new.items():
+            if declared[name].is_text:
+                continue
             row[f"p_{name}"] = declared[name].encode(value)
             row["set"][name] = True
         if new:

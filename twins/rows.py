@@ -25,7 +25,7 @@ class RowTable:
         dirty: (capacity,) uint8, nonzero where a row changed since the last snapshot.
         slots: Slot of each twin id, as the bytes of the record key.
         ids: Twin id of each slot, empty for a twin that was taken out.
-        tags: Tags of each slot.
+        tags: Tags of each slot, and its texts (`twins.texts`).
         tick_ns: Time of the partition's last tick, 0 for none.
         refused: How many restored rows held a text that is no longer a choice of a parameter, by parameter.
     """

@@ -85,7 +85,7 @@ def wired(
     """
     problems: list[Problem] = []
     steps: list[WiredStep] = []
-    known = {*AMBIENT, *definition.inputs, *definition.parameters}
+    known = {*AMBIENT, *definition.inputs, *definition.numbers}
     for index, step in enumerate(definition.pipeline):
         if f"pipeline.{index}" not in replaced:
             try:
@@ -119,7 +119,7 @@ def _handler_faults(
     if f"requests.{request}" in replaced:
         return []
     declared = definition.request(request)
-    known = {*AMBIENT, *definition.inputs, *definition.parameters, *definition.fields()}
+    known = {*AMBIENT, *definition.inputs, *definition.numbers, *definition.fields()}
     known |= set(declared.arguments) if declared else set()
     known |= {"state"} if step_state(step) else set()
     file, line = target.partition(":")[0], function.__code__.co_firstlineno

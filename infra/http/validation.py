@@ -72,11 +72,10 @@ def parameter_faults(definition: Definition, parameters: object) -> list[Fault]:
         return [at("parameters", detail=_NO_OBJECT)]
     faults = []
     for name, value in parameters.items():
-        declared = definition.parameters.get(name)
-        if declared is None:
+        if name not in definition.parameters:
             known = ", ".join(definition.parameters) or "none"
             faults.append(at("parameters", name, detail=f"no such parameter; there are: {known}"))
-        elif refusal := declared.refusal(value) or _unrepresentable(value):
+        elif refusal := definition.parameter_refusal(name, value) or _unrepresentable(value):
             faults.append(at("parameters", name, detail=refusal))
     return faults
 

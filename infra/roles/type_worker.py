@@ -167,6 +167,7 @@ class WorkerObserver:
         for outcome in ("accepted", "duplicate", "late"):
             self._records.labels(type_name, outcome)
         self._extra = counter("extra_fields", "Undeclared fields that were ignored.").labels(type_name)
+        self._routed = counter("routed_records", "Telemetry for other twins; unrouted: it named none.", "outcome")
         self._deadletters = counter("worker_deadletters", "Dead letters written by this worker.", "reason")
         self._failures = counter("partition_failures", "Partitions that were rebuilt.", "kind")
         self._lost = counter("lost_records", "Records that retention deleted unread.").labels(type_name)
@@ -232,6 +233,8 @@ class WorkerObserver:
         for (what, reason), times in counts.items():
             if what == "deadletter":
                 self._deadletters.labels(self._type, reason).inc(times)
+            elif what in {"routed", "unrouted"}:
+                self._routed.labels(self._type, what).inc(times)
             elif what == "extra":
                 self._extra.inc(times)
             else:

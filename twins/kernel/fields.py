@@ -20,12 +20,14 @@ DTYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_, "string": np.i
 
 
 def value_fields(definition: Definition) -> tuple[str, ...]:
-    """Columns of `values`: first what becomes time series, then what events, commands and metadata need besides."""
+    """Columns of `values`: first what becomes time series, then what else leaves."""
     outputs = definition.outputs
     wanted = list(outputs.timeseries.fields)
     wanted += [field for event in outputs.events.values() for field in event.data]
     wanted += [command.field for command in outputs.commands.values()]
     wanted += list(outputs.metadata)
+    for route in outputs.routes().values():
+        wanted += [*route.inputs.values(), *([] if route.id in definition.parameters else [route.id])]
     return tuple(dict.fromkeys(wanted))
 
 

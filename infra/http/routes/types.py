@@ -37,7 +37,7 @@ async def types(services: Using) -> Response:
 async def type_detail(services: Using, type_name: Annotated[str, Path(alias="type")]) -> Response:
     """A type with its whole definition: inputs, parameters, pipeline, outputs and requests with units and ranges."""
     found = lookup.deployed(services, type_name)
-    definition = found.definition.model_dump(mode="json")
+    definition = found.definition.model_dump(mode="json", by_alias=True)
     return json_response(_summary(services, type_name, found) | {"definition": definition})
 
 
