@@ -104,6 +104,7 @@ def test_arguments_constants_and_outputs_match_the_function(name: str) -> None:
     assert list(inspect.signature(bound.function).parameters) == expected
     assert BUILT_INS[name].name == name
     assert len(BUILT_INS[name].doc) > 80
+    assert "Source: " in BUILT_INS[name].doc
     for constant in bound.constants.values():
         assert not isinstance(constant, np.ndarray) or not constant.flags.writeable
 
@@ -211,6 +212,8 @@ def test_finite_values_give_finite_results(name: str, records: list[tuple[float,
         ("state_space", {**CONFIGS["state_space"], "inputs": ["dt_s"]}),
         ("threshold", {"above": 1.0, "below": 2.0}),
         ("threshold", {"above": 1.0, "hold_s": -1.0}),
+        ("threshold", {"above": 1.0, "hold_s": 1e300}),
+        ("on_off_controller", {"minimum_on_s": 1e300}),
         ("on_off_controller", {"action": "both"}),
         ("unit_conversion", {"from": "degC"}),
         ("unit_conversion", {"from": "degC", "to": "bar"}),

@@ -25,6 +25,8 @@ def exponential_average(state: State, value: float, dt_s: float, time_constant_s
 
     average += (1 - exp(-dt / time constant)) · (value - average); the first value is taken as it is.
     The average has the unit of `value`.
+    Source: G. Zumbach, U. Müller, Operators on inhomogeneous time series, International Journal of Theoretical and
+    Applied Finance 4 (2001) 147-177: the operator EMA with next-point interpolation.
 
     Args:
         state: `average`, and `started` once there was a value.

@@ -46,7 +46,8 @@ def lookup_table(value: float, x: Array, y: Array, hold: bool) -> float:  # noqa
 
     y = y1 + (value - x1) / (x2 - x1) · (y2 - y1); a point gives its own y exactly. The result has the unit of y,
     `value` that of x.
-    Source: W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 3.1.
+    Source: W. H. Press et al., Numerical Recipes, 3rd ed. (2007): the search by bisection in section 3.1, the
+    formula (3.3.1).
 
     Args:
         value: Where to read the curve.

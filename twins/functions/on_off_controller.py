@@ -10,6 +10,7 @@ from twins.functions.built_in import BoundStep, BuiltIn, State
 from twins.functions.durations import to_ns
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class OnOffControllerConfig(Strict):
@@ -26,8 +27,8 @@ class OnOffControllerConfig(Strict):
     action: Literal["raises", "lowers"] = "raises"
     below: NotNegative = 0.0
     above: NotNegative = 0.0
-    minimum_on_s: NotNegative = 0.0
-    minimum_off_s: NotNegative = 0.0
+    minimum_on_s: Seconds = 0.0
+    minimum_off_s: Seconds = 0.0
 
 
 def on_off_controller(
@@ -45,6 +46,7 @@ def on_off_controller(
 
     Below `setpoint - below` a raising actuator goes on and a lowering one off, above `setpoint + above` the reverse;
     in between, edges included, it stays as it is. At most one switch a record.
+    Source: on-off control with hysteresis, K. J. Åström, R. M. Murray, Feedback Systems, 2nd ed. (2021), section 1.5.
 
     Args:
         state: `on`; `switched`, whether it ever was; `since_ns`, the time since then.

@@ -9,7 +9,7 @@ from schemas.step import StateField, StepOutput
 from twins.functions.built_in import BoundStep, BuiltIn, State
 from twins.functions.durations import to_ns
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class ThresholdConfig(Strict):
@@ -43,6 +43,7 @@ def threshold(
     It changes with the first record at which the condition has held, without a break, since a record at least
     `hold_s` (`release_s`) earlier; with 0 at once. A value that equals a limit changes nothing. Limits have the unit
     of `value`.
+    Source: limit, dead band, on delay and off delay of alarms, OPC 10000-9, OPC UA, Alarms and Conditions, annex B.1.5.
 
     Args:
         state: `active`, whether the opposite condition is `pending`, and for how long (`pending_ns`).

@@ -33,7 +33,12 @@ class WeightedAverageConfig(Strict):
 
 
 def _make(config: WeightedAverageConfig) -> BoundStep:
-    """Give the average of several fields: Σ weight · value / Σ weight, in the unit of the values."""
+    """Give the average of several fields: Σ weight · value / Σ weight, in the unit of the values.
+
+    With weights 1 / variance it is the most likely value of independent measurements of the same quantity.
+    Source: P. R. Bevington, D. K. Robinson, Data Reduction and Error Analysis for the Physical Sciences, 3rd ed.
+    (2003), chapter 4.
+    """
     total = sum(config.weights.values())
     products = " + ".join(f"weights[{index}] * {name}" for index, name in enumerate(config.weights))
     source = f"def weighted_average({', '.join(config.weights)}, weights):\n    return {products}\n"
