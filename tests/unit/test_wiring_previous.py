@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference.plain_twin import PlainTwin
 from support.oracle import load_type
-from support.stepping import START_NS, TWINS, Stepping, reading, request, stepped, write_type
+from support.stepping import START_NS, TWINS, Stepping, reading, stepped, write_type
+from support.stepping import request as reset
 
 from schemas.line_protocol import parse_line
 from twins.check import check_folder
@@ -45,7 +46,7 @@ def leak(level: float, wanted: float, next_count: int) -> tuple[bool, int]:
     return level > wanted, next_count
 """
 PROPERTY = settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -53,9 +54,12 @@ PROPERTY = settings(
 STORED = ("wanted", "leak", "count")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_type(tmp_path_factory.mktemp("loop") / "loop", DEFINITION, steps=STEPS)
+@pytest.fixture(scope="module", params=["", "control", "leak"], ids=["compiled", "plain-control", "plain-leak"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    step = f"step: steps.py:{request.param}\n"
+    made = DEFINITION.replace(step, f"{step}    compiled: false\n")
+    assert (made != DEFINITION) == bool(request.param)
+    return write_type(tmp_path_factory.mktemp("loop") / "loop", made, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,7 @@ def test_a_loop_gives_the_same_compiled_in_plain_python_and_with_any_cuts_and_re
     expected.append(plain.step({"time": START_NS, "level": 1.0, "open": False}))
     for index, item in enumerate(history, start=1):
         if item == "reset":
-            made.append(request(TWINS[0], "reset", f"r{index}"))
+            made.append(reset(TWINS[0], "reset", f"r{index}"))
             plain.request("reset", {})
         else:
             level, opened = item
@@ -103,7 +107,7 @@ def test_at_first_and_after_a_reset_there_is_nothing_before(loop: TwinType) -> N
     engine = Stepping(loop)
     engine.step(reading(TWINS[0], 0.0, level=4.0, open=True))
     engine.step(reading(TWINS[0], 1.0, level=0.0, open=False))
-    engine.step(request(TWINS[0], "reset"))
+    engine.step(reset(TWINS[0], "reset"))
     engine.step(reading(TWINS[0], 2.0, level=0.0, open=False))
     # The reset forgets outputs; the input that was last received is still known.
     assert _series(engine.run.lines()) == [(-1.0, 1.0, 1.0), (3.5, 0.0, 2.0), (-1.0, 1.0, 1.0)]
