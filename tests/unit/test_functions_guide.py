@@ -43,13 +43,15 @@ def test_the_freezer_of_the_guide_does_what_the_guide_says(folder: Path) -> None
     assert twin.step({"time": start_ns + 5 * HOUR_NS, "temperature": -24.0})["warmth"] == 0.0
 
 
-def test_the_snippet_of_the_guide_prints_what_it_says(
+def test_the_snippets_of_the_guide_print_what_they_say(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (snippet,) = [text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "load_step" in text]
+    snippets = [text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "functions.testing" in text]
+    assert len(snippets) == 2
     monkeypatch.chdir(folder.parent)
-    exec(snippet, {})  # noqa: S102 - it stands in the guide
-    assert f"# {capsys.readouterr().out}" in snippet
+    for snippet in snippets:
+        exec(snippet, {})  # noqa: S102 - it stands in the guide
+        assert capsys.readouterr().out.splitlines() == re.findall(r"^print\(.*\)  # (.*)$", snippet, re.MULTILINE)
 
 
 def test_the_recording_of_the_guide_is_tried_as_it_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

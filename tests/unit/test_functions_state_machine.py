@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from reference.jitted import jitted
 from reference.plain_twin import EXAMPLES
-from support.stepping import write_type
+from support.oracle import load_type
+from support.stepping import START_NS as STEPPING_START_NS
+from support.stepping import TWINS, Stepping, reading, tick, write_type
 
 from twins.check import check_folder
 from twins.functions.registry import BUILT_INS
@@ -349,3 +351,42 @@ def test_the_machine_of_the_guide_passes_the_check(tmp_path: Path) -> None:
     page = (EXAMPLES.parent / "docs" / "write-a-twin.md").read_text()
     (block,) = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "step: state_machine" in text]
     assert check_folder(write_type(tmp_path / "well", AROUND + block)) == []
+
+
+DOOR = """\
+name: door
+version: 1.0.0
+tick_s: 1
+inputs:
+  open: {type: bool}
+pipeline:
+  - name: watch
+    step: state_machine
+    runs_on: both
+    config:
+      states: [shut, opened, alarm]
+      transitions:
+        - {from: "*", to: shut, when: not open}
+        - {from: shut, to: opened, when: open}
+        - {from: opened, to: alarm, after_s: 10}
+      values:
+        alarm: {alarm: true}
+    outputs:
+      door: {type: int}
+      alarm: {type: bool}
+outputs:
+  timeseries: {fields: [door, alarm]}
+  events:
+    alarm: {when: alarm, data: [door]}
+"""
+
+
+def test_a_machine_that_runs_on_ticks_goes_on_while_nothing_comes(tmp_path: Path) -> None:
+    twin_type = load_type(write_type(tmp_path / "door", DOOR), "door", tmp_path / "kernels")
+    engine = Stepping(twin_type)
+    engine.step(reading(TWINS[0], 0.0, open=False), tick(0.25), reading(TWINS[0], 0.75, open=True))
+    engine.step(*(tick(second + 0.25) for second in range(1, 15)))
+    engine.step(reading(TWINS[0], 20.0, open=False), tick(20.25))
+    (event,) = [event for event in engine.run.messages("events") if event["name"] == "alarm"]
+    assert event["event_time_ns"] - STEPPING_START_NS == 11_250_000_000
+    assert [line.split()[1] for line in engine.run.lines()] == [f"door={n}.0,alarm=0.0" for n in (0, 1, 0)]
