@@ -92,8 +92,8 @@ def read_folder(folder: Path) -> Bundle:
         DefinitionError: there is no `twin.yaml`, a link leads outside, or it is too large.
     """
     if not (folder / FILE).is_file():
-        remedy = "name a folder that holds a twin.yaml"
-        raise DefinitionError([Problem(FILE, 0, "", f"not found in {folder}", remedy)])
+        there = "is no file" if (folder / FILE).exists() else f"not found in {folder}"
+        raise DefinitionError([Problem(FILE, 1, "", there, "name a folder that holds a twin.yaml")])
     files: dict[str, bytes] = {}
     problems = []
     size = 0
@@ -102,14 +102,18 @@ def read_folder(folder: Path) -> Bundle:
         if any(part in _LEFT_OUT or part.startswith(".") for part in relative.parts):
             continue
         if path.is_symlink():
-            problems.append(Problem(relative.as_posix(), 0, "", "is a link", "put the file itself here"))
+            problems.append(Problem(relative.as_posix(), 1, "", "is a link", "put the file itself here"))
         elif path.is_file():
             size += path.stat().st_size
             if size > BUNDLE_LIMIT_BYTES:
                 limit = f"the folder holds more than {BUNDLE_LIMIT_BYTES // 2**20} MiB"
-                problems.append(Problem(relative.as_posix(), 0, "", limit, "keep large data out of it"))
+                problems.append(Problem(relative.as_posix(), 1, "", limit, "keep large data out of it"))
                 break
-            files[relative.as_posix()] = path.read_bytes()
+            try:
+                files[relative.as_posix()] = path.read_bytes()
+            except OSError as error:
+                said = f"can't be read: {error.strerror}"
+                problems.append(Problem(relative.as_posix(), 1, "", said, "give it to who runs this"))
     if problems:
         raise DefinitionError(problems)
     return bundle_of(files)
@@ -165,7 +169,9 @@ def _text(files: dict[str, bytes]) -> str:
     try:
         return files[FILE].decode()
     except UnicodeDecodeError as error:
-        raise DefinitionError([Problem(FILE, 0, "", f"not UTF-8: {error}", "save it as UTF-8")]) from None
+        line = files[FILE].count(b"\n", 0, error.start) + 1
+        said = f"not UTF-8: byte {files[FILE][error.start]:#04x}"
+        raise DefinitionError([Problem(FILE, line, "", said, "save it as UTF-8")]) from None
 
 
 def _safe(name: str) -> PurePosixPath:

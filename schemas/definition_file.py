@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pydantic
-import yaml
 
 from schemas.definition import Definition
 from schemas.errors import DefinitionError, Problem
+from schemas.fault_texts import told
 from schemas.salvage import salvage
 from schemas.wiring import wiring_faults
+from schemas.yaml_text import YamlText, line_of, read_yaml
 from schemas.yaml_words import misread
 
 FILE = "twin.yaml"
-
-_REMEDIES = {
-    "missing": "add it",
-    "extra_forbidden": "remove it or mend its spelling",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class Reading:
 
     def line(self, path: str) -> int:
         """Line of a key path, or of the nearest that contains it."""
-        return _line(path, self.lines)
+        return line_of(path, self.lines)
 
 
 def read_definition(text: str, file: str = FILE) -> Definition:
@@ -56,56 +52,43 @@ def read_definition(text: str, file: str = FILE) -> Definition:
 
 def examine(text: str, file: str = FILE) -> Reading:
     """Parse and check the text of a `twin.yaml` as far as possible; faults of one part hide none of another."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problem = Problem(file, line, "", f"no YAML: {error.problem}", "mend the syntax here or just above")
-        return Reading([problem], None, frozenset(), {})
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        message = f"no YAML: {str(error).splitlines()[0]}"
-        return Reading([Problem(file, 0, "", message, "write it as UTF-8 text")], None, frozenset(), {})
-    lines: dict[str, int] = {"": 1}
-    words: dict[str, yaml.ScalarNode] = {}
-    try:
-        problems = [
-            Problem(file, lines[path], path, message, remedy) for path, message, remedy in _walk(node, "", lines, words)
-        ]
-    except RecursionError:
-        remedy = "write out what the alias stands for"
-        problem = Problem(file, 0, "", "an alias stands inside what it names", remedy)
-        return Reading([problem], None, frozenset(), {})
+    found = read_yaml(text)
+    problems = [Problem(file, fault.line, fault.path, fault.message, fault.remedy) for fault in found.faults]
+    raw = found.content
     if not isinstance(raw, dict):
-        problems.append(Problem(file, 1, "", "expected a mapping", "start with name:, version: and inputs:"))
-        return Reading(problems, None, frozenset(), lines)
+        if not problems:
+            problems.append(Problem(file, 1, "", "expected a mapping", "start with name:, version: and inputs:"))
+        return Reading(problems, None, frozenset(), found.lines)
     faults: list[tuple[str, str, str]] = []
     replaced: set[str] = set()
     definition: Definition | None
     try:
         definition = Definition.model_validate(raw)
     except pydantic.ValidationError as error:
-        found = error.errors(include_url=False)
-        faults = [_fault(item, raw, words) for item in found if not _is_of_key(item)]
-        definition, replaced = salvage(raw, [item["loc"] for item in found])
+        items = told(error, Definition)
+        faults = [
+            _fault(place, kind, message, remedy, found)
+            for place, kind, message, remedy in items
+            if not _is_of_key(place, kind)
+        ]
+        definition, replaced = salvage(raw, [item["loc"] for item in error.errors(include_url=False)])
     if definition is not None:
         faults += wiring_faults(definition)
-    problems += [Problem(file, _line(path, lines), path, message, remedy) for path, message, remedy in faults]
+    problems += [Problem(file, found.line(path), path, message, remedy) for path, message, remedy in faults]
     problems.sort(key=lambda problem: problem.line)
-    return Reading(problems, definition, frozenset(replaced), lines)
+    return Reading(problems, definition, frozenset(replaced), found.lines)
 
 
-def _is_of_key(item: Any) -> bool:  # noqa: ANN401
+def _is_of_key(place: Sequence[int | str], kind: str) -> bool:
     """Whether a fault is that a key is no text; the walk through the file says so in better words."""
-    return bool(item["type"] == "invalid_key" or (item["type"] == "string_type" and item["loc"][-1] == "[key]"))
+    return kind == "invalid_key" or (kind == "string_type" and place[-1] == "[key]")
 
 
-def _fault(item: Any, raw: Any, words: dict[str, yaml.ScalarNode]) -> tuple[str, str, str]:  # noqa: ANN401
-    path = ".".join(_keys(item["loc"], raw))
-    if item["type"] == "string_type" and path in words and (fault := misread(words[path])):
+def _fault(place: Sequence[int | str], kind: str, message: str, remedy: str, found: YamlText) -> tuple[str, str, str]:
+    path = ".".join(_keys(place, found.content))
+    if kind == "string_type" and path in found.words and (fault := misread(found.words[path])):
         return path, *fault
-    message = item["msg"].removeprefix("Value error, ")
-    return path, message, _REMEDIES.get(item["type"], "")
+    return path, message, remedy
 
 
 def _keys(place: Sequence[int | str], raw: Any) -> list[str]:  # noqa: ANN401
@@ -118,35 +101,3 @@ def _keys(place: Sequence[int | str], raw: Any) -> list[str]:  # noqa: ANN401
             keys.append(str(key))
             raw = raw[key] if here else None
     return keys
-
-
-def _walk(
-    node: yaml.Node | None, path: str, lines: dict[str, int], words: dict[str, yaml.ScalarNode]
-) -> list[tuple[str, str, str]]:
-    """Note the line of every key path, and the plain values; return the faults of keys."""
-    faults: list[tuple[str, str, str]] = []
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            below = f"{path}.{key.value}" if path else str(key.value)
-            lines[below] = key.start_mark.line + 1
-            if below in seen:
-                faults.append((below, "key given twice", "remove one of the two"))
-            elif isinstance(key, yaml.ScalarNode) and (fault := misread(key)):
-                faults.append((below, *fault))
-            seen.add(below)
-            faults += _walk(value, below, lines, words)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            below = f"{path}.{index}"
-            lines[below] = value.start_mark.line + 1
-            faults += _walk(value, below, lines, words)
-    elif isinstance(node, yaml.ScalarNode):
-        words[path] = node
-    return faults
-
-
-def _line(path: str, lines: dict[str, int]) -> int:
-    while path not in lines and path:
-        path = path.rpartition(".")[0]
-    return lines.get(path, 1)

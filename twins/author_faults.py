@@ -58,7 +58,13 @@ def _globals(function: FunctionType, code: AuthoredCode) -> list[Problem]:
         if name not in function.__globals__ and not hasattr(builtins, name):
             unknown.setdefault(name, line)
     return [
-        Problem(_file(function, code), line, "", f"{function.__name__} uses {name}, which is not defined", remedy)
+        Problem(
+            _file(function, code),
+            line,
+            function.__name__,
+            f"{function.__name__} uses {name}, which is not defined",
+            remedy,
+        )
         for name, line in unknown.items()
     ]
 
@@ -71,7 +77,7 @@ def _of_modules(function: FunctionType, code: AuthoredCode) -> list[Problem]:
         if isinstance(module, ModuleType) and not hasattr(module, node.attr):
             unknown.setdefault((name, node.attr), node.lineno)
     return [
-        Problem(_file(function, code), line, "", f"{name} has no {attribute}", "mend its spelling")
+        Problem(_file(function, code), line, function.__name__, f"{name} has no {attribute}", "mend its spelling")
         for (name, attribute), line in unknown.items()
     ]
 
@@ -86,7 +92,7 @@ def _fields(function: Callable[..., Any], state: Collection[str], code: Authored
             unknown.setdefault(node.attr, node.lineno)
     remedy = f"declared under state: {', '.join(state) or 'nothing'}"
     return [
-        Problem(_file(function, code), line, "", f"the state has no field {name}", remedy)
+        Problem(_file(function, code), line, function.__name__, f"the state has no field {name}", remedy)
         for name, line in unknown.items()
     ]
 

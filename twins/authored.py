@@ -1,5 +1,6 @@
 """Loading an author's functions from a twin type's folder. Only workers and `check` do this."""
 
+import difflib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from schemas.errors import DefinitionError, Problem
+
+_MESSAGE_LETTERS = 200
 
 
 class AuthoredCode:
@@ -26,19 +29,39 @@ class AuthoredCode:
         file, _, name = target.partition(":")
         found = getattr(self._module(file), name, None)
         if not isinstance(found, FunctionType):
-            raise DefinitionError([Problem(file, 0, "", f"no function {name}", f"define def {name}(…) in {file}")])
+            raise DefinitionError([Problem(file, 0, "", f"no function {name} in {file}", self._remedy(file, name))])
         return found
+
+    def _remedy(self, file: str, name: str) -> str:
+        there = [key for key, value in vars(self._module(file)).items() if self.owns(value)]
+        near = difflib.get_close_matches(name, there, 1)
+        return f"write {near[0]}, or define {name} there" if near else f"define def {name}(…) there"
 
     def owns(self, function: Callable[..., Any]) -> bool:
         """Whether a function was written in this folder."""
         code = getattr(function, "__code__", None)
         return code is not None and Path(code.co_filename).is_relative_to(self.folder)
 
+    def _own(self, file: str) -> str:
+        """A file's path within the folder, `""` when it lies elsewhere."""
+        path = Path(file)
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else ""
+
+    def _place(self, error: BaseException) -> tuple[str, int] | None:
+        """The innermost line of the folder that an error went through."""
+        found = None
+        trace = error.__traceback__
+        while trace is not None:
+            if own := self._own(trace.tb_frame.f_code.co_filename):
+                found = own, trace.tb_lineno
+            trace = trace.tb_next
+        return found
+
     def _module(self, file: str) -> ModuleType:
         if file not in self._modules:
             path = self.folder / file
             if not path.is_file():
-                raise DefinitionError([Problem(file, 0, "", "no such file", "create it or mend the pipeline's step")])
+                raise DefinitionError([Problem(file, 0, "", f"no file {file}", "create it, or mend its name")])
             self._modules[file] = self._import(file, path)
         return self._modules[file]
 
@@ -52,11 +75,13 @@ class AuthoredCode:
         try:
             spec.loader.exec_module(module)
         except SyntaxError as error:
-            line, message = error.lineno or 0, error.msg
-            raise DefinitionError([Problem(file, line, "", f"syntax error: {message}", "mend this line")]) from None
-        except Exception as error:  # noqa: BLE001 - an author's module may raise anything
-            problem = Problem(file, _line_in(error, path), "", f"import failed: {error!r}", "mend or install it")
+            where = self._own(error.filename or "") or file
+            problem = Problem(where, error.lineno or 1, "", f"syntax error: {error.msg}", "mend this line")
             raise DefinitionError([problem]) from None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's module may raise anything
+            where, line = self._place(error) or (file, 1)
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:_MESSAGE_LETTERS].rstrip(": ")
+            raise DefinitionError([Problem(where, line, "", f"import failed: {said}", _remedy_of(error))]) from None
         finally:
             sys.path.remove(str(self.folder))
             for name, loaded in list(sys.modules.items()):
@@ -66,11 +91,7 @@ class AuthoredCode:
         return module
 
 
-def _line_in(error: BaseException, path: Path) -> int:
-    line = 0
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _remedy_of(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"install {error.name}, or mend its name"
+    return "no step may end the process" if isinstance(error, SystemExit) else "mend it"

@@ -1,14 +1,15 @@
 """Checks a twin type's folder the way a worker will use it. Imports the author's code: run it in a child process."""
 
 import tempfile
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from schemas.bundle import Bundle, read_folder
-from schemas.definition import Definition
-from schemas.definition_file import FILE
+from schemas.definition import AMBIENT, Definition
+from schemas.definition_file import FILE, Reading
 from schemas.errors import DefinitionError, Problem
+from schemas.yaml_text import line_of
 from twins.author_faults import unknown_names
 from twins.authored import AuthoredCode
 from twins.kernel.compile_faults import compile_faults
@@ -18,32 +19,56 @@ from twins.unit_faults import unit_faults
 from twins.wiring import WiredStep, wired
 
 
-def check_folder(folder: Path, cache: Path | None = None) -> list[Problem]:
+def check_folder(
+    folder: Path, cache: Path | None = None, importing: AbstractContextManager[None] | None = None
+) -> list[Problem]:
     """Every fault of a folder: definition, wiring, imports and compilation; empty when it can be deployed.
 
-    A fault of one part hides none of another, except that nothing is compiled before everything else is right.
+    A fault of one part hides none of another, except that only steps whose definition is right are compiled.
 
     Args:
         folder: Holds `twin.yaml`.
         cache: Where compiled kernels are kept; a temporary folder when None.
+        importing: Surrounds what runs the author's modules.
+
+    Returns:
+        The faults, those of `twin.yaml` first, each with a line and a path: of keys, of a function, or `file`.
     """
+    lines: dict[str, int] = {}
     try:
         bundle = read_folder(folder)
         reading = bundle.examine()
+        lines = reading.lines
+        problems = reading.problems + _beyond_reading(bundle, reading, AuthoredCode(folder), cache, importing)
     except DefinitionError as error:
-        return list(error.problems)
+        problems = list(error.problems)
+    located = [
+        replace(one, line=one.line or (line_of(one.path, lines) if one.file == FILE else 1), path=one.path or "file")
+        for one in problems
+    ]
+    return sorted(dict.fromkeys(located), key=lambda problem: (problem.file != FILE, problem.file, problem.line))
+
+
+def _beyond_reading(
+    bundle: Bundle,
+    reading: Reading,
+    code: AuthoredCode,
+    cache: Path | None,
+    importing: AbstractContextManager[None] | None,
+) -> list[Problem]:
+    """Faults of wiring, code, units and compilation."""
     definition = reading.definition
     if definition is None:
-        return reading.problems
-    code = AuthoredCode(folder)
-    steps, found = wired(definition, code, reading.replaced)
+        return []
+    with importing or nullcontext():
+        steps, found = wired(definition, code, reading.replaced)
     found += _unknown_names(definition, steps, code)
     found += unit_faults(definition, {step.name for step in steps})
-    problems = reading.problems + [
-        problem if problem.line or problem.file != FILE else replace(problem, line=reading.line(problem.path))
-        for problem in found
-    ]
-    return problems or _compiled(bundle, definition, steps, code, cache)
+    if reading.problems:
+        return found
+    if found:
+        return found + _compiled_apart(definition, steps, code)
+    return _compiled(bundle, definition, steps, code, cache)
 
 
 def _unknown_names(definition: Definition, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
@@ -70,3 +95,28 @@ def _compiled(
             # Each step by itself tells more than the kernel that is made of all of them.
             return compile_faults(RowLayout.of(definition), steps, code) or list(error.problems)
     return []
+
+
+def _compiled_apart(definition: Definition, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
+    """Faults of those steps that could be compiled if the others were right."""
+    known = {*AMBIENT, *definition.inputs, *definition.parameters, *definition.fields()}
+    sound = [
+        step
+        for step in steps
+        if step.authored
+        and all(kind != "field" or name in known for kind, name in step.arguments)
+        and not _unknown_names(definition, [step], code)
+    ]
+    if not sound:
+        return []
+    # What a faulty step remembers is not known; what it gives is.
+    wired_names = {step.name for step in steps}
+    pipeline = tuple(
+        step if step.name in wired_names else step.model_copy(update={"step": "faulty.py:faulty", "state": {}})
+        for step in definition.pipeline
+    )
+    try:
+        layout = RowLayout.of(definition.model_copy(update={"pipeline": pipeline}))
+    except DefinitionError as error:
+        return list(error.problems)
+    return compile_faults(layout, sound, code)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pydantic
@@ -10,6 +10,7 @@ import pydantic
 from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
+from schemas.fault_texts import told
 from schemas.step import Previous, Step
 from schemas.units import Linear
 from twins.authored import AuthoredCode
@@ -97,8 +98,8 @@ def wired(
                 steps.append(found)
             except DefinitionError as error:
                 problems += error.problems
-            for request, target in step.requests.items():
-                problems += _handler_faults(definition, step, request, target, code, replaced)
+            for request in step.requests:
+                problems += _handler_faults(definition, index, request, code, replaced)
         known |= set(step.outputs)
     # A file that can't be imported is so for each of its functions.
     return steps, list(dict.fromkeys(problems))
@@ -110,10 +111,12 @@ def handler_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _handler_faults(
-    definition: Definition, step: Step, request: str, target: str, code: AuthoredCode, replaced: Collection[str]
+    definition: Definition, index: int, request: str, code: AuthoredCode, replaced: Collection[str]
 ) -> list[Problem]:
+    step = definition.pipeline[index]
+    target = step.requests[request]
     try:
-        function = code.function(target)
+        function = _function(code, target, f"pipeline.{index}.requests.{request}")
     except DefinitionError as error:
         return list(error.problems)
     if f"requests.{request}" in replaced:
@@ -125,14 +128,27 @@ def _handler_faults(
     file, line = target.partition(":")[0], function.__code__.co_firstlineno
     remedy = f"a handler of {request} may take {', '.join(sorted(known))}"
     return [
-        Problem(file, line, "", f"{function.__name__} takes {name}, which is nothing here", remedy)
+        Problem(file, line, function.__name__, f"{function.__name__} takes {name}, which is nothing here", remedy)
         for name in handler_arguments(function)
         if name not in known
     ]
 
 
+def _function(code: AuthoredCode, target: str, path: str) -> Callable[..., Any]:
+    """A function of the folder; that there is none is a fault of the definition, at the key path that names it."""
+    if ":" not in target:
+        remedy = "write file.py:function"
+        raise DefinitionError([Problem(FILE, 0, path, f"{target} is no function of the folder", remedy)])
+    try:
+        return code.function(target)
+    except DefinitionError as error:
+        raise DefinitionError(
+            [problem if problem.line else replace(problem, file=FILE, path=path) for problem in error.problems]
+        ) from None
+
+
 def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode) -> WiredStep:
-    function = code.function(step.step)
+    function = _function(code, step.step, f"pipeline.{index}.step")
     file = step.step.partition(":")[0]
     line = function.__code__.co_firstlineno
     names = handler_arguments(function)
@@ -146,8 +162,12 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
     ]
     if "state" in names and not step.state:
         problems.append(
-            Problem(file, line, "", "takes state, but the step declares none", "declare state: in twin.yaml")
+            Problem(
+                file, line, function.__name__, "takes state, but the step declares none", "declare state: in twin.yaml"
+            )
         )
+    if step.config:
+        problems.append(Problem(FILE, 0, f"pipeline.{index}.config", "only a built-in has settings", "use parameters"))
     if problems:
         raise DefinitionError(problems)
     arguments = tuple(("state", "") if name == "state" else _argument(step, name, conversions) for name in names)
@@ -180,8 +200,8 @@ def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
     except pydantic.ValidationError as error:
         raise DefinitionError(
             [
-                Problem(FILE, 0, ".".join([path, "config", *map(str, item["loc"])]), item["msg"], _remedy(item))
-                for item in error.errors(include_url=False)
+                Problem(FILE, 0, ".".join([path, "config", *map(str, place)]), message, remedy)
+                for place, _, message, remedy in told(error, built_in.config)
             ]
         ) from None
     conversions, problems = conversions_of(definition, step, index)
@@ -214,10 +234,6 @@ def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
         truths=tuple(step.field_of(name) for name in bound.truths),
         places={step.field_of(name): place for name, place in bound.places.items()},
     )
-
-
-def _remedy(item: Any) -> str:  # noqa: ANN401 - pydantic's own description of a fault
-    return str(item.get("ctx", {}).get("remedy", "mend the config"))
 
 
 def _no_booleans(found: WiredStep, definition: Definition, index: int) -> list[Problem]:

@@ -4,27 +4,21 @@
 # ruff: noqa: PLC0415
 
 import asyncio
-import json
-import os
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from infra.cli.checking import check_apart
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
 from infra.cli.output import FAILED, fail, show_json, show_table
 from infra.registry import Registry, kernel_cache
 from infra.settings_file import ConfigurationError, load
-from infra.supervisor.lifeline import PARENT_VARIABLE
-from infra.supervisor.process import role_argv
 from schemas.definition_file import FILE
 from schemas.errors import Problem
 from schemas.names import parse_type
-
-_CHECK_TIMEOUT_S = 300.0
 
 Folder = Annotated[Path, typer.Argument(metavar="PATH", help="A twin type's folder.", exists=True, file_okay=False)]
 TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Qualified type name.")]
@@ -105,7 +99,8 @@ def check(
     """Check configuration and definitions, and list every problem."""
     problems: list[Problem] = []
     checked: list[str] = []
-    files = [path for path in paths or [] if path.is_file() and path.name != FILE]
+    paths = paths or ([Path()] if Path(FILE).is_file() else [])
+    files = [path for path in paths if path.is_file() and path.name != FILE]
     try:
         read_settings(config, data_dir)
     except ConfigurationError as error:
@@ -117,10 +112,10 @@ def check(
         except ConfigurationError as error:
             problems += error.problems
         checked.append(f"configuration {file}")
-    for path in [path for path in paths or [] if path not in files]:
+    for path in [path for path in paths if path not in files]:
         folders = _folders(path)
         if not folders:
-            problems.append(Problem(str(path), 0, "", f"no {FILE} in it", "name a twin type's folder"))
+            problems.append(Problem(str(path / FILE), 1, "file", "there is none", "name a twin type's folder"))
         for folder in folders:
             problems += [_below(folder, problem) for problem in check_apart(folder)]
             checked.append(f"type {folder}")
@@ -135,53 +130,11 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def check_folder(
-    path: Path,
-    cache: Annotated[Path | None, typer.Option(help="Where to keep what is compiled.")] = None,
-    config: Config = None,  # noqa: ARG001 - set in the environment of children
-) -> None:
-    """Check one folder in this process, which runs its author's code; prints problems as JSON."""
-    from twins.check import check_folder as check_here
-
-    typer.echo(json.dumps([asdict(problem) for problem in check_here(path, cache)]))
-
-
 def demand_sound(folder: Path, cache: Path | None) -> None:
     """End the command with every problem of a twin type's folder, if there is any; arguments as for `check_apart`."""
     problems = [_below(folder, problem) for problem in check_apart(folder, cache)]
     if problems:
         fail("\n".join(map(str, problems)), [asdict(problem) for problem in problems])
-
-
-def check_apart(folder: Path, cache: Path | None = None) -> list[Problem]:
-    """Every problem of a twin type's folder; its author's code runs in a child process.
-
-    Args:
-        folder: Holds a `twin.yaml`.
-        cache: Where to keep what is compiled; nowhere when None.
-    """
-    env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
-    try:
-        done = subprocess.run(  # noqa: S603 - our own command
-            role_argv("check-folder", str(folder), *(["--cache", str(cache)] if cache else [])),
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=_CHECK_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        message = f"its code ran for more than {_CHECK_TIMEOUT_S:.0f} s"
-        return [Problem(str(folder), 0, "", message, "keep work out of the modules themselves")]
-    lines = done.stdout.splitlines()
-    try:
-        found: list[dict[str, Any]] = json.loads(lines[-1]) if done.returncode == 0 and lines else []
-    except ValueError:
-        lines = []
-    if done.returncode or not lines:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [Problem(str(folder), 0, "", f"checking it ended its process: {last}", "mend its Python files")]
-    return [Problem(**item) for item in found]
 
 
 def _folders(path: Path) -> list[Path]:
@@ -200,4 +153,3 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (deploy, undeploy, types, check):
         app.command()(command)
-    app.command("check-folder", hidden=True)(check_folder)

@@ -130,7 +130,7 @@ def test_units_that_fit_and_conversions_that_are_asked_for_are_no_faults(tmp_pat
             "field: temperature, too",
             15,
             "pipeline.0.inputs.temperature_K.too",
-            "not perm",
+            "unknown key",
             "rem",
         ),
         (
@@ -208,4 +208,4 @@ def test_a_conversion_is_part_of_the_compiled_pass_and_of_the_plain_one(tmp_path
 def test_a_wired_step_without_faults_of_its_own_is_checked_when_another_is_faulty(tmp_path: Path) -> None:
     text = DEFINITION.replace("steps.py:radiate", "steps.py:nothing").replace("{unit: J}", "{unit: K}")
     found = check_folder(write_type(tmp_path / "plate", text, steps=STEPS))
-    assert sorted(problem.path for problem in found) == ["", "pipeline.2.outputs.energy.unit"]
+    assert sorted(problem.path for problem in found) == ["pipeline.0.step", "pipeline.2.outputs.energy.unit"]

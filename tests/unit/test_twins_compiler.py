@@ -153,23 +153,23 @@ outputs:
         (problem.file, problem.line, problem.message) for problem in check_folder(_folder(tmp_path, definition, steps))
     ]
     assert [(line, message) for file, line, message in found if file == "twin.yaml" and line not in {1, 2}] == [
-        (3, "Input should be 'float', 'int', 'bool' or 'string'"),
+        (3, "expected 'float', 'int', 'bool' or 'string', got \"complex\""),
         (3, "time is reserved"),
-        (4, "Field required"),
-        (4, "Extra inputs are not permitted"),
+        (4, "is missing"),
+        (4, 'unknown key "defualt"'),
         (6, "a is one of inputs already"),
-        (8, "Field required"),
-        (8, "Extra inputs are not permitted"),
-        (10, "no field nothere before this step"),
-        (12, "no field zz"),
-        (13, "Extra inputs are not permitted"),
-        (13, "no field nono"),
+        (7, "no file missing.py"),
+        (8, "is missing"),
+        (8, 'unknown key "stp"'),
         (9, "no built-in threshhold"),
+        (10, "no field nothere before this step"),
+        (10, "no function nope in steps.py"),
+        (12, "no field zz"),
+        (13, 'unknown key "egde"'),
+        (13, "no field nono"),
     ]
     assert [line for file, line, _ in found if file == "twin.yaml" and line in {1, 2}] == [1, 2]
     assert [(file, line, message) for file, line, message in found if file != "twin.yaml"] == [
-        ("missing.py", 0, "no such file"),
-        ("steps.py", 0, "no function nope"),
         ("steps.py", 2, "the state has no field totl"),
         ("steps.py", 2, "step uses gone, which is not defined"),
     ]
@@ -202,7 +202,7 @@ def test_code_that_cannot_be_used_is_a_fault_with_its_place(
 @pytest.mark.parametrize(
     ("before", "after", "messages"),
     [
-        ("steps.py:step", "missing.py:step", ["no such file"]),
+        ("steps.py:step", "missing.py:step", ["no file missing.py"]),
         ("steps.py:step", "no_such_built_in", ["no built-in no_such_built_in"]),
         ("state: {total: {}}, ", "", ["takes state"]),
         ("outputs: {y: {}}}", "inputs: {zz: a}, outputs: {y: {}}}", ["no argument zz"]),

@@ -47,7 +47,7 @@ def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
             wanted = f"the step has {len(step.outputs)} output{'s' if len(step.outputs) != 1 else ''}"
             message = f"{step.function.__name__} returns {_returned(returned)}, but {wanted}"
             remedy = f"return one number for each of {', '.join(step.outputs)}"
-            problems.append(Problem(file, line, "", message, remedy))
+            problems.append(Problem(file, line, step.function.__name__, message, remedy))
     return problems
 
 
@@ -61,8 +61,6 @@ def _type(kind: str, name: str, step: WiredStep, layout: RowLayout) -> Any:  # n
 
 
 def _fits(returned: Any, step: WiredStep) -> bool:  # noqa: ANN401 - likewise
-    if not step.outputs:
-        return True
     if not step.outputs:
         return True
     values = list(returned) if len(step.outputs) > 1 and hasattr(returned, "__iter__") else [returned]
@@ -81,12 +79,14 @@ def _returned(returned: Any) -> str:  # noqa: ANN401 - likewise
 def compile_problem(error: Exception, folder: Path) -> Problem:
     """What numba says against a whole kernel, at the author's line if it names one."""
     file, line = _place(error, folder) or (FILE, 0)
-    return Problem(file, line, "", f"the pipeline can't be compiled: {_sentence(error)}", _REMEDY)
+    return Problem(file, line, "pipeline", f"the pipeline can't be compiled: {_sentence(error)}", _REMEDY)
 
 
 def _fault(error: Exception, step: WiredStep, code: AuthoredCode) -> Problem:
     file, line = _place(error, code.folder) or _definition(step, code)
-    return Problem(file, line, "", f"{step.function.__name__} can't be compiled: {_sentence(error)}", _REMEDY)
+    return Problem(
+        file, line, step.function.__name__, f"{step.function.__name__} can't be compiled: {_sentence(error)}", _REMEDY
+    )
 
 
 def _place(error: Exception, folder: Path) -> tuple[str, int] | None:

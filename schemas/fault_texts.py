@@ -1,0 +1,143 @@
+"""What a validation finds, in words for the author of a file: what is wrong at which key, and what to do about it."""
+
+import difflib
+import json
+import types
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pydantic
+
+_SHOWN_LETTERS = 60
+_MESSAGES = {
+    "missing": "is missing",
+    "string_type": "expected a text, got {input}",
+    "float_type": "expected a number, got {input}",
+    "int_type": "expected a whole number, got {input}",
+    "int_from_float": "expected a whole number, got {input}",
+    "bool_type": "expected true or false, got {input}",
+    "dict_type": "expected keys and values, got {input}",
+    "model_type": "expected keys and values, got {input}",
+    "list_type": "expected a list, got {input}",
+    "tuple_type": "expected a list, got {input}",
+    "literal_error": "expected {expected}, got {input}",
+    "greater_than": "must be greater than {gt}, not {input}",
+    "greater_than_equal": "must be at least {ge}, not {input}",
+    "less_than": "must be less than {lt}, not {input}",
+    "less_than_equal": "must be at most {le}, not {input}",
+    "finite_number": "must be finite, not {input}",
+    "too_short": "needs at least {min_length}, not {actual_length}",
+    "too_long": "has {actual_length}, at most {max_length} are permitted",
+    "string_too_short": "is empty",
+    "string_pattern_mismatch": "expected the pattern {pattern}, got {input}",
+}
+_REMEDIES = {
+    "missing": "add it",
+    "string_type": "write a text, in quotes if need be",
+    "float_type": "write a number, without quotes",
+    "int_type": "write a whole number, without quotes",
+    "int_from_float": "write a whole number",
+    "bool_type": "write true or false, without quotes",
+    "dict_type": "write it as {key: value}",
+    "model_type": "write it as {key: value}",
+    "list_type": "write it as [first, second]",
+    "tuple_type": "write it as [first, second]",
+    "literal_error": "choose one of them",
+    "too_short": "name more",
+    "too_long": "name fewer",
+    "string_too_short": "write something",
+}
+
+
+def told(
+    error: pydantic.ValidationError, model: type[pydantic.BaseModel]
+) -> list[tuple[tuple[int | str, ...], str, str, str]]:
+    """Place, kind, message and remedy of every fault that a validation found, each one once.
+
+    Args:
+        error: What it raised.
+        model: What it validated by.
+    """
+    found = error.errors(include_url=False)
+    places = [item["loc"] for item in found]
+    return [
+        (item["loc"], item["type"], _message(item), _remedy(item, model))
+        for item in found
+        # A list with a faulty item counts as one that lacks it.
+        if not (item["type"] == "too_short" and any(_is_below(place, item["loc"]) for place in places))
+    ]
+
+
+def _is_below(place: Sequence[Any], above: Sequence[Any]) -> bool:
+    return len(place) > len(above) and tuple(place[: len(above)]) == tuple(above)
+
+
+def _message(item: Any) -> str:  # noqa: ANN401 - pydantic's own description of a fault
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {_shown(item['loc'][-1])}"
+    text = _MESSAGES.get(item["type"])
+    if text is None:
+        return str(item["msg"]).removeprefix("Value error, ")
+    return text.format(**{**item.get("ctx", {}), "input": _shown(item["input"])})
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - whatever stands in a file
+    if value is None:
+        return "nothing"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:  # noqa: PLR2004
+        return "a huge number"
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, TypeError, RecursionError):
+        text = type(value).__name__
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return text if len(text) <= _SHOWN_LETTERS else f"{text[:_SHOWN_LETTERS]}…"
+
+
+def _remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 - likewise
+    if own := item.get("ctx", {}).get("remedy"):
+        return str(own)
+    if item["type"] == "extra_forbidden":
+        keys = keys_at(model, item["loc"][:-1])
+        near = difflib.get_close_matches(str(item["loc"][-1]), keys, 1)
+        known = f"keys here: {', '.join(keys)}" if keys else "there are no keys here"
+        return f"remove it, or write {near[0]}; {known}" if near else f"remove it; {known}"
+    return _REMEDIES.get(item["type"], "mend the value")
+
+
+def keys_at(model: type[pydantic.BaseModel], place: Iterable[int | str]) -> list[str]:
+    """Keys that a model knows at a place in its values."""
+    here: list[Any] = [model]
+    for key in place:
+        below = [one for kind in here for one in _below(kind, key)]
+        # Pydantic also names the kind of what it tried: that leads no further down.
+        here = below or here
+    return list(dict.fromkeys(key for kind in here if _is_model(kind) for key in _keys(kind)))
+
+
+def _keys(model: type[pydantic.BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _below(kind: Any, key: int | str) -> list[Any]:  # noqa: ANN401 - a type
+    if _is_model(kind):
+        return _plain(_keys(kind)[key]) if key in _keys(kind) else []
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return _plain(arguments[1])
+    if origin in {tuple, list} and isinstance(key, int):
+        return _plain(arguments[0])
+    return []
+
+
+def _plain(kind: Any) -> list[Any]:  # noqa: ANN401 - a type
+    """The types that a value may have, without what only annotates them."""
+    if hasattr(kind, "__metadata__"):
+        return _plain(get_args(kind)[0])
+    if get_origin(kind) in {Union, types.UnionType}:
+        return [one for choice in get_args(kind) for one in _plain(choice)]
+    return [] if get_origin(kind) is Literal else [kind]
+
+
+def _is_model(kind: Any) -> bool:  # noqa: ANN401 - a type
+    return isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, pydantic.BaseModel)

@@ -1,0 +1,145 @@
+"""Reading YAML so that whatever is wrong with it has a line: the values, and where each of them stands."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from schemas.yaml_words import misread
+
+SIZE_LIMIT = 1024 * 1024
+_NODE_LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong at one place.
+
+    Attributes:
+        line: 1-based.
+        path: Dotted key path, `""` for the text as a whole.
+    """
+
+    line: int
+    path: str
+    message: str
+    remedy: str
+
+
+@dataclass(slots=True)
+class YamlText:
+    """What a text holds.
+
+    Attributes:
+        content: Its values; None when it is no YAML.
+        faults: Of its syntax and its keys.
+        lines: Line of every key path.
+        words: The plain values by key path.
+        nodes: How many values there are, aliases written out.
+    """
+
+    content: Any = None
+    faults: list[Fault] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=lambda: {"": 1})
+    words: dict[str, yaml.ScalarNode] = field(default_factory=dict)
+    nodes: int = 0
+
+    def line(self, path: str) -> int:
+        """Line of a key path, or of the nearest that contains it."""
+        return line_of(path, self.lines)
+
+
+def line_of(path: str, lines: Mapping[str, int]) -> int:
+    """Line of a key path, or of the nearest that contains it; the first if there is none."""
+    while path not in lines and path:
+        path = path.rpartition(".")[0]
+    return lines.get(path, 1)
+
+
+def read_yaml(text: str) -> YamlText:
+    """Read a text; whatever it holds, what is wrong with it is told."""
+    found = YamlText()
+    if len(text) > SIZE_LIMIT:
+        found.faults.append(Fault(1, "", f"longer than {SIZE_LIMIT} characters", "keep tables of data out of it"))
+        return found
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _walk(node, "", found)
+            found.content = _value(node, found)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = f"no YAML: {error.problem or error.context}"
+        found.faults.append(Fault(mark.line + 1 if mark else 1, "", said, "mend the syntax here or just above"))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        said = f"no YAML: the character #x{ord(text[error.position]):04x} is not permitted"
+        found.faults.append(Fault(line, "", said, "remove it; write plain UTF-8 text"))
+    except RecursionError:
+        found.faults.append(Fault(1, "", "nested too deep, or an alias inside what it names", "write it out flat"))
+    except _TooLargeError:
+        found.faults.append(Fault(1, "", "too much stands in it once aliases are written out", "use fewer aliases"))
+    return found
+
+
+class _TooLargeError(Exception):
+    """Aliases of aliases."""
+
+
+def _value(node: yaml.Node, found: YamlText) -> Any:  # noqa: ANN401 - any YAML
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    except ValueError:
+        # A value that Python can't make, such as the 30th of February: find it by itself.
+        for path, word in found.words.items():
+            try:
+                yaml.SafeLoader("").construct_object(word)
+            except ValueError as error:
+                shown = word.value if len(word.value) <= 40 else f"{word.value[:40]}…"  # noqa: PLR2004 - a readable length
+                said = f"{shown} can't be read: {str(error).partition(';')[0]}"
+                found.faults.append(Fault(word.start_mark.line + 1, path, said, "write another value, or quote it"))
+        return None
+
+
+def _walk(node: yaml.Node, path: str, found: YamlText) -> None:
+    """Note lines and plain values below a node, and the faults of keys."""
+    found.nodes += 1
+    if found.nodes > _NODE_LIMIT:
+        raise _TooLargeError
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[Hashable, str] = {}
+        for key, value in node.value:
+            _walk_pair(key, value, path, seen, found)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            below = f"{path}.{index}".lstrip(".")
+            found.lines[below] = value.start_mark.line + 1
+            _walk(value, below, found)
+    elif isinstance(node, yaml.ScalarNode):
+        found.words[path] = node
+
+
+def _walk_pair(key: yaml.Node, value: yaml.Node, path: str, seen: dict[Hashable, str], found: YamlText) -> None:
+    line = key.start_mark.line + 1
+    if not isinstance(key, yaml.ScalarNode):
+        return  # the loader refuses it
+    if key.tag == "tag:yaml.org,2002:merge":
+        # What is merged in counts where it stands, unless the mapping says it itself.
+        for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            inner = YamlText(nodes=found.nodes)
+            _walk(merged, path, inner)
+            found.nodes = inner.nodes
+            found.lines = inner.lines | found.lines
+            found.words = inner.words | found.words
+            found.faults += inner.faults
+        return
+    below = f"{path}.{key.value}" if path else key.value
+    found.lines[below] = line
+    if key.value in seen:
+        found.faults.append(Fault(line, below, f"key given twice, first in {seen[key.value]}", "remove one of the two"))
+    elif fault := misread(key):
+        found.faults.append(Fault(line, below, *fault))
+    seen[key.value] = f"line {line}"
+    _walk(value, below, found)
