@@ -95,9 +95,9 @@ def _keys(place: Sequence[int | str], raw: Any) -> list[str]:  # noqa: ANN401
     """The keys of a place in the file: pydantic also names the kind of what it tried there."""
     keys = []
     for step, key in enumerate(place):
-        here = (isinstance(raw, dict) and key in raw) or (isinstance(raw, list) and isinstance(key, int))
+        here = (isinstance(raw, dict) and key in raw) or (isinstance(raw, list) and key in range(len(raw)))
         # What is missing is not there, but its name is to be told.
-        if here or (step == len(place) - 1 and isinstance(raw, dict) and key != "[key]"):
+        if here or (step == len(place) - 1 and isinstance(raw, dict | list) and key != "[key]"):
             keys.append(str(key))
             raw = raw[key] if here else None
     return keys

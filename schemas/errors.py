@@ -65,7 +65,9 @@ class Problem:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         path = f"{self.path}: " if self.path else ""
         remedy = f" ({self.remedy})" if self.remedy else ""
-        return f"{where}{path}{self.message}{remedy}"
+        # Whatever stands in a file, its fault is one line.
+        text = f"{where}{path}{self.message}{remedy}"
+        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 class DefinitionError(TwinstreamError, ValueError):

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
@@ -61,7 +62,7 @@ def told(
     found = error.errors(include_url=False)
     places = [item["loc"] for item in found]
     return [
-        (item["loc"], item["type"], _message(item), _remedy(item, model))
+        (_place(item), item["type"], _message(item), _remedy(item, model))
         for item in found
         # A list with a faulty item counts as one that lacks it.
         if not (item["type"] == "too_short" and any(_is_below(place, item["loc"]) for place in places))
@@ -70,6 +71,13 @@ def told(
 
 def _is_below(place: Sequence[Any], above: Sequence[Any]) -> bool:
     return len(place) > len(above) and tuple(place[: len(above)]) == tuple(above)
+
+
+def _place(item: Any) -> tuple[int | str, ...]:  # noqa: ANN401 - pydantic's own description of a fault
+    """Where a fault is: what parts say of each other begins with the key that is to be mended."""
+    first = re.match(r"\w+", _message(item)) if item["type"] == "value_error" else None
+    there = isinstance(item["input"], dict) and first is not None and first[0] in item["input"]
+    return (*item["loc"], first[0]) if there and first else item["loc"]
 
 
 def _message(item: Any) -> str:  # noqa: ANN401 - pydantic's own description of a fault

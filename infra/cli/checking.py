@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -95,7 +94,6 @@ def _own_output() -> Iterator[int]:
     try:
         yield answer
     finally:
-        sys.stdout.flush()
         os.close(answer)
 
 

@@ -1,0 +1,104 @@
+"""`check` as a process: its author's code may do what it likes, and every fault is one line with its place."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.cli.checking import check_apart
+
+ROOT = Path(__file__).parents[2]
+DEFINITION = """\
+name: pump
+version: 1.0.0
+inputs: {flow: {unit: m}}
+pipeline:
+  - {name: double, step: "steps.py:double", outputs: {twice: {unit: m}}}
+outputs: {timeseries: {fields: [twice]}}
+"""
+STEPS = "\n\ndef double(flow):\n    return flow + flow\n"
+LINE = re.compile(r"[^:]+/(?P<file>[\w.]+):(?P<line>[1-9]\d*): (?P<path>[\w.]+): (?P<message>.+) \((?P<remedy>.+)\)")
+
+
+def _write(folder: Path, definition: str = DEFINITION, steps: str = STEPS) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "twin.yaml").write_text(definition)
+    (folder / "steps.py").write_text(steps)
+    return folder
+
+
+def _check(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "infra", "check", *words],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_every_fault_is_a_line_with_its_place_and_the_process_ends_with_1(tmp_path: Path) -> None:
+    _write(tmp_path / "units", DEFINITION.replace("{unit: m}", "{unit: m**zz}", 1))
+    _write(tmp_path / "syntax", DEFINITION.replace("{unit: m}", "{unit: m", 1))
+    _write(tmp_path / "twice", f"{DEFINITION}name: other\n")
+    _write(tmp_path / "many", DEFINITION.replace("[twice]", "[once]"), STEPS.replace("flow + flow", "flow + flaw"))
+    _write(tmp_path / "compiled", steps=STEPS.replace("flow + flow", "flow.real_part"))
+    done = _check("units", "syntax", "twice", "many", "compiled", "nowhere", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    *lines, last = done.stdout.splitlines()
+    found = [match for line in lines if (match := LINE.fullmatch(line))]
+    assert len(found) == len(lines), lines
+    assert [
+        (line.partition("/")[0], match["file"], int(match["line"]), match["path"])
+        for line, match in zip(lines, found, strict=True)
+    ] == [
+        ("units", "twin.yaml", 3, "inputs.flow.unit"),
+        ("syntax", "twin.yaml", 4, "file"),
+        ("twice", "twin.yaml", 7, "name"),
+        ("many", "twin.yaml", 6, "outputs.timeseries.fields.0"),
+        ("many", "steps.py", 4, "double"),
+        ("compiled", "steps.py", 4, "double"),
+        ("nowhere", "twin.yaml", 1, "file"),
+    ]
+    assert last.startswith("7 problems in ")
+
+
+def test_without_a_path_the_folder_itself_is_checked(tmp_path: Path) -> None:
+    _write(tmp_path, DEFINITION.replace("pump", "Pump"))
+    done = _check(cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith("twin.yaml:1: name: ")
+
+
+@pytest.mark.parametrize(
+    ("before", "problem"),
+    [
+        ("print('{}')\nimport atexit\natexit.register(print, '[]')\n", None),
+        ("import sys\nsys.stdout and sys.stdout.close()\nsys.stdout = None\n", None),
+        ("import warnings\nwarnings.warn('careful')\n", None),
+        ("import sys\nsys.exit(0)\n", ("steps.py", 2, "file", "import failed: SystemExit")),
+        ("import os\nos._exit(3)\n", ("twin.yaml", 1, "file", "checking it ended its process with exit code 3")),
+        (
+            "import ctypes\nctypes.string_at(0)\n",
+            ("steps.py", 2, "import", "checking it ended its process with exit code"),
+        ),
+        ("\nwhile True:\n    pass\n", ("steps.py", 3, "import", "import takes more than 2 s")),
+        ("def f():\n    while True: pass\nf()\n", ("steps.py", 2, "f", "import takes more than 2 s")),
+    ],
+    ids=["prints", "closes", "warns", "exits", "exits at once", "crashes", "hangs", "hangs below"],
+)
+def test_whatever_a_module_does_when_it_is_imported_is_no_trace(
+    tmp_path: Path, before: str, problem: tuple[str, int, str, str] | None
+) -> None:
+    found = check_apart(_write(tmp_path / "pump", steps=before + STEPS), import_limit_s=2.0)
+    assert bool(found) == bool(problem), found
+    if problem:
+        file, line, path, message = problem
+        assert (found[0].file, found[0].path) == (file, path)
+        assert message in found[0].message
+        assert found[0].line in {line, line - 1, line + 1} if "takes" in message else found[0].line == line
