@@ -59,7 +59,7 @@ def test_faults_of_a_built_in_are_found_at_their_line_and_all_at_once(tmp_path: 
         (11, "pipeline.0.config.points"),
         (19, "pipeline.1.config.points.1.1"),
         (20, "pipeline.1.config.outside"),
-        (25, "pipeline.2.config"),
+        (25, "pipeline.2.config.initial"),
         (30, "pipeline.3.config.rising_per_s"),
         (31, "pipeline.3.config.falling_per_s"),
         (36, "pipeline.4.config"),
