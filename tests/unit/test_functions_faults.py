@@ -62,7 +62,7 @@ def test_faults_of_a_built_in_are_found_at_their_line_and_all_at_once(tmp_path: 
         (25, "pipeline.2.config.initial"),
         (30, "pipeline.3.config.rising_per_s"),
         (31, "pipeline.3.config.falling_per_s"),
-        (36, "pipeline.4.config"),
+        (36, "pipeline.4.config.window_s"),
         (39, "pipeline.5.inputs"),
     ]
     assert "initial (3.0) must lie between lower (-inf) and upper (1.0)" in problems[3].message

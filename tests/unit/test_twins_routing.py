@@ -183,7 +183,7 @@ def test_what_is_routed_and_its_order_do_not_depend_on_the_cut(
         ("{type: t, id: line, as: {a: gone}}", "as.a", "no field gone"),
         ("{type: t, id: line, as: {a: line}}", "as.a", "no field line"),
         ("{type: t, id: line, as: {}}", "as", "at least 1"),
-        ("{type: t, id: line}", "as", "Field required"),
+        ("{type: t, id: line}", "as", "is missing"),
         ("{type: t, id: gone, as: {a: flow}}", "id", "no parameter or field gone"),
         ("{type: t, id: flow, as: {a: flow}}", "id", "flow is float, which names no twin"),
         ("{type: t, id: busy, as: {a: flow}}", "id", "busy is bool, which names no twin"),
@@ -191,8 +191,8 @@ def test_what_is_routed_and_its_order_do_not_depend_on_the_cut(
         ("{type: T, id: line, as: {a: flow}}", "type", "must be [a-z]"),
         ("{type: t, id: line, as: {time: flow}}", "as.time", "has the time of its cause"),
         ("{type: t, id: line, as: {a b: flow}}", "as.a b", "must be"),
-        ("{type: t, id: line, as: {a: flow}, hops: 3}", "hops", "not permitted"),
-        ("t", "", "dictionary"),
+        ("{type: t, id: line, as: {a: flow}, hops: 3}", "hops", "unknown key"),
+        ("t", "", "keys and values"),
     ],
 )
 @pytest.mark.parametrize("place", ["timeseries", "events.started", "commands.motor"])
