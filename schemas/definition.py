@@ -34,6 +34,16 @@ def _own_name(text: str) -> str:
     return text
 
 
+def outside_field(name: str) -> str:
+    """The field that says whether an input was outside its limits."""
+    return f"{name}_outside"
+
+
+def stale_field(name: str) -> str:
+    """The field that says whether an input is too old."""
+    return f"{name}_stale"
+
+
 def _tick_period(seconds: float) -> float:
     if seconds and not SHORTEST_TICK_S <= seconds <= LONGEST_TICK_S:
         message = f"tick_s is 0 for no ticks, or from {SHORTEST_TICK_S:g} to {LONGEST_TICK_S:g} s"
@@ -122,9 +132,30 @@ class Definition(Strict):
         """Whether any step runs on ticks."""
         return bool(self.tick_s) and any(step.runs_on != "records" for step in self.pipeline)
 
+    def implied(self) -> dict[str, StepOutput]:
+        """Fields that inputs bring along: `X_outside` and `X_stale`."""
+        found = {}
+        for name, declared in self.inputs.items():
+            if declared.outside != "refuse":
+                found[outside_field(name)] = StepOutput(type="bool", description=f"{name} was outside its limits")
+            if declared.max_age_s is not None:
+                found[stale_field(name)] = StepOutput(type="bool", description=f"{name} is too old")
+        return found
+
     def fields(self) -> dict[str, StepOutput]:
-        """Every output of the pipeline, in order."""
-        return {name: output for step in self.pipeline for name, output in step.outputs.items()}
+        """Every field that is no input: what inputs bring along, then every output of the pipeline, in order."""
+        return self.implied() | {name: output for step in self.pipeline for name, output in step.outputs.items()}
+
+    @property
+    def stale_inputs(self) -> tuple[str, ...]:
+        """Inputs that grow stale."""
+        return tuple(name for name, declared in self.inputs.items() if declared.max_age_s is not None)
+
+    @property
+    def has_status(self) -> bool:
+        """Whether twins of the type may be stale or drifting."""
+        status = self.outputs.status
+        return bool(self.stale_inputs or status.drifting or status.stale)
 
     @cached_property
     def texts(self) -> dict[str, Parameter]:

@@ -11,17 +11,42 @@ from schemas.route import Route
 
 
 class TimeseriesOutput(Strict):
-    """What becomes time series: one line per accepted record.
+    """What becomes time series.
 
     Attributes:
         fields: Names of outputs or inputs.
         tags: Names of twin tags that go along with the tag `twin`.
+        when: What leads to a line: each accepted `record`, each `tick`, `both`; or of both those on which one of the
+            fields has another value than before (`change`), or that are `interval_s` after the last line (`interval`).
+        interval_s: Shortest event time between two lines of a twin, for `when: interval`.
         route: Twin that is told whenever a line is written.
     """
 
     fields: tuple[FieldName, ...] = Field(default=(), strict=False)
     tags: tuple[FieldName, ...] = Field(default=(), strict=False)
     route: Route | None = None
+    when: Literal["record", "tick", "both", "change", "interval"] = "record"
+    interval_s: Annotated[float, Field(ge=0, le=86400 * 366, allow_inf_nan=False)] = 0.0
+
+    @model_validator(mode="after")
+    def _interval_where_it_counts(self) -> Self:
+        if bool(self.interval_s) != (self.when == "interval"):
+            message = "interval_s goes with when: interval, and must be greater than 0 there"
+            raise ValueError(message)
+        return self
+
+
+class StatusOutput(Strict):
+    """What makes a twin's status other than `ok`, unless it is quarantined.
+
+    Attributes:
+        drifting: The boolean field that says that the twin and its plant drift apart.
+        stale: The boolean field that says that what the twin knows is too old; an input with `max_age_s` that is stale
+            makes the twin stale, too. Drifting comes before stale.
+    """
+
+    drifting: FieldName | None = None
+    stale: FieldName | None = None
 
 
 class EventOutput(Strict):
@@ -130,12 +155,14 @@ class Outputs(Strict):
         events: Event name to what sets it off.
         commands: Command name to what is commanded.
         metadata: Fields that belong into the twin's document.
+        status: Fields that make the twin's status `drifting` or `stale`.
     """
 
     timeseries: TimeseriesOutput = TimeseriesOutput()
     events: dict[FieldName, EventOutput] = Field(default_factory=dict)
     commands: dict[FieldName, CommandOutput] = Field(default_factory=dict)
     metadata: tuple[FieldName, ...] = Field(default=(), strict=False)
+    status: StatusOutput = StatusOutput()
 
     def routes(self) -> dict[str, Route]:
         """Key path below `outputs` to the route there."""

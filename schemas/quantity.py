@@ -148,14 +148,39 @@ class Quantity(Strict):
 
 
 class Input(Quantity):
-    """A measured value that devices send."""
+    """A measured value that devices send.
+
+    Attributes:
+        outside: What a value outside `range`, `above` and `below` means: `refuse` makes the record a dead letter,
+            `clamp` takes the nearest permitted value, `flag` takes it as it is. With the latter two there is a boolean
+            field `X_outside` beside the input X.
+        max_age_s: With it there is a boolean field `X_stale` beside the input X: event time, or that of a tick, is
+            later than the last value that came of it by more than this.
+    """
+
+    outside: Literal["refuse", "clamp", "flag"] = "refuse"
+    max_age_s: Annotated[float, Field(gt=0, le=86400 * 366, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _no_string(self) -> Self:
         if self.type == "string":
             message = "an input is float, int or bool"
             raise ValueError(message)
+        if self.outside != "refuse" and not any(map(math.isfinite, self.bounds())):
+            message = f"outside: {self.outside} needs range, above or below"
+            raise ValueError(message)
+        low, high = self.limits()
+        if self.outside == "clamp" and low > high:
+            message = f"outside: clamp needs a permitted value, and none is in {list(self.bounds())}"
+            raise ValueError(message)
         return self
+
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest permitted number of the type: of an int whole ones."""
+        low, high = self.bounds()
+        if self.type != "int":
+            return low, high
+        return (math.ceil(low) if math.isfinite(low) else low, math.floor(high) if math.isfinite(high) else high)
 
 
 class Parameter(Quantity):

@@ -3,7 +3,7 @@
 import keyword
 
 from schemas.command_wiring import command_faults
-from schemas.definition import AMBIENT, Definition
+from schemas.definition import AMBIENT, Definition, outside_field, stale_field
 from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
 from schemas.route_wiring import route_faults
 from schemas.step import Previous, Step
@@ -36,6 +36,15 @@ def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[t
             if name in known:
                 faults.append((f"{place}.{name}", f"{name} is {known[name]} already", "choose another name"))
             known[name] = f"one of {place}"
+    for name in definition.inputs:
+        keys = {outside_field(name): "outside", stale_field(name): "max_age_s"}
+        for implied, key in keys.items():
+            if implied not in definition.implied():
+                continue
+            if implied in known:
+                message = f"{key} of {name} brings a field {implied}, which is {known[implied]} already"
+                faults.append((f"inputs.{name}.{key}", message, "rename one of the two"))
+            known[implied] = f"a field that {key} of {name} brings"
     return faults
 
 
@@ -91,7 +100,15 @@ def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
     for name, event in outputs.events.items():
         wanted += [(f"outputs.events.{name}.when", event.when)]
         wanted += [(f"outputs.events.{name}.data.{i}", f) for i, f in enumerate(event.data)]
+    booleans = [(f"outputs.events.{name}.when", event.when) for name, event in outputs.events.items()]
+    for name, field in (("drifting", outputs.status.drifting), ("stale", outputs.status.stale)):
+        if field is not None:
+            wanted.append((f"outputs.status.{name}", field))
+            booleans.append((f"outputs.status.{name}", field))
     faults = [(path, f"no field {field}", remedy) for path, field in wanted if field not in stored]
+    if outputs.timeseries.when in {"tick", "both"} and not definition.tick_s:
+        message = f"lines are due on {outputs.timeseries.when}, but the type has no ticks"
+        faults.append(("outputs.timeseries.when", message, "declare tick_s: the period of ticks in seconds"))
     for name, command in outputs.commands.items():
         faults += command_faults(definition, f"outputs.commands.{name}", command)
     faults += [
@@ -99,10 +116,10 @@ def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
         for name in outputs.events
         if name in RESERVED_EVENTS
     ]
-    for name, event in outputs.events.items():
-        declared = results.get(event.when) or definition.inputs.get(event.when)
+    for path, field in booleans:
+        declared = results.get(field) or definition.inputs.get(field)
         if declared is not None and declared.type != "bool":
-            faults.append((f"outputs.events.{name}.when", f"{event.when} is {declared.type}", "name a bool field"))
+            faults.append((path, f"{field} is {declared.type}", "name a bool field"))
     return faults
 
 

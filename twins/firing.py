@@ -14,6 +14,7 @@ from twins.admission import REFUSALS
 from twins.kernel.columns import KernelColumns
 from twins.kernel.commands import SENT, failures, refusals
 from twins.kernel.fields import value_fields
+from twins.kernel.marks import DOCUMENT
 from twins.kernel.run import Stepped
 from twins.layout import ISSUED_DEPTH
 from twins.output import OutputWriter
@@ -117,7 +118,8 @@ class Firing:
         elif mark == columns.metadata:
             # As it was with this record: what later records of this block made of the twin depends on the cut.
             metadata = self._typed(self._definition.outputs.metadata, values[index])
-            output.document(outcome, self._table, row, arrival_ns, (int(values[index, columns.revision]), metadata))
+            then = (int(values[index, columns.revision]), metadata, decision - DOCUMENT)
+            output.document(outcome, self._table, row, arrival_ns, then)
         else:
             reason = stepped.details.get(index) or REFUSALS[int(stepped.status[index])][1]
             self._quarantined(row, offset, event_ns, arrival_ns, reason, outcome)

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.definition import Definition
+from schemas.definition import Definition, stale_field
 from schemas.outputs import CommandOutput
 from schemas.quantity import Scalar
 from schemas.step import StateField, Step
@@ -29,6 +29,12 @@ FINGERPRINT_BYTES = 8
 
 QUARANTINED = 1
 """Bit of `status`: no record is stepped until the request `release`."""
+
+STALE = 2
+"""Bit of `status`: what the twin knows is too old."""
+
+DRIFTING = 4
+"""Bit of `status`: the twin and its plant drift apart."""
 
 ISSUED_DEPTH = 8
 """Commands of each name that a row remembers: the last that may still be acknowledged."""
@@ -81,9 +87,10 @@ class RowLayout:
         dtype: NumPy record. `i_`, `p_` and `o_` prefix inputs, parameters and outputs, `s_` the state of a step, `e_`
             an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
             bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
-            set, `ticked` a twin that was there at the partition's last tick. Only where the definition asks: `w_` the
-            wanted value of a command that was refused last, `l_` the value that was sent last, whatever was reset
-            since, `k_` which of its last commands still wait to be confirmed (bit 0: the latest), and `d_` until when.
+            set. Only where the definition asks: `u_` the time of an input's last own value, `line_ns` that of the last
+            line, `ticked` whether the twin was there at the partition's last tick, `w_` the wanted value of a command
+            that was refused last, `l_` the value that was sent last, whatever was reset since, `k_` which of its last
+            commands still wait to be confirmed (bit 0: the latest), and `d_` until when.
     """
 
     definition: Definition
@@ -97,7 +104,10 @@ class RowLayout:
         fields: list[Any] = list(_HEADER)
         if definition.steps_on_ticks:
             fields += [("ticked", "?")]
+        if definition.outputs.timeseries.when == "interval":
+            fields += [("line_ns", "i8")]
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
+        fields += [(f"u_{name}", "i8") for name in definition.stale_inputs]
         fields += [(f"p_{name}", "f8") for name in definition.numbers]
         if definition.numbers:
             fields += [("set", packed([(name, "u1") for name in definition.numbers]))]
@@ -146,18 +156,30 @@ class RowLayout:
         return row
 
     def reset_steps(self, row: NDArray[np.void]) -> None:
-        """Start every step of a row anew: state, outputs, event conditions and commands.
+        """Start every step of a row anew: state, outputs, event conditions and commands, status but for old inputs.
 
         What devices were told last, and when, stays: no reset leads around a command's limits.
         """
         for step, state in self.states.items():
             for name, declared in state.items():
                 row[f"s_{step}"][name] = declared.initial
+        kept = {f"o_{name}" for name in self.definition.implied()}
         for name in self.dtype.names or ():
-            if name.startswith(("o_", "c_", "w_")):
+            if name.startswith(("o_", "c_", "w_")) and name not in kept:
                 row[name] = np.nan
             elif name.startswith("e_"):
                 row[name] = 0
+        stale = any(row[f"o_{stale_field(name)}"][0] == 1.0 for name in self.definition.stale_inputs)
+        row["status"] = row["status"] & QUARANTINED | (STALE if stale else 0)
+
+    def status(self, bits: int) -> str:
+        """A row's status in words: `quarantined` before `drifting` before `stale` before `ok`."""
+        if bits & QUARANTINED:
+            return "quarantined"
+        # What an earlier definition noted holds no more where this one knows no such status.
+        if not self.definition.has_status or not bits:
+            return "ok"
+        return "drifting" if bits & DRIFTING else "stale"
 
     def encode(self, row: bytes, tags: bytes) -> bytes:
         """Changelog value of a row's bytes and its tags as JSON."""
@@ -177,7 +199,7 @@ class RowLayout:
             parameter_revision=int(row["parameter_revision"]),
             event_time_ns=int(row["event_time_ns"]),
             offset=int(row["offset"]),
-            status="quarantined" if int(row["status"]) & QUARANTINED else "ok",
+            status=self.status(int(row["status"])),
             inputs={name: _plain(row[f"i_{name}"], declared.type) for name, declared in inputs.items()},
             state={
                 step: {name: row[f"s_{step}"][name].tolist() for name in state}

@@ -17,7 +17,7 @@ from streams.block import Block
 from streams.processor import Lineage, Outcome, OutputRecord
 from twins.arrival import arrivals_ns
 from twins.kernel.commands import SENT, refusals
-from twins.layout import QUARANTINED, RowLayout
+from twins.layout import RowLayout
 from twins.rows import RowTable
 from twins.texts import tags_of
 
@@ -168,14 +168,14 @@ class OutputWriter:
         table: RowTable,
         slot: int,
         updated_ns: int,
-        then: tuple[int, Mapping[str, Value | None]] | None = None,
+        then: tuple[int, Mapping[str, Value | None], int] | None = None,
     ) -> None:
-        """Add the twin's metadata document as it is now, or as a good record left it: `then`, revision and metadata."""
+        """Add the twin's metadata document as it is now, or as it was `then`: revision, metadata and status bits."""
         row = table.row(slot)
-        quarantined = bool(int(row["status"]) & QUARANTINED) and then is None
-        revision, metadata = then or (
+        revision, metadata, status = then or (
             int(row["revision"]),
             {name: self.value(row, name) for name in self._definition.outputs.metadata},
+            int(row["status"]),
         )
         twin = table.ids[slot]
         document = TwinDocument(
@@ -189,7 +189,7 @@ class OutputWriter:
             definition=self._content,
             created_ns=int(row["created_ns"]),
             updated_ns=updated_ns,
-            status="quarantined" if quarantined else "ok",
+            status=self._layout.status(status),
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
         outcome.add(self._topics.metadata, twin, messages.encode(document))

@@ -14,7 +14,6 @@ from schemas.clock import SystemClock
 from schemas.definition import Definition
 from schemas.errors import DefinitionError, PayloadError, Problem
 from schemas.reasons import Reason
-from schemas.topics import TypeTopics
 from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins import admission, arrival
@@ -34,6 +33,7 @@ from twins.payloads import Payloads
 from twins.population import Population
 from twins.requests import RequestRunner
 from twins.routing import Routes, refuse_far
+from twins.series import Series
 from twins.telemetry import TelemetryDecoder
 from twins.ticks import TICK_KEY, Ticks, is_tick
 from twins.wiring import wire
@@ -118,11 +118,11 @@ class TwinProcessor:
         self.kernel = KernelRun(definition, twin_type.kernels, self._table)
         self._firing = Firing(definition, self._table, self._output)
         self._routes = Routes(definition, self._table, lineage)
-        self._ticks = Ticks(definition, self._table, self.kernel, self._firing)
+        self._series = Series(definition, self._population.lines)
+        self._ticks = Ticks(definition, self._table, self.kernel, self._series, self._firing, self._routes)
         requests = RequestRunner(definition, twin_type.code)
         acknowledgements = Acknowledgements(definition, self._table, self._output)
         self._control = ControlRecords(self._population, requests, acknowledgements, self._output)
-        self._topics = TypeTopics(str(definition.type_name))
         self._layout_written = self._definition_written = False
 
     # -- the engine's side ---------------------------------------------------------------------------------------
@@ -246,18 +246,14 @@ class TwinProcessor:
         status, values, fired = found.status, found.values, found.fired
         self._table.dirty[slot] = 1
         accepted = status <= admission.ACCEPTED_LATE
-        everything = bool(accepted.all())
-        kept = slice(None) if everything else np.flatnonzero(accepted)
-        lines = self._population.lines.write(slot[kept], columns.time_ns[kept], values[kept])
-        for text in lines:
-            outcome.add(self._topics.timeseries, None, text)
+        lines = self._series.add(slot, columns.time_ns, values, accepted, outcome)
         outcome.count("accepted", times=int(accepted.sum()))
-        if not everything or bool((status == admission.ACCEPTED_LATE).any()):
+        if not accepted.all() or bool((status == admission.ACCEPTED_LATE).any()):
             self._account(block, found, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
         self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
         if self._routes:
-            self._routes.send(slot, offsets, received, columns.time_ns, accepted, found, hops, outcome)
+            self._routes.send(slot, offsets, received, columns.time_ns, lines, found, hops, outcome)
 
     def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""

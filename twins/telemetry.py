@@ -104,7 +104,7 @@ class TelemetryDecoder:
 
     def _check_ranges(self, columns: Columns) -> None:
         for position, (name, declared) in enumerate(zip(self._names, self._declared, strict=True)):
-            if declared.type == "bool":
+            if declared.type == "bool" or declared.outside != "refuse":
                 continue
             low, high = declared.bounds()
             column = columns.inputs[:, position]

@@ -15,7 +15,9 @@ from twins.firing import Firing
 from twins.kernel.commands import SENT
 from twins.kernel.run import KernelRun
 from twins.output import header, received_ns
+from twins.routing import Routes
 from twins.rows import RowTable
+from twins.series import Series
 
 TICK_KEY = RESERVED_KEY_PREFIX + b"tick"
 """Time of the last tick, in digits: a later owner of the partition ignores ticks that do not lead beyond it."""
@@ -34,11 +36,21 @@ def is_tick(block: Block, index: int) -> bool:
 class Ticks:
     """Steps the twins of a partition on its ticks."""
 
-    def __init__(self, definition: Definition, table: RowTable, kernel: KernelRun, firing: Firing) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        table: RowTable,
+        kernel: KernelRun,
+        series: Series,
+        firing: Firing,
+        routes: Routes,
+    ) -> None:
         self._has_ticks = bool(definition.tick_s)
         self._table = table
         self._kernel = kernel
+        self._series = series
         self._firing = firing
+        self._routes = routes
         self._written_ns = 0
 
     def restore(self, value: bytes | None) -> None:
@@ -78,12 +90,10 @@ class Ticks:
     def _step(self, slot: NDArray[np.int64], offset: int, time_ns: int, received: int, outcome: Outcome) -> None:
         count = len(slot)
         found = self._kernel.tick(slot, offset, time_ns)
+        offsets, arrivals, times = (np.full(count, number, np.int64) for number in (offset, received, time_ns))
+        stepped = found.status == admission.ACCEPTED
+        lines = self._series.add(slot, times, found.values, stepped, outcome, on_tick=True)
         found.fired[(found.status == admission.FAILED) | (found.status == admission.NOT_FINITE), -1] = SENT
-        self._firing.fire(
-            slot,
-            np.full(count, offset, np.int64),
-            np.full(count, received, np.int64),
-            np.full(count, time_ns, np.int64),
-            found,
-            outcome,
-        )
+        self._firing.fire(slot, offsets, arrivals, times, found, outcome)
+        if self._routes:
+            self._routes.send(slot, offsets, arrivals, times, lines, found, None, outcome)

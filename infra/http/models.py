@@ -113,7 +113,7 @@ class Twin(Model):
     outputs: dict[str, Scalar | None] = Field(description="Results of the latest accepted record; null before it.")
     parameters: dict[str, Scalar]
     tags: dict[str, str]
-    status: str = Field(description="`ok` or `quarantined`.")
+    status: str = Field(description="`ok`, `stale`, `drifting` or `quarantined`.")
 
 
 class TwinList(Model):

@@ -28,6 +28,7 @@ DEFINITIONS = {
     "plain": BASE,
     "strict": BASE + "extra: deadletter\n",
     "hold_last": BASE + "missing: hold_last\n",
+    "clamped": BASE.replace("1000]", "1000], outside: clamp"),
     "fields": BASE + "  fields: {type: float}\n",
 }
 

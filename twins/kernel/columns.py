@@ -17,18 +17,21 @@ class KernelColumns:
 
     Attributes:
         revision: Of the twin, in `values` behind the `value_fields`.
+        line: Whether a line of time series is due, in `values`; filled only where that follows from more than what is
+            stepped.
         offsets: First of the `ISSUED_DEPTH` columns of `values` with the offsets (low 32 bits, latest first) of a
             command's last causes, as its outcomes found them; by command.
         values: How many columns `values` has.
         events: First of the events in `fired`.
         commands: First of the commands.
         outcomes: First of the `OUTCOMES` of a command that waits to be confirmed, by command.
-        metadata: Mark for changed metadata.
+        metadata: Mark for a document that is due.
         quarantined: The last mark, which the kernel leaves alone.
         fired: How many columns `fired` has.
     """
 
     revision: int
+    line: int
     values: int
     commands: int
     metadata: int
@@ -47,11 +50,12 @@ class KernelColumns:
         metadata = first + OUTCOMES * len(confirmed)
         return cls(
             revision=revision,
-            values=revision + 1 + ISSUED_DEPTH * len(confirmed),
+            line=revision + 1,
+            values=revision + 2 + ISSUED_DEPTH * len(confirmed),
             commands=len(outputs.events),
             metadata=metadata,
             quarantined=metadata + 1,
             fired=metadata + 2,
-            offsets={name: revision + 1 + ISSUED_DEPTH * number for number, name in enumerate(confirmed)},
+            offsets={name: revision + 2 + ISSUED_DEPTH * number for number, name in enumerate(confirmed)},
             outcomes={name: first + OUTCOMES * number for number, name in enumerate(confirmed)},
         )

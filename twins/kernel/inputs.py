@@ -1,17 +1,62 @@
 """The part of a kernel that reads a record's inputs."""
 
-from schemas.definition import Definition
-from twins.kernel.fields import typed
+import math
+
+from schemas.definition import Definition, outside_field, stale_field
+from schemas.quantity import Input
+from twins.kernel.fields import indented, typed
 
 
 def input_lines(definition: Definition) -> list[str]:
-    """Lines that give every input its `x_` name, or refuse the record."""
+    """Lines that give every input its `x_` name, and every field that it brings along, or refuse the record."""
+    hold = definition.missing == "hold_last"
     lines: list[str] = []
     for index, (name, declared) in enumerate(definition.inputs.items()):
+        own, held = _own_lines(name, declared), _held_lines(name, declared)
         lines += [f"raw = inputs[r, {index}]"]
-        if definition.missing == "hold_last":
-            lines += ["if isnan(raw):", f"    raw = row.i_{name}", "    missing |= isnan(raw)"]
+        lines += ["if isnan(raw):", *indented(held), "else:", *indented(own)] if hold and own else own
+        if hold and not own:
+            lines += ["if isnan(raw):", *indented(held)]
         lines += [f"x_{name} = {typed('raw', declared.type)}"]
-    if definition.missing == "hold_last":
+        if declared.max_age_s is not None:
+            lines += [f"x_{stale_field(name)} = {stale(declared, f'own_{name}')}"]
+    if hold:
         lines += ["if missing:", "    status[r] = MISSING", "    continue"]
+    return lines
+
+
+def stale(declared: Input, own_ns: str) -> str:
+    """Condition that the own value of an input, of `own_ns`, is too old."""
+    return f"time_ns[r] - {own_ns} > {round((declared.max_age_s or 0.0) * 1e9)}"
+
+
+def kept_lines(definition: Definition) -> list[str]:
+    """Lines that keep in the row of when inputs are."""
+    return [f"row.u_{name} = own_{name}" for name in definition.stale_inputs]
+
+
+def _own_lines(name: str, declared: Input) -> list[str]:
+    """Lines for a value that came with the record."""
+    lines = []
+    if declared.outside != "refuse":
+        low, high = declared.limits()
+        beyond = [(f"raw < {float(low)!r}", low)] if math.isfinite(low) else []
+        beyond += [(f"raw > {float(high)!r}", high)] if math.isfinite(high) else []
+        lines += [f"x_{outside_field(name)} = {' or '.join(condition for condition, _ in beyond)}"]
+        if declared.outside == "clamp":
+            for condition, limit in beyond:
+                lines += [f"if {condition}:", f"    raw = {float(limit)!r}"]
+    if declared.max_age_s is not None:
+        # A late record makes nothing older.
+        lines += [f"own_{name} = max(row.u_{name}, time_ns[r])"]
+    return lines
+
+
+def _held_lines(name: str, declared: Input) -> list[str]:
+    """Lines for a value that is held from before."""
+    lines = [f"raw = row.i_{name}", "missing |= isnan(raw)"]
+    if declared.outside != "refuse":
+        lines += [f"x_{outside_field(name)} = row.o_{outside_field(name)} == 1.0"]
+    if declared.max_age_s is not None:
+        lines += [f"own_{name} = row.u_{name}"]
     return lines

@@ -1,9 +1,15 @@
 """The part of a kernel that marks which events, commands and documents a record sets off."""
 
+from collections.abc import Iterable
+
+from schemas.definition import stale_field
 from twins.kernel.columns import KernelColumns
 from twins.kernel.commands import command_lines, outcome_lines
 from twins.kernel.fields import number, place
 from twins.kernel.passes import Pass
+
+DOCUMENT = 1
+"""Mark in `fired` for a document that is due; the twin's status is added to it."""
 
 
 def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
@@ -28,12 +34,43 @@ def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
 
 def metadata_lines(over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that mark changed metadata; before the row takes the new values."""
-    definition = over.definition
-    names = definition.outputs.metadata
-    if not names:
+    names = over.definition.outputs.metadata
+    return [f"fired[r, {columns.metadata}] = {_any_changed(names, over)}"] if names else []
+
+
+def line_lines(over: Pass, columns: KernelColumns) -> list[str]:
+    """Lines that say whether a line of time series is due; before the row takes the new values."""
+    series = over.definition.outputs.timeseries
+    if series.when == "change" and series.fields:
+        return [f"values[r, {columns.line}] = 1.0 if {_any_changed(series.fields, over)} else 0.0"]
+    if series.when == "interval":
+        interval_ns = round(series.interval_s * 1e9)
+        return [
+            f"line = row.line_ns == 0 or time_ns[r] - row.line_ns >= {interval_ns}",
+            "if line:",
+            "    row.line_ns = time_ns[r]",
+            f"values[r, {columns.line}] = 1.0 if line else 0.0",
+        ]
+    return []
+
+
+def document_lines(over: Pass, columns: KernelColumns) -> list[str]:
+    """Lines that note the twin's status, and add it to the mark of its document, which is due when it changed."""
+    definition, mark = over.definition, f"fired[r, {columns.metadata}]"
+    if not definition.has_status:
         return []
-    changed = " or ".join(_changed(name, over) for name in names)
-    return [f"fired[r, {columns.metadata}] = {changed}"]
+    status = definition.outputs.status
+    stale = [*map(stale_field, definition.stale_inputs), *([status.stale] if status.stale else [])]
+    lines = ["flags = 0"]
+    if stale:
+        lines += [f"if {' or '.join(f'x_{name}' for name in stale)}:", "    flags |= STALE"]
+    if status.drifting:
+        lines += [f"if x_{status.drifting}:", "    flags |= DRIFTING"]
+    return [*lines, f"if {mark} or flags != row.status:", f"    {mark} = {DOCUMENT} + flags", "row.status = flags"]
+
+
+def _any_changed(names: Iterable[str], over: Pass) -> str:
+    return " or ".join(_changed(name, over) for name in names)
 
 
 def _changed(name: str, over: Pass) -> str:

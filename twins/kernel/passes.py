@@ -3,8 +3,9 @@
 import re
 from typing import TYPE_CHECKING
 
-from schemas.definition import Definition
+from schemas.definition import Definition, stale_field
 from twins.kernel.fields import indented, number, place
+from twins.kernel.inputs import stale
 from twins.wiring import WiredStep
 
 if TYPE_CHECKING:
@@ -57,7 +58,19 @@ class Pass:
                 kind = (self.definition.inputs.get(name) or self.definition.fields()[name]).type
                 value = {"bool": f"{held} == 1.0", "int": f"int({held}) if k_{name} else 0"}.get(kind, held)
                 lines.append(f"x_{name} = {value}")
+        for name in self.definition.stale_inputs if self.on_tick else ():
+            field, known = stale_field(name), f"k_{name}"
+            age = stale(self.definition.inputs[name], f"row.u_{name}")
+            lines += [f"k_{field} = {known}", f"x_{field} = {known} and {age}"]
         return lines
+
+    def given(self, steps: list[WiredStep]) -> list[str]:
+        """Fields that the pass gives a value, if not all that they need is missing."""
+        if self.on_tick:
+            given = [stale_field(name) for name in self.definition.stale_inputs]
+        else:
+            given = list(self.definition.implied())
+        return given + [name for step in steps if self.runs(step) for name in step.outputs]
 
     def number(self, name: str) -> str:
         """A field's value as a float, NaN where it has none."""

@@ -18,8 +18,8 @@ which take two arguments more, `wave` (w,) int64, the records to step, each of a
 
 from twins.kernel.columns import KernelColumns
 from twins.kernel.fields import value_fields
-from twins.kernel.inputs import input_lines
-from twins.kernel.marks import mark_lines, metadata_lines
+from twins.kernel.inputs import input_lines, kept_lines
+from twins.kernel.marks import document_lines, line_lines, mark_lines, metadata_lines
 from twins.kernel.passes import Pass
 from twins.kernel.segments import cut, hand_over_lines, take_over_lines
 from twins.kernel.steps import elapsed_lines, step_lines
@@ -33,7 +33,7 @@ from math import isfinite, isnan, nan
 import numba
 
 from twins.admission import ACCEPTED, ACCEPTED_LATE, IN_QUARANTINE, MISSING, NOT_FINITE, admit, note
-from twins.layout import QUARANTINED
+from twins.layout import DRIFTING, QUARANTINED, STALE
 '''
 
 _FUNCTION = """
@@ -100,11 +100,13 @@ def _pass(layout: RowLayout, steps: list[WiredStep], over: Pass, opening: list[s
     """
     stretches, between = cut(steps, over)
     source, backup = "", "backup[p]" if between else "backup[0]"
-    known = [*({} if over.on_tick else dict.fromkeys(over.definition.inputs)), *sorted(over.unsure)]
+    definition = over.definition
+    known = [*([] if over.on_tick else [*definition.inputs, *definition.implied()]), *sorted(over.unsure)]
     found = known
     for place, stretch in enumerate(stretches):
         if place == 0:
-            lines = [*opening, f"{backup} = row", "finite = True", *over.last_lines()]
+            kept = [] if over.on_tick else kept_lines(definition)
+            lines = [*opening, f"{backup} = row", "finite = True", *over.last_lines(), *kept]
         else:
             lines = [*_GOING_ON, "finite = True", *take_over_lines(known, over)]
         lines += ([] if over.on_tick else _SINCE_RECORD) + elapsed_lines(steps, over)
@@ -145,10 +147,9 @@ def _failure(backup: str) -> list[str]:
 
 def _leaving(steps: list[WiredStep], over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that keep what the steps gave in the row, and give what leaves."""
-    lines = metadata_lines(over, columns)
+    lines = line_lines(over, columns) + metadata_lines(over, columns)
     if not over.on_tick:
         lines += [f"row.i_{name} = {over.number(name)}" for name in over.definition.inputs]
-    given = [name for step in steps if over.runs(step) for name in step.outputs]
-    lines += [f"row.o_{name} = {over.number(name)}" for name in given]
+    lines += [f"row.o_{name} = {over.number(name)}" for name in over.given(steps)]
     lines += [f"values[r, {column}] = {over.number(name)}" for column, name in enumerate(value_fields(over.definition))]
-    return lines + mark_lines(over, columns)
+    return lines + mark_lines(over, columns) + document_lines(over, columns)
