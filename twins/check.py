@@ -76,7 +76,7 @@ def _unknown_names(definition: Definition, steps: list[WiredStep], code: Authore
     found = []
     for step in steps:
         state = step_state(declared[step.name])
-        functions = [step.function]
+        functions = [step.function, *(call.function for call in step.calls)]
         for target in declared[step.name].requests.values():
             # One that is not there is a fault of the wiring.
             with suppress(DefinitionError):

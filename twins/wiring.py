@@ -15,6 +15,7 @@ from schemas.step import Previous, Step
 from schemas.units import Linear
 from twins.authored import AuthoredCode
 from twins.conversions import conversions_of
+from twins.folder_calls import FolderCall, linked
 from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS
 from twins.layout import step_state
@@ -34,6 +35,7 @@ class WiredStep:
         truths: Fields that must be booleans.
         places: Where in the step a field is named, as a key path; under `inputs` unless given.
         compiled: Whether it goes into the kernel, or is called as plain Python.
+        calls: Functions of the folder that a built-in calls.
     """
 
     name: str
@@ -46,6 +48,7 @@ class WiredStep:
     truths: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     compiled: bool = True
+    calls: tuple[FolderCall, ...] = ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -91,7 +94,9 @@ def wired(
         if f"pipeline.{index}" not in replaced:
             try:
                 found = (
-                    _authored(definition, step, index, code) if ":" in step.step else _built_in(definition, step, index)
+                    _authored(definition, step, index, code)
+                    if ":" in step.step
+                    else _built_in(definition, step, index, code)
                 )
                 problems += _unknown_fields(found, step, index, known)
                 problems += _no_booleans(found, definition, index)
@@ -189,7 +194,7 @@ def _argument(step: Step, name: str, conversions: Collection[str]) -> tuple[str,
     return ("converted", name) if name in conversions else ("field", step.field_of(name))
 
 
-def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
+def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode) -> WiredStep:
     path = f"pipeline.{index}"
     built_in = BUILT_INS.get(step.step)
     if built_in is None:
@@ -205,6 +210,12 @@ def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
             ]
         ) from None
     conversions, problems = conversions_of(definition, step, index)
+    bound, calls = linked(
+        bound,
+        f"{path}.config",
+        lambda target, place: _function(code, target, place),
+        lambda name: _argument(step, name, conversions),
+    )
     remedy = f"its arguments are {', '.join(bound.arguments)}"
     problems += [
         Problem(FILE, 0, f"{path}.inputs.{name}", f"{step.step} has no argument {name}", remedy)
@@ -233,6 +244,7 @@ def _built_in(definition: Definition, step: Step, index: int) -> WiredStep:
         conversions=conversions,
         truths=tuple(step.field_of(name) for name in bound.truths),
         places={step.field_of(name): place for name, place in bound.places.items()},
+        calls=calls,
     )
 
 

@@ -102,6 +102,8 @@ class PlainTwin:
                 self._steps.append((step, function, tuple(a for a in arguments if a != "state"), (), state))
             else:
                 bound = BUILT_INS[step.step].bind(step.config)
+                if bound.link is not None:
+                    bound = bound.link({name: load(self.folder, call.target) for name, call in bound.calls.items()})
                 state = new_state(bound.state) if bound.state else None
                 self._steps.append((step, bound.function, bound.arguments, tuple(bound.constants.values()), state))
 

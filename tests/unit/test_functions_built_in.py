@@ -1,6 +1,7 @@
 """Every built-in step: its registration, its faults and that it compiles."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from reference.jitted import jitted
 
+from twins.functions.built_in import BoundStep
 from twins.functions.durations import to_ns
 from twins.functions.ranges import LARGEST
 from twins.functions.registry import BUILT_INS
@@ -21,6 +23,17 @@ CONFIGS: dict[str, Mapping[str, Any]] = {
     "change_of_value": {"increment": 0.5, "maximum_silence_s": 5.0, "minimum_interval_s": 1.0},
     "dead_band": {"band": 0.5},
     "exponential_average": {"time_constant_s": 30.0},
+    "extended_kalman_filter": {
+        "transition": "model.py:transition",
+        "measurement": "model.py:measurement",
+        "measurement_jacobian": "model.py:measurement_jacobian",
+        "x0": [1.0, 0.0],
+        "Q": [[0.01, 0.0], [0.0, 0.02]],
+        "noise_per": "second",
+        "R": [[0.2, 0.05], [0.05, 0.3]],
+        "measurements": ["z", "y"],
+        "innovations": True,
+    },
     "first_order_lag": {"time_constant_s": 30.0, "gain": 2.0, "initial": 1.0},
     "innovation_monitor": {"innovations": ["e", "f"], "known_variances": [2.0, 3.0], "false_alarm_records": 50.0},
     "integrator": {"lower": -5.0, "upper": 5.0, "reset": True},
@@ -76,6 +89,31 @@ CONFIGS: dict[str, Mapping[str, Any]] = {
     "window_statistics": {"window_s": 6.0, "hop_s": 2.0},
 }
 
+
+def transition(x: Any, out: Any, push: float, dt_s: float) -> None:
+    """An author's model, for the steps that call one."""
+    out[0] = x[0] + dt_s * x[1]
+    out[1] = x[1] - dt_s * 0.1 * math.sin(x[0]) + push
+
+
+def measurement(x: Any, out: Any) -> None:
+    out[0] = x[0]
+    out[1] = x[0] * x[1]
+
+
+def measurement_jacobian(x: Any, out: Any) -> None:
+    out[0, 0], out[0, 1] = 1.0, 0.0
+    out[1, 0], out[1, 1] = x[1], x[0]
+
+
+MODEL = {one.__name__: one for one in (transition, measurement, measurement_jacobian)}
+
+
+def _bound(name: str) -> BoundStep:
+    bound = BUILT_INS[name].bind(CONFIGS[name])
+    return bound.link({setting: MODEL[setting] for setting in bound.calls}) if bound.link else bound
+
+
 EXTREMES: dict[str, Mapping[str, Any]] = {
     "change_of_value": {"increment": LARGEST, "maximum_silence_s": 1e9},
     "dead_band": {"band": LARGEST},
@@ -99,7 +137,7 @@ def test_every_built_in_is_in_this_table() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_arguments_constants_and_outputs_match_the_function(name: str) -> None:
-    bound = BUILT_INS[name].bind(CONFIGS[name])
+    bound = _bound(name)
     expected = [*(["state"] if bound.state else []), *bound.arguments, *bound.constants]
     assert list(inspect.signature(bound.function).parameters) == expected
     assert BUILT_INS[name].name == name
@@ -109,9 +147,16 @@ def test_arguments_constants_and_outputs_match_the_function(name: str) -> None:
         assert not isinstance(constant, np.ndarray) or not constant.flags.writeable
 
 
+def test_a_step_that_calls_the_folder_raises_until_it_is_linked() -> None:
+    bound = BUILT_INS["extended_kalman_filter"].bind(CONFIGS["extended_kalman_filter"])
+    assert list(bound.calls) == list(MODEL)
+    with pytest.raises(TypeError, match="link it first"):
+        bound.function()
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_compiled_function_gives_what_plain_python_gives(name: str) -> None:
-    bound = BUILT_INS[name].bind(CONFIGS[name])
+    bound = _bound(name)
     compiled = jitted(bound.function)
     plain, records = new_state(bound.state), new_records(bound.state)
     random = np.random.default_rng(7)
@@ -164,6 +209,12 @@ def test_finite_values_give_finite_results(name: str, records: list[tuple[float,
         ("change_of_value", {"increment": 1.0, "maximum_silence_s": 1e10}),
         ("dead_band", {}),
         ("dead_band", {"band": -1.0}),
+        ("extended_kalman_filter", {**CONFIGS["extended_kalman_filter"], "transition": "transition"}),
+        ("extended_kalman_filter", {**CONFIGS["extended_kalman_filter"], "measurement": "../model.py:measurement"}),
+        ("extended_kalman_filter", {**CONFIGS["extended_kalman_filter"], "x0": [0.0]}),
+        ("extended_kalman_filter", {**CONFIGS["extended_kalman_filter"], "R": [[0.2, 0.3], [0.3, 0.2]]}),
+        ("extended_kalman_filter", {**CONFIGS["extended_kalman_filter"], "measurements": ["x", "y"]}),
+        ("extended_kalman_filter", {**CONFIGS["extended_kalman_filter"], "noise_per": "hour"}),
         ("first_order_lag", {"time_constant_s": 0.0}),
         ("first_order_lag", {"time_constant_s": 1.0, "gain": float("nan")}),
         ("innovation_monitor", {"innovations": ["a", "b"]}),

@@ -67,3 +67,19 @@ def test_the_recording_of_the_guide_is_tried_as_it_says(folder: Path, monkeypatc
 def test_the_guide_names_every_built_in() -> None:
     named = set(re.findall(r"^\| `(\w+)` \| (?:`|the names)", PAGE, re.MULTILINE))
     assert set(BUILT_INS) <= named
+
+
+def test_the_filter_of_the_guide_finds_the_loss_of_a_room(tmp_path: Path) -> None:
+    (model,) = [text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "def transition(" in text]
+    (steps,) = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "extended_kalman_filter" in text]
+    declared = (
+        "name: room\nversion: 1.0.0\ninputs: {temperature: {}, power: {}}\nparameters: {capacity: {default: 50000.0}}\n"
+    )
+    (tmp_path / "twin.yaml").write_text(f"{declared}pipeline:\n{steps}outputs: {{timeseries: {{fields: [loss]}}}}\n")
+    (tmp_path / "model.py").write_text(model)
+    assert check_folder(tmp_path) == []
+    twin = PlainTwin(tmp_path)
+    for second in range(0, 6000, 10):
+        step = twin.step({"time": second * 10**9, "temperature": 20.0 + second * (900.0 - 400.0) / 5e4, "power": 900.0})
+    assert step["loss"] == pytest.approx(400.0, abs=2.0)
+    assert not step["drifting"]

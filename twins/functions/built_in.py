@@ -1,11 +1,13 @@
 """What a built-in step declares: its configuration, arguments, state and outputs."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from schemas.quantity import Strict
 from schemas.step import StateField, StepOutput
@@ -15,6 +17,36 @@ State: TypeAlias = Any
 
 Array: TypeAlias = NDArray[np.float64]
 Constant: TypeAlias = bool | int | float | Array
+
+
+_FOLDER_FUNCTION = r"^[A-Za-z0-9_/]+\.py:[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def _folder_function(text: str) -> str:
+    if not re.match(_FOLDER_FUNCTION, text):
+        message = f"{text} must be a function of the folder, written file.py:function"
+        raise ValueError(message)
+    return text
+
+
+FolderFunction = Annotated[
+    str, AfterValidator(_folder_function), Field(json_schema_extra={"pattern": _FOLDER_FUNCTION})
+]
+"""A setting that names a function of the twin type's folder, as `file.py:function`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of the folder that a built-in calls.
+
+    Attributes:
+        target: `file.py:function`.
+        arrays: Its first arguments, arrays of floats that the built-in gives, with their number of dimensions. All
+            further ones are wired by name like a step's.
+    """
+
+    target: str
+    arrays: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +67,9 @@ class BoundStep:
             `{"setpoint": "{value}", "rate": "{delta value}/s"}`. What is not named may have any unit.
         truths: Arguments that are taken for true or false, and so must be booleans.
         places: Where the config names an argument, as a key path within the step, for those that it names.
+        calls: Functions of the folder that it calls, by the setting that names them.
+        link: Where it calls any, makes the whole step of these functions, by setting; until then `function` raises and
+            `arguments` lacks those of the author's functions. Outputs and state are known without them.
     """
 
     function: Callable[..., Any]
@@ -45,6 +80,8 @@ class BoundStep:
     units: dict[str, str] = field(default_factory=dict)
     truths: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    link: "Callable[[Mapping[str, Callable[..., Any]]], BoundStep] | None" = None
 
 
 class NoConfig(Strict):

@@ -170,6 +170,7 @@ def _make(config: PidConfig) -> BoundStep:
         },
         constants=constants,
         units={"setpoint": "{value}"},
+        truths=("manual",) if config.manual else (),
     )
 
 

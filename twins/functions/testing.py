@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schemas.definition_file import FILE, read_definition
 from schemas.step import StateField
 from twins.authored import AuthoredCode
+from twins.folder_calls import linked
 from twins.functions.registry import BUILT_INS
 from twins.functions.state_view import StateView
 
@@ -106,18 +107,23 @@ class Trial:
         return {"dt_s": dt_s, "time_s": time_ns * 1e-9, "time_ns": time_ns, "records": self._records}
 
 
-def built_in(name: str, config: Mapping[str, Any] | None = None) -> Trial:
+def built_in(
+    name: str, config: Mapping[str, Any] | None = None, functions: Mapping[str, Callable[..., Any]] | None = None
+) -> Trial:
     """A built-in step with a fresh state, its outputs under the names of `docs/functions.md`.
 
     Args:
         name: Of the built-in.
         config: As the definition has it.
+        functions: For one that calls functions of a folder, these, by the setting that names each.
 
     Raises:
         KeyError: there is no built-in of that name.
         pydantic.ValidationError: with every fault of `config`.
     """
     bound = BUILT_INS[name].bind(config or {})
+    if bound.link is not None:
+        bound = bound.link({setting: (functions or {})[setting] for setting in bound.calls})
     return Trial(bound.function, tuple(bound.outputs), new_state(bound.state) if bound.state else None, bound.constants)
 
 
@@ -136,9 +142,10 @@ def load_trial(folder: Path, name: str) -> Trial:
     """
     definition = read_definition((folder / FILE).read_text(encoding="utf-8"))
     step = {declared.name: declared for declared in definition.pipeline}[name]
-    outputs = tuple(step.outputs)
+    code, outputs = AuthoredCode(folder), tuple(step.outputs)
     if ":" in step.step:
-        function = AuthoredCode(folder).function(step.step)
+        function = code.function(step.step)
         return Trial(function, outputs, new_state(step.state) if step.state else None)
     bound = BUILT_INS[step.step].bind(step.config)
+    bound, _ = linked(bound, "config", lambda target, _: code.function(target), lambda name: ("field", name))
     return Trial(bound.function, outputs, new_state(bound.state) if bound.state else None, bound.constants)

@@ -1,6 +1,7 @@
 """What numba says against an author's step, as one sentence at the author's own line."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numba.core.types.misc import NoneType, Optional
 from schemas.definition_file import FILE
 from schemas.errors import Problem
 from twins.authored import AuthoredCode
+from twins.folder_calls import FolderCall
 from twins.kernel.compiler import jit
 from twins.kernel.fields import argument_type
 from twins.layout import RowLayout
@@ -30,25 +32,41 @@ _TYPES = {"bool": types.boolean, "int": types.int64, "string": types.int64, "flo
 
 
 def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
-    """Compile each step of the folder by itself; a fault for each one that can't be, or that returns something else."""
+    """Compile each step of the folder by itself; a fault for each one that can't be, or that returns something else.
+
+    So too each function of the folder that a built-in calls.
+    """
     problems = []
     for step in steps:
-        if not step.authored or not step.compiled:
+        if not step.compiled:
+            continue
+        problems += [fault for call in step.calls for fault in _call_faults(call, step, layout, code)]
+        if not step.authored:
             continue
         compiled = jit(step.function, code)
         try:
             compiled.compile(tuple(_type(kind, name, step, layout) for kind, name in step.arguments))
         except Exception as error:  # noqa: BLE001 - numba raises many kinds
-            problems.append(_fault(error, step, code))
+            problems.append(_fault(error, step.function, code))
             continue
         returned = compiled.overloads[compiled.signatures[-1]].signature.return_type
         if not _fits(returned, step):
-            file, line = _definition(step, code)
+            file, line = _definition(step.function, code)
             wanted = f"the step has {len(step.outputs)} output{'s' if len(step.outputs) != 1 else ''}"
             message = f"{step.function.__name__} returns {_returned(returned)}, but {wanted}"
             remedy = f"return one number for each of {', '.join(step.outputs)}"
             problems.append(Problem(file, line, step.function.__name__, message, remedy))
     return problems
+
+
+def _call_faults(call: FolderCall, step: WiredStep, layout: RowLayout, code: AuthoredCode) -> list[Problem]:
+    given = [types.Array(types.float64, dimensions, "C") for dimensions in call.arrays]
+    given += [_type(kind, name, step, layout) for kind, name in call.arguments]
+    try:
+        jit(call.function, code).compile(tuple(given))
+    except Exception as error:  # noqa: BLE001 - numba raises many kinds
+        return [_fault(error, call.function, code)]
+    return []
 
 
 def _type(kind: str, name: str, step: WiredStep, layout: RowLayout) -> Any:  # noqa: ANN401 - numba has no types here
@@ -82,11 +100,10 @@ def compile_problem(error: Exception, folder: Path) -> Problem:
     return Problem(file, line, "pipeline", f"the pipeline can't be compiled: {_sentence(error)}", _REMEDY)
 
 
-def _fault(error: Exception, step: WiredStep, code: AuthoredCode) -> Problem:
-    file, line = _place(error, code.folder) or _definition(step, code)
-    return Problem(
-        file, line, step.function.__name__, f"{step.function.__name__} can't be compiled: {_sentence(error)}", _REMEDY
-    )
+def _fault(error: Exception, function: Callable[..., Any], code: AuthoredCode) -> Problem:
+    file, line = _place(error, code.folder) or _definition(function, code)
+    name = function.__name__
+    return Problem(file, line, name, f"{name} can't be compiled: {_sentence(error)}", _REMEDY)
 
 
 def _place(error: Exception, folder: Path) -> tuple[str, int] | None:
@@ -123,6 +140,6 @@ def _shown(signature: str) -> str:
     return _LITERAL.sub(r"\1", signature)[:_MESSAGE_CHARS]
 
 
-def _definition(step: WiredStep, code: AuthoredCode) -> tuple[str, int]:
-    function = step.function.__code__
-    return Path(function.co_filename).relative_to(code.folder).as_posix(), function.co_firstlineno
+def _definition(function: Callable[..., Any], code: AuthoredCode) -> tuple[str, int]:
+    at = function.__code__
+    return Path(at.co_filename).relative_to(code.folder).as_posix(), at.co_firstlineno
