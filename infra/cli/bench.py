@@ -48,6 +48,28 @@ def processor(
         show_table(report.COLUMNS, report.as_rows(results), empty="nothing was measured")
 
 
+@bench_app.command("kernel")
+def kernel(
+    twins: Twins = 10_000,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Runs of each measurement.")] = 5,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure the compiled pipeline by itself: time per record, and until a type is ready to step.
+
+    The incubator type and one of ten built-in functions step records that are decoded already. Compiling and loading
+    are those of the incubator in a new process, its imports left out.
+    """
+    from infra.bench import kernel as bench  # noqa: PLC0415 - no other command needs these
+    from infra.bench import machine  # noqa: PLC0415
+
+    ground = machine.machine()
+    figures = bench.measure(twins, repeat)
+    if as_json:
+        show_json(bench.as_json(figures, ground, machine.versions()))
+    else:
+        show_table(bench.COLUMNS, (figure.as_row() for figure in figures), empty="nothing was measured")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.add_typer(bench_app, name="bench")
