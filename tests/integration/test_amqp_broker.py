@@ -101,18 +101,20 @@ async def test_incubators_own_wire_works_with_the_ready_file(rabbitmq: RabbitMq)
             "incubator.update.closed_loop_controller.parameters": b'{"temperature_desired": 30}',
             "incubator.update.kalmanfilter.4params": b'{"C_air": 1.0}',
             "incubator.energysaver.enable": b'{"enable": true}',
+            "incubator.selfadaptation.trigger": b"{}",
             "incubator.record.controller.state": b"not ours",
         }.items():
             await exchange.publish(aio_pika.Message(body), key)
         log.send("twinstream.incubator.commands", b"incubator-1", command("heater", value=True), ())
         log.send("twinstream.incubator.commands", b"incubator-1", command("fan", value=False), ())
-        await until(lambda: len(log.records.get(INPUT, [])) == 4 and len(seen) == 2)
+        await until(lambda: len(log.records.get(INPUT, [])) == 5 and len(seen) == 2)
     records = log.records[INPUT]
     assert [(record.header("ts-kind"), record.header("ts-name")) for record in records] == [
         (b"", b""),
         (b"request", b"temperature_desired"),
         (b"request", b"parameters"),
         (b"request", b"energy_saver"),
+        (b"request", b"calibrate"),
     ]
     assert records[0].value == record
     assert records[0].header("ts-source") == b"amqp:Incubator_AMQP/incubator.record.driver.state"

@@ -211,6 +211,13 @@ def test_a_wait_is_over_exactly_when_its_time_is_and_counts_as_it_was_at_the_beg
     ]
 
 
+@pytest.mark.parametrize(("guard", "index"), [("elapsed_s >= 0.3", 3), ("elapsed_s > 0.3", 4)])
+def test_seconds_compare_as_they_are_written(guard: str, index: int) -> None:
+    config = {"states": ["a", "b"], "transitions": [{"from": "a", "to": "b", "when": guard}]}
+    states = [state for (state,) in _stepped(config, [_at(0.1 * step) for step in range(6)])]
+    assert states.index(1) == index
+
+
 def test_a_late_record_turns_no_time_back() -> None:
     config = {"states": ["a", "b"], "transitions": [{"from": "a", "to": "b", "after_s": 10}], "report": ["elapsed_s"]}
     made = [_at(0), _at(8), _at(3), _at(9.5), _at(10)]

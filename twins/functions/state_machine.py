@@ -183,13 +183,13 @@ def _make(config: StateMachineConfig) -> BoundStep:
     are declared, the first whose condition `when` is true and whose `after_s` is over. The outputs are those of the
     state that the record leads to (a Moore machine, so that they hold as long as the state does):
 
-        state(k) = to of the first transition from state(k - 1) that is enabled at record k, else state(k - 1)
-        outputs(k) = values of state(k)
+        state(k) = to of the first transition from state(k - 1) that is enabled at record k, else state(k - 1);
+        outputs(k) = values of state(k).
 
     A state's time begins with the record that led to it, the initial one's with the first record. It is event time in
     whole nanoseconds: `after_s: 20` is over with a record exactly 20 s later, and a late record turns no time back.
-    `elapsed_s` is that time as a float, `records_in_state` the number of records that found the machine in this state,
-    the present one included.
+    `elapsed_s` is that time as a float, `records_in_state` the number of records (for a step that runs on ticks: of
+    those) that found the machine in this state, the present one included.
     Source: transitions with guards and timeouts of statecharts, D. Harel, Science of Computer Programming 8 (1987)
     231-274; one transition a record, in order of priority, as the transitions of IEC 61131-3 sequential function charts
     are evaluated once a cycle.
