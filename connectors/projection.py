@@ -14,7 +14,7 @@ import msgspec
 
 from connectors.documents import Collection, Document
 from connectors.stores import LogPosition, Refusal
-from schemas.bundle import Deployment
+from schemas.deployment import Deployment
 from schemas.messages import TEXT_LIMIT, Command, Event, TwinDocument
 from schemas.names import check_twin_id
 from schemas.topics import DEFINITIONS, type_of_topic

@@ -17,25 +17,6 @@ BUNDLE_LIMIT_BYTES = 16 * 1024 * 1024
 _LEFT_OUT = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 
 
-class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """The small record per type in `twinstream.definitions`: which bundle is in force.
-
-    Attributes:
-        type: Qualified type name, also the record's key after `type/`.
-        hash: Content hash of the bundle.
-        chunks: How many records `bundle/{hash}/{index}` hold it.
-        deployed: False after `undeploy`; the topics stay.
-    """
-
-    type: str
-    project: str
-    version: str
-    hash: str
-    chunks: int
-    time_ns: int
-    deployed: bool = True
-
-
 class Bundle(msgspec.Struct, frozen=True):
     """Files of a twin type by relative POSIX path, and their content hash."""
 
@@ -158,11 +139,6 @@ def chunks_of(data: bytes) -> list[bytes]:
 def chunk_key(bundle_hash: str, index: int) -> bytes:
     """Key of a chunk in `twinstream.definitions`."""
     return f"bundle/{bundle_hash}/{index}".encode()
-
-
-def type_key(type_name: str) -> bytes:
-    """Key of a type's deployment record in `twinstream.definitions`."""
-    return f"type/{type_name}".encode()
 
 
 def _text(files: dict[str, bytes]) -> str:

@@ -79,6 +79,21 @@ class Request(Strict):
     sets: dict[FieldName, FieldName] = Field(default_factory=dict)
 
 
+_StatePath = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Migration(Strict):
+    """How this version goes on from an earlier one where names differ; what is called alike goes on by itself.
+
+    Attributes:
+        state: State of a step, `step.field`, to what it was called before, `step.field`.
+        parameters: Parameter to what it was called before.
+    """
+
+    state: dict[_StatePath, _StatePath] = Field(default_factory=dict)
+    parameters: dict[FieldName, FieldName] = Field(default_factory=dict)
+
+
 BUILT_IN_REQUESTS: dict[str, Request] = {
     "reset": Request(description="Start every step anew; parameters and tags stay."),
     "release": Request(description="End a quarantine; the last good state goes on."),
@@ -121,6 +136,7 @@ class Definition(Strict):
     pipeline: Annotated[tuple[Step, ...], Field(strict=False)] = ()
     outputs: Outputs = Outputs()
     requests: dict[FieldName, Request] = Field(default_factory=dict)
+    migration: Migration = Migration()
 
     @property
     def type_name(self) -> TypeName:

@@ -23,7 +23,8 @@ def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
             faults.append((f"pipeline.{index}.name", f"a second step {step.name}", "step names are unique"))
         steps.add(step.name)
         faults += _step_faults(definition, index, step, known)
-    return faults + _output_faults(definition) + route_faults(definition) + _request_faults(definition)
+    faults += _output_faults(definition) + route_faults(definition) + _request_faults(definition)
+    return faults + _migration_faults(definition)
 
 
 def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -132,4 +133,21 @@ def _request_faults(definition: Definition) -> list[tuple[str, str, str]]:
                 faults.append((path, f"no parameter {parameter}", "declare it under parameters"))
             if argument not in request.arguments:
                 faults.append((path, f"no argument {argument}", f"declare it under requests.{name}.arguments"))
+    return faults
+
+
+def _migration_faults(definition: Definition) -> list[tuple[str, str, str]]:
+    """Targets of a migration that this version does not have; state of built-ins is not known here."""
+    migration = definition.migration
+    steps = {step.name: step for step in definition.pipeline}
+    faults = [
+        (f"migration.parameters.{name}", f"no parameter {name}", "name a parameter of this version first")
+        for name in migration.parameters
+        if name not in definition.parameters
+    ]
+    for path in migration.state:
+        step, _, name = path.partition(".")
+        declared = steps.get(step)
+        if declared is None or (":" in declared.step and name not in declared.state):
+            faults.append((f"migration.state.{path}", f"no state {path}", "name a step and its state of this version"))
     return faults

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streams.block import Block
 
 STALLED_S = 30.0
+_TAIL_RECORDS = 4
+_TAIL_GROWTH = 32
 POSITION_KEY = RESERVED_KEY_PREFIX + b"position"
 
 
@@ -89,6 +91,32 @@ class ChangelogReader:
         ends: dict[TopicPartition, int] = await consumer.end_offsets([target])
         return ends[target]
 
+    async def position(self, partition: int) -> Position | None:
+        """The last position record, None for a partition that never flushed.
+
+        Raises:
+            CorruptRecordException: a record batch can't be read.
+            TimeoutError: as for `rows`.
+        """
+        end = await self.end(partition)
+        target = TopicPartition(self.topic, partition)
+        first: int = (await self._connected.beginning_offsets([target]))[target]
+        # The last record of every transaction, before its marker; behind it there may be what was aborted.
+        tail = _TAIL_RECORDS
+        while first < end:
+            start = max(first, end - tail)
+            found = None
+            async for rows in self._records(partition, start, end):
+                for key, value in rows:
+                    if key == POSITION_KEY:
+                        found = value
+            if found is not None:
+                return msgspec.json.decode(found, type=Position)
+            if start == first:
+                break
+            tail *= _TAIL_GROWTH
+        return None
+
     async def rows(self, partition: int, restored: Restored) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
         """Yield rows, oldest first; fill `restored`. Copes with an empty and a compacted partition.
 
@@ -96,31 +124,41 @@ class ChangelogReader:
             CorruptRecordException: a record batch can't be read.
             TimeoutError: nothing more comes for `STALLED_S`, such as while no broker leads the partition.
         """
+        restored.end = await self.end(partition)
+        async for records in self._records(partition, None, restored.end):
+            rows = []
+            for key, value in records:
+                if key == POSITION_KEY:
+                    restored.position = msgspec.json.decode(value or b"", type=Position)
+                elif key is not None:
+                    rows.append((key, value))
+            restored.rows += len(rows)
+            yield rows
+
+    async def _records(
+        self, partition: int, start: int | None, end: int
+    ) -> AsyncIterator[Iterable[tuple[bytes | None, bytes | None]]]:
+        """Key and value of the records from `start`, None for the first there is, to before `end`, block by block."""
         consumer = self._connected
         target = TopicPartition(self.topic, partition)
-        restored.end = await self.end(partition)
         consumer.assign([target])
-        await consumer.seek_to_beginning(target)
+        if start is None:
+            await consumer.seek_to_beginning(target)
+        else:
+            consumer.seek(target, start)
         last, since_s = -1, time.monotonic()
-        while (at := await consumer.position(target)) < restored.end:
+        while (at := await consumer.position(target)) < end:
             if at > last:
                 last, since_s = at, time.monotonic()
             elif time.monotonic() - since_s > STALLED_S:
-                message = f"changelog {self.topic}/{partition} gives nothing at {at}, before its end {restored.end}"
+                message = f"changelog {self.topic}/{partition} gives nothing at {at}, before its end {end}"
                 raise TimeoutError(message)
             blocks: list[Block] = (await consumer.getmany(timeout_ms=200)).get(target, [])
             for block in blocks:
                 if block.unreadable:
                     message = f"changelog {self.topic}/{partition} can't be read: {block.unreadable}"
                     raise CorruptRecordException(message)
-                rows = []
-                for key, value in block.pairs():
-                    if key == POSITION_KEY:
-                        restored.position = msgspec.json.decode(value or b"", type=Position)
-                    elif key is not None:
-                        rows.append((key, value))
-                restored.rows += len(rows)
-                yield rows
+                yield block.pairs()
             await asyncio.sleep(0)
 
     @property

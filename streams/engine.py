@@ -70,7 +70,9 @@ class Engine:
         self.app = build_app(options, self.positions, self._take)
         self._source = Source(self.app, options.source)
         self._opener = Opener(options, factory, self._observer, self._in_thread)
-        self._host = Host(options, self._observer, self._source, self._in_thread, self._wake.set, self._broken)
+        self._host = Host(
+            options, self._observer, self._source, self._in_thread, self._wake.set, self._broken, factory.provide
+        )
         self.app.on_rebalance_complete.connect(self._on_rebalance_complete, weak=False)
         self.app.on_partitions_revoked.connect(self._on_partitions_revoked, weak=False)
         self.app.on_before_shutdown.connect(self._on_before_shutdown, weak=False)

@@ -81,9 +81,10 @@ class Opener:
         return found
 
     async def _restore(self, changelog: ChangelogReader, lineage: Lineage) -> PartitionRows:
-        started_s = time.monotonic()
         number = lineage.partition
-        processor = self._factory(lineage)
+        before = await changelog.position(number)
+        processor = await self._factory.make(lineage, before.note if before else {})
+        started_s = time.monotonic()
         restored = Restored()
         async for records in changelog.rows(number, restored):
             await self._in_thread(partial(processor.restore, records))

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from streams.block import Block
 from streams.changelog import POSITION_KEY, Position
@@ -91,8 +92,12 @@ class PartitionRows:
         """Whether the log holds everything that is here."""
         return not self.broken and self.unflushed == 0 and self.waiting_since_s is None
 
-    def process(self, block: Block, now_s: float) -> int:
-        """Step a block that starts at or below the position; return how many records were new."""
+    def process(self, block: Block, now_s: float) -> tuple[int, str]:
+        """Step a block that starts at or below the position.
+
+        Returns:
+            How many records were new, and what the processor wants before it can go on, `""` at the end of the block.
+        """
         block = block.since(self.position)
         if len(block):
             self._demand_whole()
@@ -102,8 +107,11 @@ class PartitionRows:
                 self.broken = True
                 raise
             self.take(outcome, now_s)
+            if outcome.wants:
+                self._move(outcome.upto, now_s)
+                return int(np.searchsorted(block.offsets, outcome.upto)), outcome.wants
         self._move(block.end, now_s)
-        return len(block)
+        return len(block), ""
 
     def give_up(self, record: Block, detail: str, now_s: float) -> int:
         """Pass over a record that can't be stepped, leaving a dead letter; return 1, or 0 when it was passed before."""

@@ -41,6 +41,7 @@ class Host:
         in_thread: Runs work in the thread that owns all rows, in the order of the calls.
         wake: Has the flusher look at once.
         broken: Told when the partition must be rebuilt, and after how many seconds.
+        provide: Makes ready what a processor wants, however long it takes.
     """
 
     options: EngineOptions
@@ -49,6 +50,7 @@ class Host:
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     wake: Callable[[], None]
     broken: Callable[["PartitionRun", float], None]
+    provide: Callable[[str], Awaitable[None]]
 
 
 class PartitionRun:
@@ -68,6 +70,7 @@ class PartitionRun:
         self._flush: asyncio.Task[None] | None = None
         self._backlog: deque[Block] = deque()
         self._catching_up: asyncio.Task[None] | None = None
+        self._wanted = ""
 
     @property
     def number(self) -> int:
@@ -77,7 +80,9 @@ class PartitionRun:
     # -- stepping ------------------------------------------------------------------------------------------------
 
     async def take(self, block: Block) -> None:
-        """Step a block, or put it aside while the flush is far behind, so that other partitions need not wait.
+        """Step a block, or put it aside so that other partitions need not wait.
+
+        That is while the flush is far behind, or the processor waits for what it wants.
 
         Never raises: an exception would restart Faust's agent at the next block, a silent hole.
         """
@@ -85,7 +90,9 @@ class PartitionRun:
             return
         if self._catching_up is None and not self._far_ahead():
             await self._step_all(block)
-            return
+            if not self._wanted:
+                return
+            block = block.since(self.rows.position)
         self._backlog.append(block)
         if self._catching_up is None:
             self._host.source.pause(self.number)
@@ -102,7 +109,11 @@ class PartitionRun:
                 if self._far_ahead() and self._flush is not None:
                     await asyncio.wait([self._flush])
                     continue
-                await self._step_all(self._backlog.popleft())
+                if self._wanted:
+                    await self._provide()
+                await self._step_all(self._backlog[0])
+                if not self._wanted:
+                    self._backlog.popleft()
             if self._state is State.RUNNING:
                 # What was on its way when the partition was paused, Faust has dropped.
                 await self._host.source.seek(self.number, self.rows.position)
@@ -115,7 +126,18 @@ class PartitionRun:
         if self._state is State.RUNNING:
             self._host.source.resume(self.number)
 
+    async def _provide(self) -> None:
+        observer, wanted = self._host.observer, self._wanted
+        log.info("waiting for what the next record needs", partition=self.number, wanted=wanted)
+        observer.waiting(self.number, wanted)
+        try:
+            await self._host.provide(wanted)
+            self._wanted = ""
+        finally:
+            observer.waiting(self.number, "")
+
     async def _step_all(self, block: Block) -> None:
+        """Step a block, up to the record before which the processor wants something."""
         rows, source = self.rows, self._host.source
         if block.start > rows.position:
             # Fetched before a seek, which brings what lies between; or retention deleted what lies between.
@@ -133,31 +155,36 @@ class PartitionRun:
             if self._state is not State.RUNNING:
                 return
             try:
-                await self._step(part, detail)
+                self._wanted = await self._step(part, detail)
             except Exception as error:
                 log.exception("block failed", partition=self.number, start=part.start, end=part.end, error=repr(error))
                 self._faults.suspect(part, error)
                 self._break("block")
                 return
+            if self._wanted:
+                break
         rows.behind = source.lag(self.number, rows.position) > 0
         if rows.urgent and not rows.behind:
             self._host.wake()
 
-    async def _step(self, part: Block, detail: str) -> None:
+    async def _step(self, part: Block, detail: str) -> str:
         rows, observer = self.rows, self._host.observer
         started_s = time.monotonic()
 
-        def work() -> int:
+        def work() -> tuple[int, str]:
             observer.stepping(rows.number, max(part.start, rows.position), part.end)
             try:
-                return rows.give_up(part, detail, started_s) if detail else rows.process(part, started_s)
+                return (rows.give_up(part, detail, started_s), "") if detail else rows.process(part, started_s)
             finally:
                 observer.stepped(rows.number)
 
-        records = await self._host.in_thread(work)
+        records: int
+        wanted: str
+        records, wanted = await self._host.in_thread(work)
         observer.processed(rows.number, records, time.monotonic() - started_s)
         if detail and records:
             log.error("record given up as a dead letter", partition=rows.number, offset=part.start, error=detail)
+        return wanted
 
     async def _pass_over_what_is_lost(self, start: int) -> None:
         """Go on behind the records before `start` that retention deleted unprocessed; they are counted."""

@@ -22,12 +22,16 @@ class Outcome:
         routed: Records to write in the same transaction where their keys belong, by topic.
         urgent: Whether to flush at once, because somebody waits for a command or an event.
         counts: How often something happened, by what and why; they count once the transaction is committed.
+        wants: What the processor must be provided with before it can go on, `""` for nothing.
+        upto: Where it stopped, if it wants something: offset of the first record that was not stepped.
     """
 
     outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
     routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
     urgent: bool = False
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    wants: str = ""
+    upto: int = 0
 
     def add(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...] = ()) -> None:
         """Append one output record."""
@@ -76,7 +80,10 @@ class Processor(Protocol):
         """
 
     def process(self, block: Block) -> Outcome:
-        """Step the records of a block in order. Results must not depend on how records were cut into blocks."""
+        """Step the records of a block in order. Results must not depend on how records were cut into blocks.
+
+        A processor may stop before a record that it can't step yet, and say in the outcome what it wants.
+        """
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a block of one record that can't be stepped."""
@@ -89,10 +96,18 @@ class Processor(Protocol):
 
 
 class ProcessorFactory(Protocol):
-    """Makes the processor of a partition; called at every assignment and after every failure."""
+    """Makes the processors of partitions, and what they need. Both methods may wait as long as it takes."""
 
-    def __call__(self, lineage: Lineage) -> Processor:
-        """A processor without rows."""
+    async def make(self, lineage: Lineage, note: Mapping[str, str]) -> Processor:
+        """A processor without rows; called at every assignment and after every failure.
+
+        Args:
+            lineage: Of the partition.
+            note: What an earlier processor of it noted with the last position; empty for a new partition.
+        """
+
+    async def provide(self, wanted: str) -> None:
+        """Make ready what a processor wants."""
 
 
 class Observer(Protocol):
@@ -131,6 +146,9 @@ class Observer(Protocol):
     def lost(self, partition: int, records: int) -> None:
         """Retention deleted records before they were processed."""
 
+    def waiting(self, partition: int, wanted: str) -> None:
+        """A partition waits for what its processor wants; `""`: no longer."""
+
 
 class SilentObserver:
     """An observer that nobody listens to."""
@@ -166,4 +184,7 @@ class SilentObserver:
         """Ignore."""
 
     def lost(self, partition: int, records: int) -> None:
+        """Ignore."""
+
+    def waiting(self, partition: int, wanted: str) -> None:
         """Ignore."""

@@ -1,24 +1,25 @@
-"""Which twin types are deployed: follows `twinstream.definitions`, and writes to it."""
+"""What lies in `twinstream.definitions`: the types in force, candidates, reports and history; kept current."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 import structlog
 
-from schemas.bundle import Bundle, Deployment, chunk_key, chunks_of, type_key, unpack
-from schemas.clock import Clock, SystemClock
+from schemas.bundle import Bundle, unpack
 from schemas.definition import Definition
+from schemas.deployment import CANDIDATE, HISTORY, REPORT, TYPE, Deployment, HistoryItem, Report
 from schemas.topics import DEFINITIONS
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
 from streams.log.record import LogRecord
-from streams.log.writer import LogWriter
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 _RESTART_S = 1.0
 
 
@@ -38,7 +39,11 @@ class Catalogue:
         self._options = options
         self._chunks: dict[str, dict[int, bytes]] = {}
         self._deployments: dict[str, Deployment] = {}
+        self._candidates: dict[str, Deployment] = {}
+        self._reports: dict[str, Report] = {}
+        self._history: dict[str, HistoryItem] = {}
         self._bundles: dict[str, tuple[Bundle, Definition]] = {}
+        self._tried: dict[str, int] = {}
         self._ready = asyncio.Event()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -70,9 +75,16 @@ class Catalogue:
             self._task.result()
 
     async def changed(self) -> None:
-        """Wait until a type is deployed, changed or retired."""
+        """Wait until something is written there."""
         async with self._changed:
             await self._changed.wait()
+
+    async def until(self, look: Callable[[], T | None]) -> T:
+        """Wait until `look` finds something."""
+        async with self._changed:
+            while (found := look()) is None:
+                await self._changed.wait()
+        return found
 
     def types(self) -> dict[str, DeployedType]:
         """Deployed types by qualified name."""
@@ -83,12 +95,30 @@ class Catalogue:
         deployment = self._deployments.get(type_name)
         if deployment is None or not deployment.deployed:
             return None
-        known = self._bundles.get(deployment.hash)
+        known = self._assembled(deployment.hash)
         return None if known is None else DeployedType(deployment, *known)
+
+    def candidates(self) -> dict[str, Deployment]:
+        """Versions that workers are asked to compile, by qualified type name."""
+        return dict(self._candidates)
+
+    def reports(self, content: str) -> list[Report]:
+        """What workers made of a version."""
+        return [report for report in self._reports.values() if report.hash == content]
+
+    def history(self, type_name: str | None = None) -> list[HistoryItem]:
+        """Every switch of a type, or of all, oldest first."""
+        found = [item for item in self._history.values() if type_name in {None, item.type}]
+        return sorted(found, key=lambda item: (item.time_ns, item.type))
+
+    def bundle(self, content: str) -> Bundle | None:
+        """The bundle with a content hash, whether in force or not; None until it is there."""
+        known = self._assembled(content)
+        return known[0] if known else None
 
     def version(self, content: str) -> Definition | None:
         """The definition with a content hash, also one that is no longer in force."""
-        known = self._bundles.get(content)
+        known = self._assembled(content)
         return known[1] if known else None
 
     async def _follow(self) -> None:
@@ -117,55 +147,37 @@ class Catalogue:
         try:
             if kind == "bundle" and record.value is not None:
                 content, _, index = rest.rpartition("/")
-                self._chunks.setdefault(content, {})[int(index)] = record.value
-            elif kind == "type" and record.value is not None:
-                deployment = msgspec.json.decode(record.value, type=Deployment)
-                self._assemble(deployment)
-                self._deployments[rest] = deployment
-            elif kind == "type":
-                self._deployments.pop(rest, None)
+                if content not in self._bundles:
+                    self._chunks.setdefault(content, {})[int(index)] = record.value
+            elif kind == TYPE:
+                _keep(self._deployments, rest, record.value, Deployment)
+            elif kind == CANDIDATE:
+                _keep(self._candidates, rest, record.value, Deployment)
+            elif kind == REPORT:
+                _keep(self._reports, rest, record.value, Report)
+            elif kind == HISTORY:
+                _keep(self._history, rest, record.value, HistoryItem)
         except Exception as error:  # noqa: BLE001 - whatever somebody wrote there, it must not end every role
             log.warning("a record of the definitions topic can't be used", key=str(record.key), error=str(error))
 
-    def _assemble(self, deployment: Deployment) -> None:
-        chunks = self._chunks.get(deployment.hash, {})
-        if deployment.hash in self._bundles or not deployment.deployed:
-            return
-        if len(chunks) < deployment.chunks:
-            message = f"{len(chunks)} of {deployment.chunks} chunks of bundle {deployment.hash}"
-            raise ValueError(message)
-        bundle = unpack(b"".join(chunks[index] for index in range(deployment.chunks)), deployment.hash)
-        self._bundles[deployment.hash] = (bundle, bundle.definition())
-        del self._chunks[deployment.hash]
+    def _assembled(self, content: str) -> tuple[Bundle, Definition] | None:
+        """A bundle and its definition; None while parts of it are missing, or when it is damaged."""
+        chunks = self._chunks.get(content, {})
+        if content not in self._bundles and len(chunks) > self._tried.get(content, 0):
+            self._tried[content] = len(chunks)
+            whole = b"".join(chunks[index] for index in sorted(chunks))
+            try:
+                bundle = unpack(whole, content)
+                self._bundles[content] = (bundle, bundle.definition())
+            except Exception as error:  # noqa: BLE001 - whatever somebody wrote there, it must not end every role
+                log.info("a bundle is not whole, or can't be used", hash=content, chunks=len(chunks), error=str(error))
+                return None
+            del self._chunks[content]
+        return self._bundles.get(content)
 
 
-async def publish(writer: LogWriter, bundle: Bundle, clock: Clock | None = None) -> Deployment:
-    """Put a bundle into force: its chunks first, then the type's record.
-
-    Raises:
-        DefinitionError: the bundle's definition has faults; nothing was written.
-    """
-    definition = bundle.definition()
-    chunks = chunks_of(bundle.pack())
-    name = str(definition.type_name)
-    deployment = Deployment(
-        type=name,
-        project=definition.project,
-        version=definition.version,
-        hash=bundle.hash,
-        chunks=len(chunks),
-        time_ns=(clock or SystemClock()).now_ns(),
-    )
-    # One partition for a bundle and its type, so that the type's record is read after all chunks.
-    for index, chunk in enumerate(chunks):
-        await (await writer.send(DEFINITIONS, chunk_key(bundle.hash, index), chunk, partition=0))
-    await (await writer.send(DEFINITIONS, type_key(name), msgspec.json.encode(deployment), partition=0))
-    return deployment
-
-
-async def retire(writer: LogWriter, deployed: DeployedType, clock: Clock | None = None) -> Deployment:
-    """Take a type out of force; its topics stay."""
-    deployment = msgspec.structs.replace(deployed.deployment, deployed=False, time_ns=(clock or SystemClock()).now_ns())
-    key = type_key(deployment.type)
-    await (await writer.send(DEFINITIONS, key, msgspec.json.encode(deployment), partition=0))
-    return deployment
+def _keep(found: dict[str, T], key: str, value: bytes | None, kind: type[T]) -> None:
+    if value is None:
+        found.pop(key, None)
+    else:
+        found[key] = msgspec.json.decode(value, type=kind)

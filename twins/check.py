@@ -14,7 +14,7 @@ from twins.author_faults import unknown_names
 from twins.authored import AuthoredCode
 from twins.kernel.compile_faults import compile_faults
 from twins.layout import RowLayout, step_state
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 from twins.unit_faults import unit_faults
 from twins.wiring import WiredStep, wired
 

@@ -6,8 +6,10 @@ from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Outcome
 from twins.acknowledgements import Acknowledgements
-from twins.output import OutputWriter, header, header_text, received_ns
+from twins.dead_letters import DeadLetters
+from twins.output import OutputWriter
 from twins.population import Population
+from twins.record import header, header_text, received_ns
 from twins.requests import Refusal, RequestRunner
 
 
@@ -20,33 +22,35 @@ class ControlRecords:
         requests: RequestRunner,
         acknowledgements: Acknowledgements,
         output: OutputWriter,
+        letters: DeadLetters,
     ) -> None:
         self._population = population
         self._table = population.table
         self._requests = requests
         self._output = output
+        self._letters = letters
         self._acknowledgements = acknowledgements
 
     def take(self, block: Block, index: int, outcome: Outcome) -> None:
         """Carry out one record; never raises for what is in it."""
         unreadable = block.unreadable.get(block.offset(index))
         if unreadable is not None:
-            self._output.dead_letter(outcome, block, index, Reason.UNDECODABLE, unreadable)
+            self._letters.add(outcome, block, index, Reason.UNDECODABLE, unreadable)
             return
         key, kind = block.key(index) or b"", header(block, index, KIND)
         if kind not in {b"request", b"parameters", b"ack"}:
             text = kind.decode(errors="replace")
-            self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
+            self._letters.add(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
             return
         if (refusal := self._population.wrong_key(key)) is not None:
-            self._output.dead_letter(outcome, block, index, *refusal)
+            self._letters.add(outcome, block, index, *refusal)
             return
         slot = self._table.slots.get(key)
         made = slot is None
         if slot is None:
             if kind != Kind.PARAMETERS.value.encode():
                 detail = "no telemetry and no PUT made this twin yet"
-                self._output.dead_letter(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
+                self._letters.add(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
                 if kind == Kind.REQUEST.value.encode():
                     self._answer(block, index, key, 0, header_text(block, index, NAME), detail, outcome)
                 return
@@ -110,7 +114,7 @@ class ControlRecords:
         try:
             command_id = self._acknowledgements.command(slot, name, block.value(index) or b"", offset)
         except Refusal as refusal:
-            self._output.dead_letter(outcome, block, index, Reason.INVALID_REQUEST, str(refusal))
+            self._letters.add(outcome, block, index, Reason.INVALID_REQUEST, str(refusal))
             return
         self._output.event(
             outcome,

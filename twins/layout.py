@@ -4,6 +4,7 @@ A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,16 +16,13 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition, stale_field
 from schemas.outputs import CommandOutput
-from schemas.quantity import Scalar
+from schemas.quantity import Parameter, Scalar
 from schemas.step import StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
-from twins.row_format import RowFormat, carry, packed
+from twins.row_format import RowFormat, carry, carry_field, packed
 from twins.texts import tags_of, text_of
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
-DEFINITION_KEY = RESERVED_KEY_PREFIX + b"definition"
-"""Content hash of the definition that every document was last written for."""
-
 FINGERPRINT_BYTES = 8
 
 QUARANTINED = 1
@@ -235,34 +233,45 @@ class RowLayout:
         tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         return np.frombuffer(value, self.dtype, count=1, offset=FINGERPRINT_BYTES)[0], tags
 
-    def carried_over(self, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], tuple[str, ...]]:
-        """A row of this layout with everything that a row of an earlier one knows under the same name and shape.
+    def carried_over(self, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], Counter[str]]:
+        """Rows of this layout with everything that rows of an earlier one know.
+
+        What has the same name and shape goes on, and what the definition's migration says is called otherwise now.
 
         Args:
-            old: The row, shape (1,).
-            earlier: Its format.
+            old: (n,) rows.
+            earlier: Their format.
 
         Returns:
-            The new row, shape (1,), and the parameters that were set to what is no choice any more: the default holds.
+            (n,) rows, and how many of them had parameters set to what is no choice any more, by parameter: the default
+            holds.
         """
-        row = self.new_row()
-        carry(old, row)
+        rows = np.repeat(self.new_row(), len(old))
+        carry(old, rows)
         for name in self.definition.outputs.commands:
-            if f"l_{name}" in (row.dtype.names or ()) and f"l_{name}" not in (old.dtype.names or ()):
+            if f"l_{name}" in (rows.dtype.names or ()) and f"l_{name}" not in (old.dtype.names or ()):
                 # A limit that is new counts from what the earlier version sent.
-                row[f"l_{name}"] = row[f"c_{name}"]
-        refused = []
+                rows[f"l_{name}"] = rows[f"c_{name}"]
+        migration = self.definition.migration
+        for new, before in migration.state.items():
+            (step, name), (old_step, old_name) = new.split("."), before.split(".")
+            carry_field(old, (f"s_{old_step}", old_name), rows, (f"s_{step}", name))
+        refused: Counter[str] = Counter()
         for name, parameter in self.definition.numbers.items():
-            if earlier.has_parameter(name) and (parameter.choices or name in earlier.choices):
-                chosen = earlier.chosen(old, name)
-                if chosen is not None and chosen in parameter.choices:
-                    row[f"p_{name}"] = parameter.encode(chosen)
-                    continue
-                row[f"p_{name}"] = parameter.encode(parameter.default)
-                if row["set"][name][0]:
-                    row["set"][name] = 0
-                    refused.append(name)
-        return row, tuple(refused)
+            before = migration.parameters.get(name, name)
+            if not earlier.has_parameter(before):
+                before = name
+            if before != name:
+                carry_field(old, (f"p_{before}",), rows, (f"p_{name}",))
+                carry_field(old, ("set", before), rows, ("set", name))
+            if earlier.has_parameter(before) and (parameter.choices or before in earlier.choices):
+                chosen = _chosen(old[f"p_{before}"], earlier.choices.get(before, ()), parameter)
+                lost = np.isnan(chosen)
+                rows[f"p_{name}"] = np.where(lost, parameter.encode(parameter.default), chosen)
+                if unset := int(np.count_nonzero(lost & (rows["set"][name] != 0))):
+                    refused[name] = unset
+                rows["set"][name][lost] = 0
+        return rows, refused
 
 
 def identity(twin: bytes) -> int:
@@ -309,6 +318,15 @@ def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
         for name, item in state.items()
     ]
     return packed(fields)
+
+
+def _chosen(numbers: NDArray[np.float64], choices: tuple[str, ...], parameter: Parameter) -> NDArray[np.float64]:
+    """Choices of an earlier definition as those of this one, NaN where there is no such choice any more."""
+    chosen = np.full(len(numbers), np.nan)
+    for index, text in enumerate(choices):
+        if text in parameter.choices:
+            chosen[numbers == index] = parameter.encode(text)
+    return chosen
 
 
 def _plain(number: Any, kind: str) -> Scalar | None:  # noqa: ANN401

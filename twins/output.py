@@ -1,7 +1,6 @@
-"""Builds what leaves a twin: commands, events, dead letters and documents, each with its cause."""
+"""Builds what leaves a twin: commands, events and documents, each with its cause."""
 
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -9,13 +8,10 @@ import numpy as np
 
 from schemas import messages
 from schemas.definition import Definition
-from schemas.headers import SOURCE, STATUS
+from schemas.headers import STATUS
 from schemas.messages import Cause, Event, Severity, TwinDocument, Value
-from schemas.reasons import Reason
-from schemas.topics import DEADLETTER, TypeTopics
-from streams.block import Block
+from schemas.topics import TypeTopics
 from streams.processor import Lineage, Outcome, OutputRecord
-from twins.arrival import arrivals_ns
 from twins.kernel.commands import SENT, refusals
 from twins.layout import RowLayout
 from twins.rows import RowTable
@@ -87,7 +83,6 @@ class OutputWriter:
             )
             for name, command in definition.outputs.commands.items()
         ]
-        self._letters: list[tuple[int, bytes | None, bytes]] = []
         self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
 
     def commands(self, outcome: Outcome, wanted: Iterable[Wanted]) -> None:
@@ -139,28 +134,6 @@ class OutputWriter:
         )
         outcome.add(self._topics.events, twin, messages.encode(event))
         outcome.urgent = True
-
-    def dead_letter(self, outcome: Outcome, block: Block, index: int, reason: Reason, detail: str) -> None:
-        """Write a dead letter for a record of the input topic, to be added by `dead_letters`, and count it."""
-        key, value = block.key(index) or b"", block.value(index) or b""
-        source = header(block, index, SOURCE).decode(errors="replace")
-        letter = messages.dead_letter(
-            reason=reason,
-            detail=detail,
-            source=source or f"kafka:{self._topics.telemetry}/{block.partition}/{block.offset(index)}",
-            type_name=self._type,
-            twin=key.decode(errors="replace"),
-            received_ns=received_ns(block, index),
-            raw=value,
-        )
-        self._letters.append((block.offset(index), key[: messages.TEXT_LIMIT] or None, messages.encode(letter)))
-        outcome.count("deadletter", reason.value)
-
-    def dead_letters(self, outcome: Outcome) -> None:
-        """Add the dead letters of a block in the order of its records, whatever the order they were found in."""
-        for _, key, value in sorted(self._letters, key=itemgetter(0)):
-            outcome.add(DEADLETTER, key, value)
-        self._letters.clear()
 
     def document(
         self,
@@ -221,22 +194,3 @@ class OutputWriter:
         digest = self._digests[kind].copy()
         digest.update(_IDENTITY % (offset, twin, name))
         return digest.hexdigest()
-
-
-def header(block: Block, index: int, name: str) -> bytes:
-    """The last header called `name`, `b""` for none."""
-    found = b""
-    for key, value in block.headers(index):
-        if key == name:
-            found = value
-    return found
-
-
-def header_text(block: Block, index: int, name: str) -> str:
-    """A header as text, cut to what fits into every output."""
-    return header(block, index, name)[: messages.TEXT_LIMIT].decode(errors="replace")
-
-
-def received_ns(block: Block, index: int) -> int:
-    """Arrival of a record: fixed by the bridge, else the record's time of writing."""
-    return int(arrivals_ns(block.part(index, index + 1))[0])

@@ -31,12 +31,6 @@ class RowFormat:
         """Fields, offsets, size and choices as JSON."""
         return msgspec.json.encode({**_described(self.dtype), "choices": self.choices})
 
-    def chosen(self, row: NDArray[np.void], parameter: str) -> str | None:
-        """The text that a row, shape (1,), holds for a parameter; None where it is no text."""
-        choices = self.choices.get(parameter, ())
-        number = float(row[f"p_{parameter}"][0])
-        return choices[int(number)] if number.is_integer() and 0 <= number < len(choices) else None
-
     def has_parameter(self, name: str) -> bool:
         """Whether rows hold a parameter of this name."""
         return f"p_{name}" in (self.dtype.names or ())
@@ -77,6 +71,21 @@ def carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
             carry(old[name], new[name])
         elif before.shape == after.shape:
             new[name] = old[name]
+
+
+def carry_field(old: NDArray[np.void], source: tuple[str, ...], new: NDArray[np.void], target: tuple[str, ...]) -> None:
+    """Copy one field under another path, if both records have it and in the same shape."""
+    before, after = _field(old, source), _field(new, target)
+    if before is not None and after is not None and before.shape == after.shape:
+        after[...] = before
+
+
+def _field(records: NDArray[Any], path: tuple[str, ...]) -> NDArray[Any] | None:
+    for name in path:
+        if name not in (records.dtype.names or ()):
+            return None
+        records = records[name]
+    return records
 
 
 def packed(fields: list[Any]) -> np.dtype[np.void]:

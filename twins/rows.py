@@ -112,6 +112,17 @@ class RowTable:
         self.tags[slot] = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         return slot
 
+    def take_over(self, earlier: "RowTable") -> None:
+        """Take in the twins of a table with another layout; this one must be empty, and the other is used up."""
+        count = len(earlier)
+        carried, refused = self.layout.carried_over(earlier.rows[:count], earlier.layout.format)
+        self.rows = np.concatenate([carried, np.repeat(self._new_row, len(earlier.rows) - count)])
+        self.dirty = np.ones(len(self.rows), np.uint8)
+        self.dirty[count:] = 0
+        self.slots, self.ids, self.tags = earlier.slots, earlier.ids, earlier.tags
+        self.tick_ns = earlier.tick_ns
+        self.refused.update(refused)
+
     def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
         """Changed rows as changelog key and value; clears the marks."""
         changed = np.flatnonzero(self.dirty[: len(self.ids)])

@@ -14,7 +14,7 @@ from twins import admission
 from twins.firing import Firing
 from twins.kernel.commands import SENT
 from twins.kernel.run import KernelRun
-from twins.output import header, received_ns
+from twins.record import header, received_ns
 from twins.routing import Routes
 from twins.rows import RowTable
 from twins.series import Series

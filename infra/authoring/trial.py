@@ -17,7 +17,8 @@ from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.block import Block, Record
 from streams.processor import Lineage, Outcome
-from twins.processor import TwinProcessor, TwinType
+from twins.processor import TwinProcessor
+from twins.twin_type import TwinType
 
 PARTITIONS = 1
 
@@ -126,7 +127,7 @@ def play(
 
 
 def _processor(twin_type: TwinType) -> TwinProcessor:
-    processor = TwinProcessor(twin_type, _LINEAGE)
+    processor = TwinProcessor.of(twin_type, _LINEAGE)
     if twin_type.definition.provision == "declared":
         made = _record(0, 0, b'{"parameters":{},"tags":{}}', Kind.PARAMETERS)
         processor.process(Block.of_records(_LINEAGE.partition, [made]))

@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.bench.job import Finished, Job, read_report
 from infra.bench.producing import produce
 from infra.bench.workload import Workload
+from infra.deployment.deployer import deploy
 from infra.embedded.process import ChildProcess
-from infra.instance.deploying import deploy
 from infra.settings_file import load
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock

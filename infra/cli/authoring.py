@@ -66,7 +66,7 @@ def try_(
     from infra.authoring.recording import read_rows
     from infra.authoring.trial import PARTITIONS, play
     from schemas.bundle import read_folder
-    from twins.processor import TwinType
+    from twins.twin_type import TwinType
 
     # What is compiled here is not compiled again by the next trial, or when it is deployed.
     cache = kernel_cache(read_settings(None, data_dir).data_dir)

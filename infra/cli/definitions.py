@@ -5,6 +5,7 @@
 
 import asyncio
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,12 @@ def deploy(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a twin type's folder and put it into force; workers take it up at once."""
+    """Check a twin type's folder and put it into force, while everything runs.
+
+    Workers compile it first. Then one record in every partition of the type's input switches to it: what came before is
+    stepped by the version before, what comes after by this one, and state that both know goes on. When it has faults,
+    or no worker can compile it, nothing changes.
+    """
     from infra.cli.deploying import deploy_folder
     from infra.cli.log import settings_with_log
 
@@ -50,7 +56,7 @@ def deploy(
         typer.echo(f"{deployment['type']} {deployment['version']} is deployed ({deployment['hash'][:12]})")
 
 
-def undeploy(
+def rollback(
     type_name: TypeName,
     *,
     config: Config = None,
@@ -58,23 +64,62 @@ def undeploy(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a twin type out of force; its topics and data stay."""
+    """Go back to the version of a type that was in force before, the same way as a deployment."""
+    from infra.cli.deploying import roll_back
+    from infra.cli.log import settings_with_log
+
+    name = str(parse_type(type_name))
+    settings = settings_with_log(url, data_dir, config)
+    registry = Registry(settings.data_dir) if url is None or data_dir is not None else None
+    deployment = asyncio.run(roll_back(name, settings, url, registry))
+    if as_json:
+        show_json(deployment)
+    else:
+        typer.echo(f"{name} is back at {deployment['version']} ({deployment['hash'][:12]})")
+
+
+def undeploy(
+    type_name: TypeName,
+    *,
+    delete_topics: Annotated[
+        bool, typer.Option("--delete-topics", help="Delete its topics, too, with all they hold. There is no way back.")
+    ] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a twin type out of force; its topics and data stay unless told otherwise."""
     from infra.cli.deploying import undeploy_type
     from infra.cli.log import settings_with_log
 
     name = str(parse_type(type_name))
-    deployment = asyncio.run(undeploy_type(settings_with_log(url, data_dir, config), name))
-    if deployment is None:
+    settings = settings_with_log(url, data_dir, config)
+    deployment = asyncio.run(undeploy_type(settings, name, topics_too=delete_topics))
+    if deployment is None and not delete_topics:
         fail(f"type {name} is not deployed; `twinstream types` lists what is")
     if as_json:
         show_json({"type": name, "deployed": False})
     else:
-        typer.echo(f"{name} is no longer deployed; its topics and data stay")
+        left = "its topics are deleted" if delete_topics else "its topics and data stay"
+        typer.echo(f"{name} is no longer deployed; {left}")
 
 
-def types(*, config: Config = None, data_dir: DataDir = None, url: Url = None, as_json: AsJson = False) -> None:
-    """List the deployed twin types."""
-    answer = connect(url, data_dir, config).get("types")
+def types(
+    *,
+    history: Annotated[
+        bool, typer.Option("--history", help="Every switch to a version: when, who, which, from which offsets.")
+    ] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the deployed twin types, or what was ever in force."""
+    answer = connect(url, data_dir, config).get("deployments" if history else "types")
+    if history:
+        _show_history(answer, as_json=as_json)
+        return
     if as_json:
         show_json(answer)
         return
@@ -84,6 +129,25 @@ def types(*, config: Config = None, data_dir: DataDir = None, url: Url = None, a
     ]
     columns = ("type", "version", "twins", "hash", "description")
     show_table(columns, rows, empty="no type is deployed: `twinstream deploy PATH` deploys one")
+
+
+def _show_history(answer: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON  # noqa: ANN401 - JSON
+    if as_json:
+        show_json(answer)
+        return
+    rows = [
+        [
+            item["type"],
+            item["version"],
+            item["hash"][:12],
+            str(datetime.fromtimestamp(item["time_ns"] // 10**9, UTC).astimezone()),
+            item["who"],
+            " ".join(f"{partition}:{offset}" for partition, offset in item["from"].items()),
+        ]
+        for item in answer["items"]
+    ]
+    columns = ("type", "version", "hash", "time", "who", "from (partition:offset)")
+    show_table(columns, rows, empty="nothing was ever deployed: `twinstream deploy PATH` deploys a type")
 
 
 def check(
@@ -151,5 +215,5 @@ def _below(folder: Path, problem: Problem) -> Problem:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (deploy, undeploy, types, check):
+    for command in (deploy, rollback, undeploy, types, check):
         app.command()(command)

@@ -1,6 +1,8 @@
 """Deploying from the command line: into Kafka, then until the API knows and a worker steps."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -8,11 +10,12 @@ from typing import Any, TypeAlias, TypeVar
 import httpx
 import msgspec
 
-from infra.instance.deploying import deploy, undeploy
+from infra.deployment.deployer import COMPILE_TIMEOUT_S, deploy, rollback, undeploy
 from infra.registry import Registry, RunFile
 from infra.settings import Settings
 from infra.status import RoleStatus
-from schemas.bundle import Deployment, read_folder
+from schemas.bundle import read_folder
+from schemas.deployment import Deployment
 from schemas.errors import SetupError
 
 _KAFKA_TIMEOUT_S = 30.0
@@ -37,7 +40,38 @@ async def deploy_folder(path: Path, settings: Settings, url: str | None, registr
     Raises:
         SetupError: Kafka does not answer, or no worker steps the type in time.
     """
-    deployment = await _in_time(deploy(settings, read_folder(path)), settings)
+    deployment = await _in_time(deploy(settings, read_folder(path), who=_who()), settings, COMPILE_TIMEOUT_S)
+    return await _everywhere(deployment, url, registry)
+
+
+async def roll_back(type_name: str, settings: Settings, url: str | None, registry: Registry | None) -> dict[str, Any]:
+    """Go back to the version before; arguments as for `deploy_folder`.
+
+    Raises:
+        SetupError: there is none, or as for `deploy_folder`.
+    """
+    deployment = await _in_time(rollback(settings, type_name, who=_who()), settings, COMPILE_TIMEOUT_S)
+    return await _everywhere(deployment, url, registry)
+
+
+async def undeploy_type(settings: Settings, type_name: str, *, topics_too: bool) -> Deployment | None:
+    """Take a type out of force; None when it is not in force.
+
+    Raises:
+        SetupError: Kafka does not answer.
+    """
+    return await _in_time(undeploy(settings, type_name, who=_who(), topics_too=topics_too), settings)
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"
+
+
+async def _everywhere(deployment: Deployment, url: str | None, registry: Registry | None) -> dict[str, Any]:
+    """Wait until the API shows a version that is in force, and a worker steps the type."""
     api = registry.find("api") if registry else None
     url = (url or (api.url if api else "")).rstrip("/")
     await _until_known(url, deployment.type, deployment.hash)
@@ -46,18 +80,9 @@ async def deploy_folder(path: Path, settings: Settings, url: str | None, registr
     return found
 
 
-async def undeploy_type(settings: Settings, type_name: str) -> Deployment | None:
-    """Take a type out of force; None when it is not in force.
-
-    Raises:
-        SetupError: Kafka does not answer.
-    """
-    return await _in_time(undeploy(settings, type_name), settings)
-
-
-async def _in_time(work: Awaitable[T], settings: Settings) -> T:
+async def _in_time(work: Awaitable[T], settings: Settings, compiling_s: float = 0.0) -> T:
     try:
-        async with asyncio.timeout(_KAFKA_TIMEOUT_S):
+        async with asyncio.timeout(_KAFKA_TIMEOUT_S + compiling_s):
             return await work
     except TimeoutError:
         message = f"Kafka at {settings.kafka.bootstrap_servers} does not answer any more: try again when it does"
@@ -82,7 +107,7 @@ def _behind(url: str) -> _Look:
 
 
 async def _until_stepped(look: _Look, deployment: Deployment) -> None:
-    """Wait until this instance's worker, if it has one, has compiled the type and joined."""
+    """Wait until this instance's worker, if it has one, has joined; a type that ran before runs on."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _WORKER_TIMEOUT_S
     while loop.time() < deadline_s:
@@ -90,8 +115,7 @@ async def _until_stepped(look: _Look, deployment: Deployment) -> None:
         if "worker" not in roles:
             return
         stepping = roles.get(f"worker:{deployment.type}")
-        # A worker that started before belongs to the version before.
-        if stepping is not None and stepping.ready and (stepping.started_ns or 0) >= deployment.time_ns:
+        if stepping is not None and stepping.ready:
             return
         await asyncio.sleep(_LOOK_S)
     message = (

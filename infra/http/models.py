@@ -100,6 +100,28 @@ class TypeList(Model):
     next: Next
 
 
+class DeploymentItem(Model):
+    """A switch of a type to a version."""
+
+    type: TypeLabel
+    version: str
+    hash: str = Field(description="Content hash of the bundle.")
+    time_ns: TimeNs
+    who: str = Field(description="Who deployed it or went back to it.")
+    start: dict[str, int] = Field(
+        alias="from",
+        description="Offset of the switch by partition of the type's input: what comes after it is under this version.",
+        examples=[{"0": 1042, "1": 998}],
+    )
+
+
+class DeploymentList(Model):
+    """Switches, oldest first."""
+
+    items: list[DeploymentItem]
+    next: Next
+
+
 class Twin(Model):
     """The live state of one twin."""
 

@@ -1,6 +1,6 @@
 """Reading rows of the state topics: which definition and layout they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import structlog
 
-from schemas.bundle import Deployment
 from schemas.definition import Definition
+from schemas.deployment import Deployment, HistoryItem
 from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState
 from twins.row_format import RowFormat
 
@@ -36,6 +36,9 @@ class TypeCatalogue(Protocol):
 
     def get(self, type_name: str) -> Deployed | None:
         """One deployed type."""
+
+    def history(self, type_name: str | None = None) -> Sequence[HistoryItem]:
+        """Every switch of a type, or of all, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from functools import partial
 
 import structlog
 
+from infra.deployment.deployer import deploy
 from infra.embedded.ports import free_port
 from infra.instance.console import Console
-from infra.instance.deploying import deploy
 from infra.instance.plan import (
     check_ports,
     embedded_servers,
@@ -20,6 +20,7 @@ from infra.instance.plan import (
     resolve,
     roles_of,
     urls_of,
+    without_ahead_check,
 )
 from infra.instance.servers import InstanceServers
 from infra.instance_lock import InstanceLock
@@ -41,6 +42,8 @@ _ROLES_STOP_TIMEOUT_S = 5.5
 _SERVERS_STOP_TIMEOUT_S = 3.5
 """Together less than the 10 s in which everything has to be gone."""
 _LOOK_S = 0.2
+_COMPILING_S = 300.0
+"""The worker has just been started, and compiles for the first time."""
 _PATIENCE_S = 5.0
 _PROBE_TIMEOUT_S = 2.0
 
@@ -190,7 +193,9 @@ class Instance:
         self._console.step("deploying the twin type incubator")
         bundle = read_folder(example("incubator"))
         # At another speed event time runs away from the time of arrival.
-        await deploy(resolved, bundle, check_ahead=demo.speed == 1.0)
+        await deploy(
+            resolved, bundle if demo.speed == 1.0 else without_ahead_check(bundle), who="demo", patience_s=_COMPILING_S
+        )
 
     async def _until_ready(self, supervisor: Supervisor, resolved: Settings) -> None:
         """Wait until everything is up, saying what is still missing.

@@ -1,5 +1,6 @@
 """What an instance consists of, and on which ports: decided before anything is started."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,11 @@ from connectors.broker_settings import BrokerSettings
 from infra.embedded.ports import require_free
 from infra.masking import without_credentials
 from infra.settings import Settings
+from schemas.bundle import Bundle, bundle_of
+from schemas.definition_file import FILE
 from schemas.errors import SetupError
+
+_MAX_AHEAD = re.compile(r"^max_ahead_s:.*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +138,9 @@ def urls_of(resolved: Settings) -> dict[str, str]:
     series = resolved.timeseries.url
     urls["time series"] = without_credentials(series) if series else str(series_file(resolved))
     return urls
+
+
+def without_ahead_check(bundle: Bundle) -> Bundle:
+    """The same type, for telemetry whose event time runs ahead of its arrival."""
+    text = _MAX_AHEAD.sub("", bundle.files[FILE].decode())
+    return bundle_of(bundle.files | {FILE: f"{text.rstrip()}\nmax_ahead_s: 0\n".encode()})

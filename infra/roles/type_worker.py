@@ -12,23 +12,18 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from infra.metrics import MetricsServer, RoleMetrics, new_registry
-from infra.registry import Presence, Registry, kernel_cache
+from infra.registry import Presence, Registry
+from infra.roles.versions import Versions
 from infra.settings import Settings
 from infra.supervisor.step_mark import StepMark, mark_path
-from schemas.errors import SetupError
 from schemas.topics import TypeTopics
 from streams.engine import Engine, EngineOptions
 from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
 from streams.partition import FlushPolicy
-from streams.processor import Lineage
 from streams.worker import run_worker
-from twins.catalogue import Catalogue, DeployedType
-from twins.processor import TwinProcessor, TwinType
 
 log = structlog.get_logger(__name__)
-
-_CATALOGUE_TIMEOUT_S = 30.0
 
 
 def role_name(type_name: str) -> str:
@@ -40,8 +35,7 @@ def run(type_name: str, settings: Settings) -> int:
     """Step one type until told to stop; return the exit code.
 
     Raises:
-        SetupError: the type is not deployed, or the topics do not fit the configuration.
-        DefinitionError: the type's folder has faults.
+        SetupError: the topics do not fit the configuration.
     """
     stopping = _end_when_told()
     kafka = settings.kafka.options()
@@ -56,11 +50,11 @@ def run(type_name: str, settings: Settings) -> int:
         presence.change(port=server.port, detail="compiling")
         try:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
-            twin_type = _load(ground.deployed, settings, ground.partitions)
             if stopping.is_set():
                 return 0
             presence.change(detail="joining")
-            return run_worker(_engine(type_name, settings, kafka, ground, twin_type, observer))
+            versions = Versions(type_name, settings, kafka, observer.loading)
+            return run_worker(_engine(type_name, settings, kafka, ground, versions, observer))
         finally:
             presence.withdraw()
 
@@ -85,7 +79,6 @@ def _end_when_told() -> threading.Event:
 class _Ground:
     """What the engine stands on."""
 
-    deployed: DeployedType
     cluster: str
     partitions: int
 
@@ -97,23 +90,7 @@ async def _prepare(type_name: str, settings: Settings, kafka: KafkaOptions) -> _
         await admin.ensure_topics(SHARED_TOPICS, *shape)
         await admin.ensure_topics(topics.all(), *shape)
         cluster = await admin.cluster_id()
-    async with Catalogue(kafka) as catalogue:
-        async with asyncio.timeout(_CATALOGUE_TIMEOUT_S):
-            await catalogue.ready()
-        deployed = catalogue.get(type_name)
-    if deployed is None:
-        message = f"type {type_name} is not deployed: run twinstream deploy with its folder first"
-        raise SetupError(message)
-    return _Ground(deployed, cluster, settings.kafka.partitions)
-
-
-def _load(deployed: DeployedType, settings: Settings, partitions: int) -> TwinType:
-    folder = (settings.data_dir / "types" / deployed.bundle.hash).resolve()
-    deployed.bundle.write(folder)
-    cache = kernel_cache(settings.data_dir)
-    twin_type = TwinType.load(folder, deployed.definition, deployed.bundle.hash, partitions, cache)
-    twin_type.warm_up()
-    return twin_type
+    return _Ground(cluster, settings.kafka.partitions)
 
 
 def _engine(
@@ -121,7 +98,7 @@ def _engine(
     settings: Settings,
     kafka: KafkaOptions,
     ground: _Ground,
-    twin_type: TwinType,
+    versions: Versions,
     observer: "WorkerObserver",
 ) -> Engine:
     topics = TypeTopics(type_name)
@@ -140,10 +117,14 @@ def _engine(
         flush=FlushPolicy(interval_s=settings.engine.flush_interval_s),
     )
 
-    def processor(lineage: Lineage) -> TwinProcessor:
-        return TwinProcessor(twin_type, lineage)
+    engine = Engine(options, versions, observer)
 
-    return Engine(options, processor, observer)
+    async def stop(*_: object, **__: object) -> None:
+        await versions.close()
+
+    engine.app.task(versions.start)
+    engine.app.on_before_shutdown.connect(stop, weak=False)
+    return engine
 
 
 class WorkerObserver:
@@ -156,6 +137,7 @@ class WorkerObserver:
         self._role = role
         self._mark = mark
         self._ready = False
+        self._detail = "joining"
         self._lags: dict[int, int] = {}
         role.watch_lag(lambda: sum(self._lags.values()))
 
@@ -196,8 +178,9 @@ class WorkerObserver:
         if not self._ready:
             self._ready = True
             self._role.set_ready(ready=True)
-        detail = f"partitions {_shown(partitions)}" if partitions else "stand-by: the other workers have all partitions"
-        self._presence.change(ready=True, detail=detail)
+        standby = "stand-by: the other workers have all partitions"
+        self._detail = f"partitions {_shown(partitions)}" if partitions else standby
+        self._presence.change(ready=True, detail=self._detail)
 
     def given_up(self) -> None:
         """Note that nothing is stepped for the moment."""
@@ -243,6 +226,15 @@ class WorkerObserver:
     def position(self, partition: int, next_offset: int, lag: int) -> None:  # noqa: ARG002 - bounded labels
         """Note the lag."""
         self._lags[partition] = lag
+
+    def waiting(self, partition: int, wanted: str) -> None:
+        """Say what a partition waits for."""
+        if wanted:
+            log.info("partition waits for a version", partition=partition, hash=wanted)
+
+    def loading(self, text: str) -> None:
+        """Say what is being loaded, `""` for nothing."""
+        self._presence.change(detail=text or self._detail)
 
     def failed(self, partition: int, kind: str) -> None:  # noqa: ARG002 - bounded labels
         """Count a rebuilt partition."""

@@ -4,20 +4,24 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from infra.registry import LOG_FOLDER, ChildView
+from infra.cli.definitions import check_apart
+from infra.registry import LOG_FOLDER, ChildView, kernel_cache
+from infra.roles.candidates import answer_candidates
 from infra.roles.role import Role
 from infra.scraping import ChildMetrics
 from infra.settings_file import write_private
 from infra.supervisor.process import ProcessRunner, child_environment, role_argv
 from infra.supervisor.step_mark import mark_path
 from infra.supervisor.supervisor import Child, Supervisor
+from schemas.deployment import Deployment
+from schemas.errors import Problem
 from twins.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
@@ -34,20 +38,17 @@ class Changes:
 
     Attributes:
         start: Types that are wanted and have no child.
-        restart: Types whose child runs another bundle.
         stop: Types that are wanted no longer.
     """
 
     start: tuple[str, ...]
-    restart: tuple[str, ...]
     stop: tuple[str, ...]
 
 
-def changes(running: Mapping[str, str], wanted: Mapping[str, str]) -> Changes:
-    """Compare bundle hashes by type."""
+def changes(running: Collection[str], wanted: Collection[str]) -> Changes:
+    """Compare types."""
     return Changes(
         start=tuple(name for name in wanted if name not in running),
-        restart=tuple(name for name in wanted if name in running and running[name] != wanted[name]),
         stop=tuple(name for name in running if name not in wanted),
     )
 
@@ -73,12 +74,19 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
         async with (
             Catalogue(role.kafka) as catalogue,
             Supervisor(tell=_tell, changed=changed, stop_timeout_s=_STOP_TIMEOUT_S) as supervisor,
+            asyncio.TaskGroup() as tasks,
         ):
             await catalogue.ready()
-            running: dict[str, str] = {}
+            running: list[str] = []
+
+            async def compile_(candidate: Deployment) -> list[Problem] | None:
+                if candidate.type in running or (only and candidate.type not in only):
+                    return None  # its own child does it, or another worker
+                return await asyncio.to_thread(_check, role, catalogue, candidate)
+
+            tasks.create_task(answer_candidates(role.kafka, catalogue, compile_))
             while True:
-                deployed = {name: entry.bundle.hash for name, entry in catalogue.types().items()}
-                wanted = {name: value for name, value in deployed.items() if not only or name in only}
+                wanted = [name for name in catalogue.types() if not only or name in only]
                 await _apply(changes(running, wanted), supervisor, partial(_child, role, config))
                 running = wanted
                 role.ready(_waiting_for(only, wanted))
@@ -87,6 +95,16 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
                     await asyncio.wait_for(catalogue.changed(), _LOOK_S)
     finally:
         config.unlink(missing_ok=True)
+
+
+def _check(role: Role, catalogue: Catalogue, candidate: Deployment) -> list[Problem]:
+    """Compile a version of a type that nothing steps here yet, in another process."""
+    bundle = catalogue.bundle(candidate.hash)
+    folder = (role.settings.data_dir / "types" / candidate.hash).resolve()
+    if bundle is None:
+        return [Problem(str(folder), 0, "", "the bundle is gone", "deploy it again")]
+    bundle.write(folder)
+    return check_apart(folder, kernel_cache(role.settings.data_dir))
 
 
 def _child_ports(role: Role) -> list[int]:
@@ -101,9 +119,6 @@ async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]")
     for name in todo.start:
         log.info("type is deployed", type=name)
         supervisor.add(child(name))
-    for name in todo.restart:
-        log.info("type has changed", type=name)
-        supervisor.restart(child(name))
 
 
 def _child(role: Role, config: Path, type_name: str) -> Child:
@@ -121,7 +136,7 @@ def _child(role: Role, config: Path, type_name: str) -> Child:
     return Child(name, run, mark_path(role.registry.folder, name), role.settings.engine.step_timeout_s)
 
 
-def _waiting_for(only: tuple[str, ...], wanted: Mapping[str, str]) -> str:
+def _waiting_for(only: tuple[str, ...], wanted: Collection[str]) -> str:
     missing = [name for name in only if name not in wanted]
     if missing:
         return f"not deployed yet: {', '.join(missing)}"

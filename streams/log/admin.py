@@ -107,6 +107,12 @@ class LogAdmin:
                 )
                 raise SetupError(message)
 
+    async def delete_topics(self, topics: Iterable[str]) -> None:
+        """Delete those of `topics` that exist, with all they hold."""
+        existing = await self.topics()
+        if wanted := [topic for topic in topics if topic in existing]:
+            await self._admin.delete_topics(wanted)
+
     async def _create(self, topic: NewTopic) -> None:
         response = await self._admin.create_topics([topic])
         _, code, text = response.topic_errors[0]

@@ -4,14 +4,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from support.deployments import put_into_force
 
 from infra.embedded import EmbeddedKafka
-from schemas.bundle import read_folder, type_key
+from schemas.bundle import read_folder
+from schemas.deployment import TYPE, key
 from schemas.topics import DEFINITIONS
 from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
-from twins.catalogue import Catalogue, publish
+from twins.catalogue import Catalogue
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 
@@ -34,13 +36,13 @@ async def test_records_that_mean_nothing_are_passed_over_and_the_next_type_is_kn
         async with LogAdmin(options) as admin:
             await admin.ensure_topics(SHARED_TOPICS, partitions=1)
         async with LogWriter(options) as writer:
-            for key, value in BAD.items():
-                await (await writer.send(DEFINITIONS, key, value, partition=0))
-            await publish(writer, read_folder(FOLDER))
+            for bad, value in BAD.items():
+                await (await writer.send(DEFINITIONS, bad, value, partition=0))
+            await put_into_force(options, read_folder(FOLDER), partitions=1)
             async with Catalogue(options) as catalogue, asyncio.timeout(20):
                 await catalogue.ready()
                 assert list(catalogue.types()) == ["statistics"]
-                await (await writer.send(DEFINITIONS, type_key("statistics"), b"[" * 100_000, partition=0))
-                await (await writer.send(DEFINITIONS, type_key("statistics"), None, partition=0))
+                await (await writer.send(DEFINITIONS, key(TYPE, "statistics"), b"[" * 100_000, partition=0))
+                await (await writer.send(DEFINITIONS, key(TYPE, "statistics"), None, partition=0))
                 while catalogue.types():
                     await catalogue.changed()

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from support import oracle
+from support.deployments import put_into_force
 from support.topics import make_anew
 from support.worker_process import WorkerProcess
 
 from schemas.bundle import read_folder
 from schemas.topics import TypeTopics
-from streams.log.admin import SHARED_TOPICS, LogAdmin
+from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
-from twins.catalogue import publish
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 TWINS = 500
@@ -130,11 +130,7 @@ async def plant(kafka: KafkaOptions, tmp_path: Path) -> Plant:
         (folder / file.name).write_text(text.replace("name: statistics\nversion", f"name: {name}\nversion"))
     bundle = read_folder(folder)
     options = KafkaOptions(kafka.bootstrap_servers)
-    async with LogAdmin(options) as admin:
-        await admin.ensure_topics(SHARED_TOPICS)
-        await admin.ensure_topics(TypeTopics(name).all())
-    async with LogWriter(options) as writer:
-        await publish(writer, bundle)
+    await put_into_force(options, bundle)
     return Plant(options, name, folder, bundle.hash, tmp_path)
 
 

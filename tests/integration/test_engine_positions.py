@@ -59,6 +59,17 @@ class _Failures(SilentObserver):
         self.kinds.append(kind)
 
 
+class _Counters:
+    """Makes counters of partition 0."""
+
+    async def make(self, lineage: Lineage, _note: Mapping[str, str]) -> _Counter:
+        assert lineage.partition == 0
+        return _Counter()
+
+    async def provide(self, wanted: str) -> None:
+        raise AssertionError(wanted)
+
+
 class _World:
     """An input of five records, of which a first owner stepped all."""
 
@@ -72,11 +83,7 @@ class _World:
         async def in_thread(work: Callable[[], Any]) -> Any:
             return await asyncio.to_thread(work)
 
-        def processor(lineage: Lineage) -> _Counter:
-            assert lineage.partition == 0
-            return _Counter()
-
-        opener = Opener(replace(self.options, **changes), processor, self.failures, in_thread)
+        opener = Opener(replace(self.options, **changes), _Counters(), self.failures, in_thread)
         return await opener.open(0, kept)
 
     async def commit(self, rows: PartitionRows, transactions: PartitionTransactions) -> None:

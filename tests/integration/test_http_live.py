@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from support.deployments import put_into_force
 from support.http_api import BOX
 
 from connectors.memory.stores import MemoryDocumentStore, MemorySeriesStore
@@ -32,7 +33,6 @@ from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
 from streams.log.record import LogRecord
 from streams.log.writer import LogWriter
-from twins.catalogue import publish
 from twins.layout import RowLayout
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
@@ -144,10 +144,8 @@ async def site(kafka: EmbeddedKafka) -> AsyncIterator[Site]:
     options = KafkaOptions(kafka.bootstrap_servers)
     name = f"box_{random.randrange(10**9)}"
     bundle = bundle_of({"twin.yaml": BOX.replace("name: box", f"name: {name}").encode()})
-    async with LogAdmin(options) as admin, LogWriter(options) as writer:
-        await admin.ensure_topics(SHARED_TOPICS)
-        await admin.ensure_topics(TypeTopics(name).all())
-        await publish(writer, bundle)
+    await put_into_force(options, bundle)
+    async with LogWriter(options) as writer:
         stores = {"series": MemorySeriesStore(), "documents": MemoryDocumentStore()}
         async with open_services(options, **stores) as services, served(services) as url:  # type: ignore[arg-type]
             async with httpx.AsyncClient(base_url=url) as client:
@@ -270,9 +268,7 @@ async def test_a_client_that_reads_nothing_holds_nobody_back(site: Site, monkeyp
 async def test_types_that_are_deployed_later_appear_by_themselves(site: Site) -> None:
     name = f"{site.type}_later"
     bundle = bundle_of({"twin.yaml": BOX.replace("name: box", f"name: {name}").encode()})
-    async with LogAdmin(site.kafka) as admin:
-        await admin.ensure_topics(TypeTopics(name).all())
-    await publish(site.writer, bundle)
+    await put_into_force(site.kafka, bundle)
     later = Site(site.services, site.url, bundle.definition(), site.writer, site.kafka)
     await later.row("z")
     async with site.client() as client:

@@ -8,15 +8,14 @@ from typing import Any
 
 import psutil
 import pytest
+from support.deployments import put_into_force
 from support.instance import Instance, eventually
 from support.worker_role import WorkerRole
 
 from schemas.bundle import read_folder
 from schemas.topics import TypeTopics
-from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
-from twins.catalogue import publish
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -49,10 +48,7 @@ async def endless(kafka: KafkaOptions, tmp_path: Path) -> tuple[str, KafkaOption
     (folder / "twin.yaml").write_text(YAML.replace("NAME", name))
     (folder / "a.py").write_text(CODE)
     options = KafkaOptions(kafka.bootstrap_servers)
-    async with LogAdmin(options) as admin:
-        await admin.ensure_topics((*SHARED_TOPICS, *TypeTopics(name).all()))
-    async with LogWriter(options) as writer:
-        await publish(writer, read_folder(folder))
+    await put_into_force(options, read_folder(folder))
     return name, options
 
 

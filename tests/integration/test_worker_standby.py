@@ -4,16 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from support.deployments import put_into_force
 from support.worker_process import WorkerProcess
 
 from infra.embedded import EmbeddedKafka
 from infra.registry import Registry
 from schemas.bundle import read_folder
-from schemas.topics import TypeTopics
-from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
-from streams.log.writer import LogWriter
-from twins.catalogue import publish
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 
@@ -23,10 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(120)]
 async def test_a_worker_without_partitions_is_ready_and_says_that_it_stands_by(tmp_path: Path) -> None:
     async with EmbeddedKafka(tmp_path / "kafka", port=0) as kafka:
         options = KafkaOptions(kafka.bootstrap_servers)
-        async with LogAdmin(options) as admin:
-            await admin.ensure_topics((*SHARED_TOPICS, *TypeTopics("statistics").all()), partitions=1)
-        async with LogWriter(options) as writer:
-            await publish(writer, read_folder(FOLDER))
+        await put_into_force(options, read_folder(FOLDER), partitions=1)
         variables = {"TWINSTREAM_KAFKA__PARTITIONS": "1"}
         folders = [tmp_path / name for name in ("first", "second")]
         workers = []

@@ -16,10 +16,10 @@ from infra.http.feed import Feed
 from infra.http.live import StateTable
 from infra.http.rows import Deployed, RowReader
 from infra.http.services import LogUnavailableError, Services
-from schemas.bundle import Deployment
 from schemas.clock import ManualClock
 from schemas.definition import Definition
 from schemas.definition_file import read_definition
+from schemas.deployment import Deployment, HistoryItem
 from schemas.headers import Headers
 from schemas.messages import Cause, Command, Event, dead_letter, encode
 from schemas.partitioning import partition_of
@@ -66,6 +66,7 @@ class FixedCatalogue:
 
     def __init__(self, *texts: str) -> None:
         self.deployed: dict[str, Deployed] = {}
+        self.switches: list[HistoryItem] = []
         for text in texts:
             self.deploy(text)
 
@@ -83,6 +84,9 @@ class FixedCatalogue:
 
     def get(self, type_name: str) -> Deployed | None:
         return self.deployed.get(type_name)
+
+    def history(self, type_name: str | None = None) -> list[HistoryItem]:
+        return [item for item in self.switches if type_name in {None, item.type}]
 
 
 @dataclass

@@ -10,7 +10,8 @@ from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
 from streams.log.record import LogRecord
 from streams.processor import Lineage, Outcome
-from twins.processor import TwinProcessor, TwinType
+from twins.processor import TwinProcessor
+from twins.twin_type import TwinType
 
 
 @dataclass
@@ -43,7 +44,7 @@ def replay(twin_type: TwinType, cluster: str, topic_id: str, records: list[LogRe
     result = Result()
     for partition in sorted({record.partition for record in records}):
         mine = [record for record in records if record.partition == partition]
-        processor = TwinProcessor(twin_type, Lineage(cluster, topic_id, partition))
+        processor = TwinProcessor.of(twin_type, Lineage(cluster, topic_id, partition))
         for start in range(0, len(mine), cut):
             _add(result, processor.process(block_of(mine[start : start + cut])))
         for key, value in processor.snapshot():

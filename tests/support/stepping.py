@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from support.oracle import Result, block_of
 
+from schemas.deployment import Switch
 from schemas.headers import ID, KIND, NAME, RECEIVED, SOURCE
 from schemas.messages import command_id
 from schemas.partitioning import partition_of
 from streams.log.record import LogRecord
 from streams.processor import Lineage, Outcome
-from twins.processor import TwinProcessor, TwinType
+from twins.processor import TwinProcessor
+from twins.twin_type import TwinType
 
 PARTITION = 0
 PARTITIONS = 8
@@ -74,7 +76,8 @@ class Stepping:
     def __init__(self, twin_type: TwinType) -> None:
         self.twin_type = twin_type
         self.run = Run()
-        self.processor = TwinProcessor(twin_type, LINEAGE)
+        self.versions = {twin_type.content: twin_type}
+        self.processor = TwinProcessor(str(twin_type.definition.type_name), LINEAGE, self.versions, twin_type.content)
         self._next_offset = 0
 
     def step(self, *records: LogRecord) -> Run:
@@ -96,11 +99,19 @@ class Stepping:
                 self.run.result.states[key] = value
         return changed
 
+    def switch(self, twin_type: TwinType) -> None:
+        """Another version of the type, by a record of the input."""
+        before, self.twin_type = self.twin_type, twin_type
+        self.restart(before)
+        self.versions[twin_type.content] = twin_type
+        self.step(switch(twin_type.content))
+
     def restart(self, twin_type: TwinType | None = None) -> None:
         """Flush, and go on with a processor that knows only the changelog."""
         self.snapshot()
-        self.twin_type = twin_type or self.twin_type
-        self.processor = TwinProcessor(self.twin_type, LINEAGE)
+        current = twin_type or self.twin_type
+        self.versions[current.content] = current
+        self.processor = TwinProcessor(str(current.definition.type_name), LINEAGE, self.versions, current.content)
         # Compaction keeps the order of the last writes; the layout is written before the rows that need it.
         self.processor.restore(list(self.run.changelog.items()))
         self.run.take(self.processor.restored())
@@ -170,6 +181,13 @@ def tick(at_s: float) -> LogRecord:
     """A tick."""
     time_ns = START_NS + round(at_s * SECOND)
     return record(None, b'{"time_ns":%d}' % time_ns, kind="tick", source="ticks", received_ns=time_ns)
+
+
+def switch(content: str) -> LogRecord:
+    """A record from which on another version is in force."""
+    value = msgspec.json.encode(Switch(definition=content))
+    headers = ((KIND, b"switch"), (RECEIVED, b"%d" % START_NS))
+    return LogRecord("t", PARTITION, -1, START_NS // 1_000_000, None, value, headers)
 
 
 def put(

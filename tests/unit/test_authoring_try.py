@@ -15,7 +15,7 @@ from infra.authoring.trial import PARTITIONS, Refusal, play
 from infra.cli.app import app
 from schemas.bundle import read_folder
 from schemas.clock import ManualClock
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 HEAD = "time,temperature\n"
 BAD = HEAD + (

@@ -10,7 +10,7 @@ from support.oracle import load_type
 from support.stepping import START_NS, TWINS, Stepping, reading, request, stepped, write_type
 
 from streams.log.record import LogRecord
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 DEFINITION = """\
 name: signals

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from infra.instance.console import Console
-from infra.instance.deploying import without_ahead_check
-from infra.instance.plan import Servers, check_ports, embedded_servers, example, mqtt_url, resolve, roles_of
+from infra.instance.plan import (
+    Servers,
+    check_ports,
+    embedded_servers,
+    example,
+    mqtt_url,
+    resolve,
+    roles_of,
+    without_ahead_check,
+)
 from infra.masking import Masker
 from infra.settings import Settings
 from schemas.bundle import read_folder

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import bundle as bundles
-from schemas.bundle import CHUNK_BYTES, bundle_of, chunk_key, chunks_of, read_folder, type_key, unpack
+from schemas.bundle import CHUNK_BYTES, bundle_of, chunk_key, chunks_of, read_folder, unpack
 from schemas.definition_file import examine, read_definition
+from schemas.deployment import TYPE, key
 from schemas.errors import DefinitionError
 from schemas.quantity import Parameter, Quantity
 
@@ -339,7 +340,7 @@ def test_chunks_fit_and_join_to_the_whole() -> None:
     assert len(chunks) == 3
     assert max(map(len, chunks)) == CHUNK_BYTES == 524_288
     assert chunks_of(b"") == [b""]
-    assert (chunk_key("ab", 3), type_key("plant-tank")) == (b"bundle/ab/3", b"type/plant-tank")
+    assert (chunk_key("ab", 3), key(TYPE, "plant-tank")) == (b"bundle/ab/3", b"type/plant-tank")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from connectors.documents import COMMAND_TIMES, Collection
 from connectors.memory.stores import MemoryDocumentStore
 from connectors.projection import project
-from schemas.bundle import Deployment
+from schemas.deployment import Deployment
 from schemas.messages import Cause, Command, Event, TwinDocument, encode
 from streams.log.record import LogRecord
 

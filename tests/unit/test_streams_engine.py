@@ -3,6 +3,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,7 +118,7 @@ def engine(tmp_path: Path, observer: _Observer) -> Any:
         tmp_path,
         session_timeout_s=3.0,
     )
-    factory: Any = None
+    factory: Any = SimpleNamespace(provide=None)
     made: Any = Engine(options, factory, observer)
     made._opener = _Opener()
     made._source = _Source(0, 1)

@@ -60,9 +60,9 @@ def _block(first: int, *values: bytes, end: int | None = None) -> Block:
 
 def test_records_below_the_position_are_not_stepped_again() -> None:
     owned = _partition(10)
-    assert owned.process(_block(8, b"a", b"b", b"c", b"d"), 0.0) == 2
+    assert owned.process(_block(8, b"a", b"b", b"c", b"d"), 0.0) == (2, "")
     assert owned.position == 12
-    assert owned.process(_block(8, b"a", b"b"), 0.0) == 0
+    assert owned.process(_block(8, b"a", b"b"), 0.0) == (0, "")
     assert owned.position == 12
     assert [value for _, value, _ in owned.snapshot(0.0).outputs["out"]] == [b"c", b"d"]
 

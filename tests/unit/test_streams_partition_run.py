@@ -29,11 +29,12 @@ OPTIONS = EngineOptions(
 
 
 class _Slow:
-    """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row."""
+    """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row, `new` wants itself first."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: set[str]) -> None:
         self.stepped: list[bytes | None] = []
         self.dirty = False
+        self.known = known
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Nothing to take in."""
@@ -43,7 +44,10 @@ class _Slow:
 
     def process(self, block: Block) -> Outcome:
         outcome = Outcome()
-        for _, value in block.pairs():
+        for (_, value), offset in zip(block.pairs(), block.offsets.tolist(), strict=True):
+            if value == b"new" and "new" not in self.known:
+                outcome.wants, outcome.upto = "new", offset
+                break
             if value == b"slow":
                 time.sleep(0.3)
             self.stepped.append(value)
@@ -159,10 +163,12 @@ class _Bench:
         self.thread = ThreadPoolExecutor(1)
         self.transactions, self.source, self.faults, self.watch = _Transactions(), _Source(), Faults(), _Watch()
         self.rebuilds: list[float] = []
+        self.known: set[str] = set()
+        self.providing = asyncio.Event()
         self.run = self.rebuilt()
 
     def rebuilt(self) -> PartitionRun:
-        self.processor = _Slow()
+        self.processor = _Slow(self.known)
         position = self.transactions.committed[-1][1] if self.transactions.committed else 0
         rows = PartitionRows(Lineage("cluster", "topic", 0), self.processor, position, position, 0)
         source: Any = self.source
@@ -174,9 +180,14 @@ class _Bench:
             self.in_thread,
             lambda: None,
             lambda _, delay_s: self.rebuilds.append(delay_s),
+            self.provide,
         )
         self.run = PartitionRun(rows, transactions, self.faults, host)
         return self.run
+
+    async def provide(self, wanted: str) -> None:
+        await self.providing.wait()
+        self.known.add(wanted)
 
     async def in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.thread, work)
@@ -376,3 +387,26 @@ async def test_the_end_of_a_step_is_told_well_or_not_and_also_when_the_partition
     assert bench.watch.steps[2:] == ["stepping"]
     await stepping
     assert bench.watch.steps[2:] == ["stepping", "stepped"]
+
+
+async def test_a_partition_waits_for_what_its_processor_wants_and_holds_up_no_other(bench: _Bench) -> None:
+    began_s = time.monotonic()
+    await bench.run.take(_block(0, b"a", b"new", b"b"))
+    await bench.run.take(_block(3, b"c"))
+    assert time.monotonic() - began_s < 0.1, "the agent must be free for other partitions"
+    await bench.flushed()
+    assert bench.processor.stepped == [b"a"]
+    assert (bench.source.paused, bench.run.rows.position) == ({0}, 1)
+    assert bench.transactions.committed[-1][1] == 1, "what came before is committed meanwhile"
+    bench.providing.set()
+    await asyncio.sleep(0.1)
+    assert bench.processor.stepped == [b"a", b"new", b"b", b"c"]
+    assert (bench.source.paused, bench.source.sought) == (set(), [4])
+
+
+async def test_a_partition_that_waits_can_be_given_up(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"a", b"new", b"b"))
+    kept = await bench.run.close(1.0)
+    assert kept is not None
+    assert (kept.position, kept.flushed) == (1, 1)
+    assert bench.processor.stepped == [b"a"]

@@ -9,7 +9,7 @@ from support.stepping import TWINS, Run, Stepping, acknowledgement, reading, rec
 
 from streams.log.record import LogRecord
 from twins.layout import ISSUED_DEPTH
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 TWIN, OTHER = TWINS[:2]
 

@@ -11,7 +11,7 @@ from schemas.clock import LATEST_NS
 from schemas.headers import KIND, RECEIVED
 from streams.log.record import LogRecord
 from twins.arrival import arrivals_ns, others
-from twins.output import received_ns
+from twins.record import received_ns
 
 stamps = st.one_of(
     st.integers(0, 2**65).map(b"%d".__mod__),

@@ -13,7 +13,7 @@ from support.stepping import SECOND, START_NS, STRANGERS, TWINS, Run, acknowledg
 
 from schemas.topics import DEADLETTER
 from streams.log.record import LogRecord
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 ROOT = Path(__file__).parents[2]
 PROPERTY = settings(

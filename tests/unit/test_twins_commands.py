@@ -26,7 +26,7 @@ from support.stepping import (
 from schemas.headers import STATUS
 from streams.log.record import LogRecord
 from twins.layout import ISSUED_DEPTH
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 TWIN = TWINS[0]
 

@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from schemas.bundle import read_folder
 from support import stepping
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 folder, cache = map(Path, sys.argv[1:])
 bundle = read_folder(folder)
 twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, 8, cache)

@@ -10,8 +10,9 @@ from support.stepping import TWINS, Stepping, put, reading
 
 from schemas.definition_file import read_definition
 from twins.layout import FINGERPRINT_BYTES, RowLayout
-from twins.processor import TwinProcessor, TwinType
+from twins.processor import TwinProcessor
 from twins.row_format import RowFormat
+from twins.twin_type import TwinType
 
 TWIN = TWINS[0]
 BEFORE = """\
@@ -65,7 +66,7 @@ def test_a_changed_definition_takes_over_what_has_the_same_name_and_shape(types:
     engine = Stepping(before)
     engine.step(reading(TWIN, 0, a=4, b=1), put(TWIN, {"kept": 1.5, "gone": 9}, {"place": "hall"}))
     engine.step(reading(TWIN, 1, a=3, b=2))
-    engine.restart(after)
+    engine.switch(after)
     rewritten = engine.snapshot()
     assert set(rewritten) == {TWIN, b"#layout/" + after.layout.fingerprint.hex().encode(), b"#definition"}
     state = engine.state(TWIN)
@@ -84,7 +85,7 @@ def test_after_the_change_the_twin_goes_on_without_repeating_events_or_commands(
     before, after = types
     engine = Stepping(before)
     engine.step(reading(TWIN, 0, a=6, b=0))
-    engine.restart(after)
+    engine.switch(after)
     run = engine.step(reading(TWIN, 1, a=1, b=0, c=True))
     assert len(run.messages("events")) == len(run.messages("commands")) == 1
     assert engine.state(TWIN).state["sum"]["total"] == 7.0
@@ -96,7 +97,7 @@ def test_the_mark_of_a_parameter_that_was_set_follows_its_name_when_parameters_m
     before, after = types
     engine = Stepping(before)
     engine.step(put(TWIN, {"untouched": 2.0}), put(TWINS[1], {"kept": 1.0}))
-    engine.restart(after)
+    engine.switch(after)
     assert engine.state(TWIN).parameters == {"fresh": 7.0, "untouched": 2.0, "kept": 10.0}
     assert engine.state(TWINS[1]).parameters == {"fresh": 7.0, "untouched": 20.0, "kept": 1.0}
 
@@ -109,7 +110,7 @@ def test_a_changed_default_holds_after_a_restart_for_twins_that_never_set_it(tmp
     assert one.layout.fingerprint == two.layout.fingerprint
     engine = Stepping(one)
     engine.step(put(TWIN, {"limit": 50.0}), reading(TWINS[1], 0, a=1, b=1, c=True))
-    engine.restart(two)
+    engine.switch(two)
     assert [engine.state(twin).parameters["limit"] for twin in TWINS[:2]] == [50.0, 5.0]
 
 
@@ -120,7 +121,7 @@ def test_a_new_definition_tells_the_documents_of_idle_twins_anew_and_once(types:
     told = len(engine.run.messages("metadata"))
     engine.restart()
     assert len(engine.run.messages("metadata")) == told
-    engine.restart(after)
+    engine.switch(after)
     documents = engine.run.messages("metadata")[told:]
     assert [(document["id"], document["version"], document["parameters"]) for document in documents] == [
         (TWIN.decode(), "2.0.0", {"fresh": 7.0, "untouched": 20.0, "kept": 1.5}),
@@ -128,7 +129,7 @@ def test_a_new_definition_tells_the_documents_of_idle_twins_anew_and_once(types:
     ]
     assert [document["definition"] for document in documents] == ["after", "after"]
     assert [document["revision"] for document in documents] == [1, 1]
-    engine.restart(after)
+    engine.switch(after)
     assert engine.run.messages("metadata")[told:] == documents
 
 
@@ -156,9 +157,9 @@ def test_a_text_stays_the_same_text_when_its_choices_change(
     one, two = (load_type(folder, folder.name, tmp_path / "cache") for folder in folders)
     engine = Stepping(one)
     engine.step(put(TWIN, {"mode": "fast"}), reading(TWINS[1], 0, a=1, b=1, c=True))
-    engine.restart(two)
+    engine.switch(two)
     assert [engine.state(twin).parameters["mode"] for twin in TWINS[:2]] == expected
-    engine.restart(two)
+    engine.switch(two)
     assert [engine.state(twin).parameters["mode"] for twin in TWINS[:2]] == expected
 
 
@@ -173,7 +174,7 @@ def test_a_text_that_became_a_number_and_the_other_way_round_take_their_defaults
     one, two = (load_type(folder, folder.name, tmp_path / "cache") for folder in folders)
     engine = Stepping(one)
     engine.step(put(TWIN, {"mode": "fast", "divisor": 1.0}))
-    engine.restart(two)
+    engine.switch(two)
     assert engine.state(TWIN).parameters == {"divisor": "z", "limit": 50.0, "mode": 7, "steps": 1}
 
 
@@ -182,7 +183,7 @@ def test_a_deleted_twin_does_not_come_back_with_a_changed_definition(types: tupl
     engine = Stepping(before)
     engine.step(reading(TWIN, 0, a=4, b=1), reading(TWINS[1], 0, a=4, b=1))
     engine.snapshot()
-    processor = TwinProcessor(after, stepping.LINEAGE)
+    processor = TwinProcessor.of(after, stepping.LINEAGE)
     processor.restore([*engine.run.changelog.items(), (TWIN, None)])
     processor.restored()
     assert {key for key, _ in processor.snapshot() if not key.startswith(b"#")} == {TWINS[1]}
@@ -194,7 +195,7 @@ def test_a_row_of_a_layout_that_nobody_described_is_an_error(types: tuple[TwinTy
     engine.step(reading(TWIN, 0, a=4, b=1))
     rows = [(key, value) for key, value in engine.snapshot().items() if not key.startswith(b"#")]
     with pytest.raises(ValueError, match="unknown layout"):
-        TwinProcessor(after, stepping.LINEAGE).restore(rows)
+        TwinProcessor.of(after, stepping.LINEAGE).restore(rows)
     with pytest.raises(ValueError, match="not"):
         after.layout.describe(rows[0][1] or b"")
 

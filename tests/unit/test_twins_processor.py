@@ -15,7 +15,8 @@ from schemas.messages import RAW_LIMIT_BYTES
 from schemas.reasons import Reason
 from streams.log.record import LogRecord
 from streams.unpacking import KEY_SIZE, VALUE_SIZE
-from twins.processor import TwinProcessor, TwinType
+from twins.processor import TwinProcessor
+from twins.twin_type import TwinType
 
 TWIN, OTHER = TWINS[:2]
 GOOD = {"a": 10.0, "b": 1, "c": True}
@@ -310,7 +311,7 @@ def test_a_tombstone_deletes_the_twin_for_good(probe: TwinType) -> None:
     engine.snapshot()
     engine.run.changelog[TWIN] = engine.run.changelog.pop(TWIN)
     rows = [*engine.run.changelog.items(), (TWIN, None)]
-    engine.processor = TwinProcessor(probe, stepping.LINEAGE)
+    engine.processor = TwinProcessor.of(probe, stepping.LINEAGE)
     engine.processor.restore(rows)
     engine.processor.restored()
     assert TWIN not in dict(engine.processor.snapshot())
@@ -327,7 +328,7 @@ def test_a_record_batch_that_nobody_could_read_is_one_dead_letter_between_its_ne
     block.places[1, [KEY_SIZE, VALUE_SIZE]] = [-1, 5]
     block.unreadable[7] = "a record batch can't be read: wrong checksum"
     run = Stepping(probe).run
-    run.take(TwinProcessor(probe, stepping.LINEAGE).process(block))
+    run.take(TwinProcessor.of(probe, stepping.LINEAGE).process(block))
     (letter,) = run.messages("deadletter")
     assert letter["source"] == "kafka:twinstream.probe.telemetry/0/7"
     assert (letter["reason"], letter["detail"], letter["size"]) == ("undecodable", block.unreadable[7], 5)

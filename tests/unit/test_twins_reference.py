@@ -16,7 +16,7 @@ from support.oracle import load_type
 from support.stepping import SECOND, TWINS, Run, Stepping, put, record, request
 
 from schemas.line_protocol import parse_line
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 TWIN = TWINS[0]
 TOLERANCE_C = 1e-9

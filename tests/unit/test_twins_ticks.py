@@ -13,7 +13,7 @@ from support.stepping import START_NS, TWINS, Run, Stepping, put, reading, recor
 
 from schemas.definition_file import examine
 from streams.log.record import LogRecord
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 A, B = TWINS[:2]
 DEFINITION = """\

@@ -30,7 +30,7 @@ def compiled():
 
 
 fetch_blocks_of(["t"])
-processor = TwinProcessor(load_type(Path("tests/types/statistics"), "content", Path(sys.argv[1])), LINEAGE)
+processor = TwinProcessor.of(load_type(Path("tests/types/statistics"), "content", Path(sys.argv[1])), LINEAGE)
 before = compiled()
 stamp = [("ts-received", b"1700000000000000000"), ("ts-kind", b"telemetry")]
 odd = [("ts-kind", b"odd")]

@@ -13,7 +13,7 @@ from support.stepping import request as reset
 
 from schemas.line_protocol import parse_line
 from twins.check import check_folder
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 DEFINITION = """\
 name: loop

@@ -51,10 +51,17 @@ class Kernels:
     Attributes:
         records: The pass over a block's records.
         ticks: The pass over twins on a tick, None for a type without ticks.
+        folder: Where source and machine code are.
     """
 
     records: Kernel
     ticks: Kernel | None
+    folder: Path
+
+    @property
+    def are_compiled(self) -> bool:
+        """Whether machine code was made before, so that the first call only loads it."""
+        return any((self.folder / "__pycache__").glob("*.nbi"))
 
 
 def compile_kernels(
@@ -96,7 +103,7 @@ def compile_kernels(
     definition = layout.definition
     records = _kernel(module, layout, steps, Pass(definition, steps, on_tick=False))
     ticks = _kernel(module, layout, steps, Pass(definition, steps, on_tick=True)) if definition.tick_s else None
-    return Kernels(records, ticks)
+    return Kernels(records, ticks, folder)
 
 
 def _kernel(module: types.ModuleType, layout: RowLayout, steps: list[WiredStep], over: Pass) -> Kernel:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+import msgspec
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from infra.http import lookup
-from infra.http.models import TypeDetail, TypeList
+from infra.http import lookup, validation
+from infra.http.models import DeploymentList, TypeDetail, TypeList
 from infra.http.problems import Kind, answers
 from infra.http.responses import json_response
 from infra.http.rows import Deployed
@@ -39,6 +40,24 @@ async def type_detail(services: Using, type_name: Annotated[str, Path(alias="typ
     found = lookup.deployed(services, type_name)
     definition = found.definition.model_dump(mode="json", by_alias=True)
     return json_response(_summary(services, type_name, found) | {"definition": definition})
+
+
+@router.get(
+    "/api/deployments",
+    summary="List what was ever in force",
+    responses=answers({200: DeploymentList}, Kind.INVALID_NAME),
+    name="deployments",
+)
+async def deployments(
+    services: Using, type_name: Annotated[str | None, Query(alias="type", description="Only of this type.")] = None
+) -> Response:
+    """Every switch to a version, oldest first: when, who, which, and from which offsets of the type's input."""
+    if type_name is not None:
+        validation.type_name(type_name)
+    items = [msgspec.to_builtins(item, str_keys=True) for item in services.catalogue.history(type_name)]
+    for item in items:
+        del item["chunks"]
+    return json_response({"items": items, "next": None})
 
 
 def _summary(services: Services, type_name: str, found: Deployed) -> dict[str, Any]:

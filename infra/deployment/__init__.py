@@ -1,0 +1,1 @@
+"""Putting versions of twin types into force in the running system."""

@@ -1,0 +1,158 @@
+"""Putting a version of a type into force: workers compile it, then one record in every partition switches to it.
+
+    bundle, candidate ──► workers compile and report ──► switch in every partition + type + history, one transaction
+
+Until that transaction nothing has changed; from it on each partition is under the version at its own offset.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from infra.deployment.switching import switch_over, write_bundle, write_record
+from infra.settings import Settings
+from schemas.bundle import Bundle
+from schemas.clock import SystemClock
+from schemas.deployment import CANDIDATE, TYPE, Deployment, Report, key
+from schemas.errors import DefinitionError, Problem, SetupError
+from schemas.topics import TypeTopics
+from streams.log.admin import SHARED_TOPICS, LogAdmin
+from streams.log.writer import LogWriter
+from twins.catalogue import Catalogue
+
+COMPILE_TIMEOUT_S = 60.0
+
+
+async def deploy(
+    settings: Settings, bundle: Bundle, *, who: str = "", patience_s: float = COMPILE_TIMEOUT_S
+) -> Deployment:
+    """Put a bundle into force; nothing is written when it is in force already.
+
+    Args:
+        settings: Where Kafka is, and how its topics are made.
+        bundle: The type's folder.
+        who: Who deploys, for the history.
+        patience_s: How long workers may take to compile it.
+
+    Raises:
+        DefinitionError: it has faults, or a worker can't compile it; nothing has changed.
+        SetupError: no worker reports, another deployment is quicker, or topics exist with another number of partitions.
+    """
+    name = str(bundle.definition().type_name)
+    async with _catalogue(settings, name) as catalogue:
+        current = catalogue.get(name)
+        if current is not None and current.deployment.hash == bundle.hash:
+            return current.deployment
+        async with LogWriter(settings.kafka.options()) as writer:
+            deployment = await write_bundle(writer, bundle, _next_time_ns(catalogue, name), who)
+        await _put_into_force(settings, catalogue, deployment, patience_s)
+        return deployment
+
+
+async def rollback(
+    settings: Settings, type_name: str, *, who: str = "", patience_s: float = COMPILE_TIMEOUT_S
+) -> Deployment:
+    """Go back to the version that was in force before, the same way as a deployment.
+
+    Raises:
+        SetupError: the type is not in force or never had another version; otherwise as for `deploy`.
+    """
+    async with _catalogue(settings, type_name) as catalogue:
+        current = catalogue.get(type_name)
+        if current is None:
+            message = f"type {type_name} is not deployed; `twinstream types` lists what is"
+            raise SetupError(message)
+        earlier = [item for item in catalogue.history(type_name) if item.hash != current.deployment.hash]
+        if not earlier:
+            message = f"{type_name} {current.deployment.version} is the only version that was ever in force"
+            raise SetupError(message)
+        before = earlier[-1]
+        deployment = msgspec.structs.replace(
+            current.deployment,
+            version=before.version,
+            hash=before.hash,
+            chunks=before.chunks,
+            time_ns=_next_time_ns(catalogue, type_name),
+            who=who,
+        )
+        await _put_into_force(settings, catalogue, deployment, patience_s)
+        return deployment
+
+
+async def undeploy(settings: Settings, type_name: str, *, who: str = "", topics_too: bool = False) -> Deployment | None:
+    """Take a type out of force; None when it is not in force.
+
+    Args:
+        settings: Where Kafka is.
+        type_name: Qualified name.
+        who: Who does it.
+        topics_too: Delete its topics with all they hold; otherwise they stay.
+    """
+    options = settings.kafka.options()
+    async with Catalogue(options) as catalogue:
+        await catalogue.ready()
+        deployed = catalogue.get(type_name)
+        now_ns = _next_time_ns(catalogue, type_name)
+    if deployed is None and not topics_too:
+        return None
+    retired = None
+    if deployed is not None:
+        retired = msgspec.structs.replace(deployed.deployment, deployed=False, time_ns=now_ns, who=who)
+        async with LogWriter(options) as writer:
+            await write_record(writer, key(TYPE, type_name), msgspec.json.encode(retired))
+    if topics_too:
+        async with LogAdmin(options) as admin:
+            await admin.delete_topics(TypeTopics(type_name).all())
+    return retired
+
+
+@asynccontextmanager
+async def _catalogue(settings: Settings, type_name: str) -> AsyncIterator[Catalogue]:
+    """The catalogue as it is now, with all topics of the type there."""
+    options, kafka = settings.kafka.options(), settings.kafka
+    async with LogAdmin(options) as admin:
+        topics = (*SHARED_TOPICS, *TypeTopics(type_name).all())
+        await admin.ensure_topics(topics, kafka.partitions, kafka.replication, kafka.retention_ms)
+    async with Catalogue(options) as catalogue:
+        await catalogue.ready()
+        yield catalogue
+
+
+async def _put_into_force(settings: Settings, catalogue: Catalogue, deployment: Deployment, patience_s: float) -> None:
+    candidate = key(CANDIDATE, deployment.type)
+    async with LogWriter(settings.kafka.options()) as writer:
+        await write_record(writer, candidate, msgspec.json.encode(deployment))
+        try:
+            report = await _compiled(catalogue, deployment, patience_s)
+            if report.problems:
+                raise DefinitionError([Problem(**msgspec.structs.asdict(problem)) for problem in report.problems])
+            await switch_over(settings.kafka.options(), deployment, settings.kafka.partitions)
+        finally:
+            # A tombstone: nobody needs to compile it any more.
+            await write_record(writer, candidate, None)
+
+
+async def _compiled(catalogue: Catalogue, candidate: Deployment, patience_s: float) -> Report:
+    """The first report of a worker."""
+
+    def look() -> Report | None:
+        answers = (report for report in catalogue.reports(candidate.hash) if report.asked_ns == candidate.time_ns)
+        return next(answers, None)
+
+    try:
+        async with asyncio.timeout(patience_s):
+            return await catalogue.until(look)
+    except TimeoutError:
+        message = (
+            f"no worker has compiled {candidate.type} {candidate.version} within {patience_s:.0f} s, and nothing has"
+            " changed: is a worker running? (`twinstream status`; `twinstream worker` starts one)"
+        )
+        raise SetupError(message) from None
+
+
+def _next_time_ns(catalogue: Catalogue, type_name: str) -> int:
+    """Now, but later than every switch before: the order of time is the order of the log."""
+    history = catalogue.history(type_name)
+    return max(SystemClock().now_ns(), history[-1].time_ns + 1 if history else 0)

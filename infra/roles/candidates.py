@@ -1,0 +1,52 @@
+"""Compiling what is to be deployed, in the background, and saying what came of it."""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+import msgspec
+import structlog
+
+from schemas import deployment as messages
+from schemas.deployment import REPORT, Deployment, Report, key
+from schemas.errors import Problem
+from schemas.topics import DEFINITIONS
+from streams.log.client import KafkaOptions
+from streams.log.writer import LogWriter
+from twins.catalogue import Catalogue
+
+log = structlog.get_logger(__name__)
+
+Compile = Callable[[Deployment], Awaitable[list[Problem] | None]]
+"""Compiles a candidate; its faults, empty for none, or None when it is somebody else's to tell."""
+
+
+async def answer_candidates(options: KafkaOptions, catalogue: Catalogue, compile_: Compile) -> None:
+    """Compile every candidate once and report, until cancelled."""
+    answered: dict[str, int] = {}
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    while True:
+
+        def look() -> Deployment | None:
+            found = catalogue.candidates().values()
+            return next((one for one in found if answered.get(one.type) != one.time_ns and _there(one)), None)
+
+        def _there(candidate: Deployment) -> bool:
+            return catalogue.bundle(candidate.hash) is not None
+
+        candidate = await catalogue.until(look)
+        answered[candidate.type] = candidate.time_ns
+        problems = await compile_(candidate)
+        if problems is None:
+            continue
+        log.info("candidate compiled", type=candidate.type, version=candidate.version, problems=len(problems))
+        report = Report(
+            hash=candidate.hash,
+            asked_ns=candidate.time_ns,
+            worker=worker,
+            problems=[messages.Problem(**asdict(problem)) for problem in problems],
+        )
+        async with LogWriter(options) as writer:
+            place = key(REPORT, candidate.hash, worker)
+            await (await writer.send(DEFINITIONS, place, msgspec.json.encode(report), partition=0))

@@ -1,0 +1,142 @@
+"""The versions of one type that a worker has compiled, and those that it is asked for."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+
+from infra.cli.definitions import check_apart
+from infra.registry import kernel_cache
+from infra.roles.candidates import answer_candidates
+from infra.settings import Settings
+from schemas.bundle import Bundle
+from schemas.deployment import Deployment
+from schemas.errors import DefinitionError, Problem
+from streams.log.client import KafkaOptions
+from streams.processor import Lineage
+from twins.catalogue import Catalogue
+from twins.processor import NOTE_DEFINITION, TwinProcessor
+from twins.twin_type import TwinType
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 5.0
+
+
+class Versions:
+    """Makes the processors of a type, and whatever version their records name.
+
+    Args:
+        tell: Told what is being done, `""` for nothing any more.
+    """
+
+    def __init__(self, type_name: str, settings: Settings, kafka: KafkaOptions, tell: Callable[[str], None]) -> None:
+        self._type = type_name
+        self._settings = settings
+        self._kafka = kafka
+        self._tell = tell
+        self._cache = kernel_cache(settings.data_dir)
+        self._loaded: dict[str, TwinType] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._stack = AsyncExitStack()
+        self._catalogue: asyncio.Task[Catalogue] | None = None
+        self._answering: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Follow the definitions, and compile candidates of the type as they come."""
+        if self._answering is None:
+            self._answering = asyncio.create_task(self._answer(), name="candidates")
+
+    async def close(self) -> None:
+        """Stop everything."""
+        tasks = [task for task in (self._answering, self._catalogue, *self._loading.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def make(self, lineage: Lineage, note: Mapping[str, str]) -> TwinProcessor:
+        """A processor under the version that the partition was last under."""
+        content = note.get(NOTE_DEFINITION, "")
+        if content:
+            await self.provide(content)
+        return TwinProcessor(self._type, lineage, self._loaded, content)
+
+    async def provide(self, wanted: str) -> None:
+        """Load a version, compiling it if need be; waits for its bundle and for whatever is in the way."""
+        if wanted in self._loaded:
+            return
+        loading = self._loading.get(wanted)
+        if loading is None:
+            loading = self._loading[wanted] = asyncio.create_task(self._load(wanted), name=f"load-{wanted[:8]}")
+        await asyncio.shield(loading)
+
+    async def _load(self, content: str) -> None:
+        """Load a version, however often it fails: a partition without the version that its records name must wait."""
+        catalogue = await self._definitions()
+        try:
+            while True:
+                self._tell(f"loading version {content[:12]}")
+                bundle = await catalogue.until(lambda: catalogue.bundle(content))
+                problems = await self._compile(bundle)
+                if not problems:
+                    return
+                shown = "; ".join(map(str, problems))
+                log.error("a version in force can't be compiled here, trying again", hash=content, problems=shown)
+                await asyncio.sleep(_RETRY_S)
+        finally:
+            self._tell("")
+            self._loading.pop(content, None)
+
+    async def _compile(self, bundle: Bundle) -> list[Problem]:
+        """Load a bundle, its machine code made by another process where there is none yet; return its faults."""
+        folder = await asyncio.to_thread(self._write, bundle)
+        try:
+            twin_type = await asyncio.to_thread(self._prepare, folder, bundle)
+            if not twin_type.kernels.are_compiled:
+                self._tell(f"compiling version {twin_type.definition.version}")
+                if problems := await asyncio.to_thread(check_apart, folder, self._cache):
+                    return problems
+            await asyncio.to_thread(twin_type.warm_up)
+        except DefinitionError as error:
+            return list(error.problems)
+        self._loaded[bundle.hash] = twin_type
+        return []
+
+    def _write(self, bundle: Bundle) -> Path:
+        folder = (self._settings.data_dir / "types" / bundle.hash).resolve()
+        bundle.write(folder)
+        return folder
+
+    def _prepare(self, folder: Path, bundle: Bundle) -> TwinType:
+        partitions = self._settings.kafka.partitions
+        return TwinType.load(folder, bundle.definition(), bundle.hash, partitions, self._cache)
+
+    async def _answer(self) -> None:
+        catalogue = await self._definitions()
+
+        async def compile_(candidate: Deployment) -> list[Problem] | None:
+            bundle = catalogue.bundle(candidate.hash)
+            if candidate.type != self._type or bundle is None:
+                return None
+            if candidate.hash in self._loaded:
+                return []
+            # Its code is new: it runs in another process first.
+            folder = await asyncio.to_thread(self._write, bundle)
+            return await asyncio.to_thread(check_apart, folder, self._cache) or await self._compile(bundle)
+
+        await answer_candidates(self._kafka, catalogue, compile_)
+
+    async def _definitions(self) -> Catalogue:
+        """The catalogue, followed from the first call on: Faust's event loop is not there before."""
+        if self._catalogue is None:
+
+            async def follow() -> Catalogue:
+                catalogue = await self._stack.enter_async_context(Catalogue(self._kafka))
+                await catalogue.ready()
+                return catalogue
+
+            self._catalogue = asyncio.create_task(follow(), name="definitions")
+        return await asyncio.shield(self._catalogue)

@@ -1,0 +1,155 @@
+"""One version of a type at work in one partition: its twins' rows, and what records do to them."""
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from schemas.errors import PayloadError
+from schemas.reasons import Reason
+from streams.block import Block
+from streams.processor import Lineage, Outcome
+from twins import admission, arrival
+from twins.acknowledgements import Acknowledgements
+from twins.columns import Columns
+from twins.control import ControlRecords
+from twins.dead_letters import DeadLetters
+from twins.firing import Firing
+from twins.kernel.commands import SENT
+from twins.kernel.run import KernelRun, Stepped
+from twins.output import OutputWriter
+from twins.payloads import Payloads
+from twins.population import Population
+from twins.requests import RequestRunner
+from twins.routing import Routes, refuse_far
+from twins.series import Series
+from twins.telemetry import TelemetryDecoder
+from twins.ticks import Ticks
+from twins.twin_type import TwinType
+
+log = structlog.get_logger(__name__)
+
+
+class Version:
+    """A version of a type and the rows that live under it.
+
+    Attributes:
+        type: The version.
+        table: Rows of the partition's twins.
+        control: Carries out records that are no telemetry.
+        kernel: Steps telemetry.
+        ticks: Let time go by.
+
+    What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields), `tick`,
+    `tick_ignored` and, with its reason, `deadletter`.
+    """
+
+    def __init__(self, twin_type: TwinType, lineage: Lineage, letters: DeadLetters) -> None:
+        definition = twin_type.definition
+        self.type = twin_type
+        self._definition = definition
+        self._letters = letters
+        self._decoder = TelemetryDecoder(definition)
+        self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
+        self._population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
+        self.table = self._population.table
+        self.kernel = KernelRun(definition, twin_type.kernels, self.table)
+        self._firing = Firing(definition, self.table, self._output)
+        self._routes = Routes(definition, self.table, lineage)
+        self._series = Series(definition, self._population.lines)
+        self.ticks = Ticks(definition, self.table, self.kernel, self._series, self._firing, self._routes)
+        requests = RequestRunner(definition, twin_type.code)
+        acknowledgements = Acknowledgements(definition, self.table, self._output)
+        self.control = ControlRecords(self._population, requests, acknowledgements, self._output, letters)
+
+    def begin(self) -> None:
+        """Prepare what is derived from the rows, once they are there."""
+        for parameter, twins in self.table.refused.items():
+            log.warning("stored text is no longer a choice: the default holds", parameter=parameter, twins=twins)
+        self.table.refused.clear()
+        for slot in range(len(self.table)):
+            self._population.set_prefix(slot)
+
+    def succeed(self, earlier: "Version", received_ns: int, outcome: Outcome) -> None:
+        """Take over the twins of an earlier version: what both know goes on; every document is written again."""
+        self.table.take_over(earlier.table)
+        self._default_parameters()
+        self.begin()
+        for slot, twin in enumerate(self.table.ids):
+            if twin:
+                self._output.document(outcome, self.table, slot, received_ns)
+
+    def tick(self, block: Block, index: int, outcome: Outcome) -> None:
+        """Step all twins on a tick."""
+        try:
+            self.ticks.take(block, index, outcome)
+        except PayloadError as error:
+            self._letters.add(outcome, block, index, error.reason, error.detail)
+
+    def telemetry(self, block: Block, received: NDArray[np.int64], outcome: Outcome) -> None:
+        """Step the telemetry of a block; `received` is (n,) arrival."""
+        if not len(block):
+            return
+        columns = self._decoder.decode(Payloads.of_block(block), received)
+        hops = arrival.hops(block)
+        if hops is not None:
+            refuse_far(columns, hops)
+        slot = self._population.find(block, columns.refused, received, outcome)
+        for index, (reason, detail) in sorted(columns.refused.items()):
+            self._letters.add(outcome, block, index, reason, detail)
+        if columns.extra:
+            outcome.count("extra", times=columns.extra)
+        offsets = block.offsets
+        if columns.refused:
+            good = np.flatnonzero(slot >= 0)
+            columns, slot, offsets, received = columns.take(good), slot[good], offsets[good], received[good]
+            block = block.take(good)
+            hops = None if hops is None else hops[good]
+        if len(slot):
+            self._step(block, slot, offsets, received, columns, hops, outcome)
+
+    def _step(
+        self,
+        block: Block,
+        slot: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        received: NDArray[np.int64],
+        columns: Columns,
+        hops: NDArray[np.int64] | None,
+        outcome: Outcome,
+    ) -> None:
+        found = self.kernel.run(slot, offsets, columns)
+        status, values, fired = found.status, found.values, found.fired
+        self.table.dirty[slot] = 1
+        accepted = status <= admission.ACCEPTED_LATE
+        lines = self._series.add(slot, columns.time_ns, values, accepted, outcome)
+        outcome.count("accepted", times=int(accepted.sum()))
+        if not accepted.all() or bool((status == admission.ACCEPTED_LATE).any()):
+            self._account(block, found, outcome)
+        fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
+        self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
+        if self._routes:
+            self._routes.send(slot, offsets, received, columns.time_ns, lines, found, hops, outcome)
+
+    def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
+        """Count the records that were not simply accepted; those that nobody could use become dead letters."""
+        status = found.status
+        outcome.count("duplicate", times=int((status == admission.DUPLICATE).sum()))
+        late = (status == admission.LATE) | (status == admission.ACCEPTED_LATE)
+        outcome.count("late", times=int(late.sum()))
+        if self._definition.late == "deadletter":
+            for index in np.flatnonzero(status == admission.LATE).tolist():
+                self._letters.add(outcome, block, index, Reason.LATE, "older than the twin's last record")
+        for index in np.flatnonzero(status >= admission.IN_QUARANTINE).tolist():
+            reason, detail = admission.REFUSALS[int(status[index])]
+            self._letters.add(outcome, block, index, reason, found.details.get(index, detail))
+
+    def _default_parameters(self) -> None:
+        """A changed default holds for every twin that never set that parameter."""
+        table = self.table
+        used = len(table)
+        for name, declared in self._definition.numbers.items():
+            default = declared.encode(declared.default)
+            values = table.rows[f"p_{name}"][:used]
+            stale = np.flatnonzero((table.rows["set"][name][:used] == 0) & (values != default))
+            table.rows[f"p_{name}"][stale] = default
+            table.dirty[stale] = 1
