@@ -52,8 +52,11 @@ def run(type_name: str, settings: Settings) -> int:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
             if stopping.is_set():
                 return 0
-            presence.change(detail="joining")
             versions = Versions(type_name, settings, kafka, observer.loading)
+            asyncio.run(versions.preload())
+            if stopping.is_set():
+                return 0
+            presence.change(detail="joining")
             return run_worker(_engine(type_name, settings, kafka, ground, versions, observer))
         finally:
             presence.withdraw()

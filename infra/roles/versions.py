@@ -44,6 +44,18 @@ class Versions:
         self._catalogue: asyncio.Task[Catalogue] | None = None
         self._answering: asyncio.Task[None] | None = None
 
+    async def preload(self) -> None:
+        """Load the version in force, before any partition asks for it; in an event loop of its own."""
+        async with Catalogue(self._kafka) as catalogue:
+            await catalogue.ready()
+            deployed = catalogue.get(self._type)
+        if deployed is None:
+            return
+        self._tell(f"loading version {deployed.deployment.version}")
+        if problems := await self._compile(deployed.bundle):
+            log.error("the version in force can't be compiled here", problems="; ".join(map(str, problems)))
+        self._tell("")
+
     async def start(self) -> None:
         """Follow the definitions, and compile candidates of the type as they come."""
         if self._answering is None:

@@ -108,7 +108,7 @@ class Plant:
             cluster = await admin.cluster_id()
             topic_id = (await admin.topic_ids([self.topics.telemetry]))[self.topics.telemetry]
         records = await oracle.read_all(self.kafka, (self.topics.telemetry,))
-        assert len(records) == self.sent
+        assert len(records) == self.sent + 8, "the load, and a switch in every partition"
         twin_type = oracle.load_type(self.folder, self.content, self.data_dir / "oracle")
         expected = oracle.replay(twin_type, cluster, topic_id, records)
         found = await oracle.observed(self.kafka, self.type_name)

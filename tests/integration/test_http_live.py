@@ -95,8 +95,9 @@ class Site:
             async with Follower(self.kafka, topics=(self.topics.telemetry,)) as follower:
                 while True:
                     for record in await follower.read(0.2):
-                        seen.append(record)
-                        await self._apply(record)
+                        if record.header("ts-kind") != b"switch":
+                            seen.append(record)
+                            await self._apply(record)
 
         task = asyncio.create_task(work())
         yield seen
