@@ -15,7 +15,8 @@ from schemas.definition_file import examine
 from schemas.headers import CAUSE, HOPS, HOPS_LIMIT, RECEIVED, SOURCE
 from streams.log.record import LogRecord
 from streams.processor import OutputRecord
-from twins.processor import TwinProcessor, TwinType
+from twins.processor import TwinProcessor
+from twins.twin_type import TwinType
 
 TWIN, OTHER = TWINS[:2]
 
@@ -58,7 +59,7 @@ def pump(tmp_path_factory: pytest.TempPathFactory) -> TwinType:
 
 def _routed(pump: TwinType, records: Sequence[LogRecord], cuts: Sequence[int] = ()) -> dict[str, list[OutputRecord]]:
     """What goes to each topic, stepped in blocks that begin at `cuts`."""
-    processor = TwinProcessor(pump, LINEAGE)
+    processor = TwinProcessor.of(pump, LINEAGE)
     numbered = [item._replace(offset=at) for at, item in enumerate(records)]
     found: dict[str, list[OutputRecord]] = {}
     bounds = [0, *sorted({cut for cut in cuts if 0 < cut < len(records)}), len(records)]

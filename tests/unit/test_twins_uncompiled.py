@@ -20,7 +20,7 @@ from twins.check import check_folder
 from twins.kernel.compiler import Kernel
 from twins.kernel.printing import Printed
 from twins.kernel.waves import waves
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 DEFINITION = """\
 name: mixed
