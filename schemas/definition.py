@@ -119,6 +119,7 @@ class Definition(Strict):
         pipeline: The steps, in the order in which each record passes them.
         outputs: What leaves a twin.
         requests: What operators may ask of a twin.
+        migration: How this version goes on from an earlier one where names differ.
     """
 
     name: OwnTypeName

@@ -16,6 +16,7 @@ CONTRACT = {
     ("get", "/api/status"),
     ("get", "/api/types"),
     ("get", "/api/types/{type}"),
+    ("get", "/api/deployments"),
     ("get", "/api/twins"),
     ("get", "/api/twins/{type}/{id}"),
     ("put", "/api/twins/{type}/{id}"),
