@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,7 +131,7 @@ def types(
     show_table(columns, rows, empty="no type is deployed: `twinstream deploy PATH` deploys one")
 
 
-def _show_history(answer: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON  # noqa: ANN401 - JSON
+def _show_history(answer: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON
     if as_json:
         show_json(answer)
         return

@@ -12,7 +12,7 @@ from support.oracle import load_type
 from support.stepping import SECOND, START_NS, TWINS, Stepping, reading, record, request, stepped, tick
 
 from schemas.definition_file import examine
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 A = TWINS[0]
 DEFINITION = """\

@@ -11,7 +11,7 @@ from support.oracle import load_type
 from support.stepping import SECOND, START_NS, TWINS, Stepping, reading, request, stepped, tick
 
 from schemas.definition_file import examine
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 A, B = TWINS[:2]
 DEFINITION = """\
