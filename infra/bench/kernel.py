@@ -23,9 +23,9 @@ from schemas.errors import SetupError
 from twins.columns import Columns
 from twins.kernel.run import KernelRun
 from twins.payloads import Payloads
-from twins.processor import TwinType
 from twins.rows import RowTable
 from twins.telemetry import TelemetryDecoder
+from twins.twin_type import TwinType
 
 COLUMNS = ("figure", "lowest", "median", "highest", "to reach")
 

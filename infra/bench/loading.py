@@ -6,7 +6,7 @@ from pathlib import Path
 
 from schemas.bundle import read_folder
 from schemas.clock import SystemClock
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 
 def load(folder: Path, cache: Path) -> TwinType:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 from support import oracle
+from support.deployments import put_into_force
 from support.stepping import START_NS, write_type
 from support.worker_process import WorkerProcess
 
@@ -26,7 +27,6 @@ from streams.log.record import LogRecord
 from streams.log.writer import LogWriter
 from streams.targets import Targets
 from streams.transaction import PartitionTransactions, Place
-from twins.catalogue import publish
 from twins.layout import RowLayout
 
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ def options(kafka: KafkaOptions) -> KafkaOptions:
 
 
 async def _deploy(options: KafkaOptions, folder: Path) -> None:
-    bundle = read_folder(folder)
-    async with LogAdmin(options) as admin:
-        await admin.ensure_topics(TypeTopics(str(bundle.definition().type_name)).all(), PARTITIONS)
-    async with LogWriter(options) as writer:
-        await publish(writer, bundle)
+    await put_into_force(options, read_folder(folder), PARTITIONS)
 
 
 async def _drained(options: KafkaOptions, type_name: str, workers: list[WorkerProcess]) -> None:

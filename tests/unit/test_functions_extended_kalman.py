@@ -18,7 +18,7 @@ from twins.check import check_folder
 from twins.functions.built_in import BoundStep
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import built_in, load_trial, new_state
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 Array = NDArray[np.float64]
 SEEDS = st.integers(0, 2**32 - 1)

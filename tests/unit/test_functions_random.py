@@ -13,7 +13,7 @@ from support.oracle import load_type
 from support.stepping import TWINS, Stepping, reading, request, stepped
 
 from twins.functions.random import normal, philox, seed_of, uniform
-from twins.processor import TwinType
+from twins.twin_type import TwinType
 
 DRAWS = 20_000
 compiled_philox, compiled_uniform = jitted(philox), jitted(uniform)
