@@ -86,7 +86,7 @@ CONFIGS: dict[str, Mapping[str, Any]] = {
     "threshold": {"above": 1.0, "below": -1.0, "hold_s": 2.0, "release_s": 1.0},
     "unit_conversion": {"from": "degF", "to": "K"},
     "weighted_average": {"weights": {"t1": 1.0, "t2": 3.0}},
-    "window_statistics": {"window_s": 6.0, "hop_s": 2.0},
+    "window_statistics": {"window_s": 6.0, "hop_s": 2.0, "grace_s": 3.0},
 }
 
 
@@ -273,6 +273,8 @@ def test_finite_values_give_finite_results(name: str, records: list[tuple[float,
         ("window_statistics", {"window_s": 5.0, "hop_s": 2.0}),
         ("window_statistics", {"window_s": 5.0, "hop_s": 10.0}),
         ("window_statistics", {"window_s": 65.0, "hop_s": 1.0}),
+        ("window_statistics", {"window_s": 1.0, "grace_s": -1.0}),
+        ("window_statistics", {"window_s": 10.0, "hop_s": 1.0, "grace_s": 27.0}),
         ("weighted_average", {"weights": {}}),
         ("weighted_average", {"weights": {"a": 0.0}}),
         ("weighted_average", {"weights": {"a": -1.0, "b": 2.0}}),

@@ -1,9 +1,13 @@
 """Change of value and staleness against the whole history."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.oracle import load_type
+from support.stepping import TWINS, Stepping, reading, tick, write_type
 
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_state
@@ -75,3 +79,34 @@ def test_a_late_record_makes_nothing_older() -> None:
     records = [(1.0, 100), (2.0, 50), (2.0, 105)]
     found = [bound.function(state, value, at_s * SECOND, *bound.constants.values()) for value, at_s in records]
     assert found == [(False, 0.0), (False, 0.0), (False, 5.0)]
+
+
+SILENT = """\
+name: silent
+version: 1.0.0
+tick_s: 1
+inputs: {level: {}}
+pipeline:
+  - {name: silence, step: staleness, runs_on: both, outputs: {silent: {type: bool}, since_s: {}},
+     config: {max_age_s: 3.0, since: record}}
+  - {name: stuck, step: staleness, inputs: {value: level}, runs_on: both, config: {max_age_s: 5.0},
+     outputs: {stuck: {type: bool}, stuck_s: {}}}
+  - {name: report, step: change_of_value, inputs: {value: level}, runs_on: both,
+     config: {increment: 1.0, maximum_silence_s: 4.0}, outputs: {shown: {}, told: {type: bool}}}
+outputs: {timeseries: {fields: [silent, stuck]}}
+"""
+
+
+def test_on_ticks_the_built_ins_find_silence(tmp_path: Path) -> None:
+    twin_type = load_type(write_type(tmp_path / "silent", SILENT), "content", tmp_path / "kernels")
+    stepping, found = Stepping(twin_type), []
+    for at_s in range(10):
+        records = [reading(TWINS[0], at_s, level=7.0)] if at_s in {0, 5} else []
+        stepping.step(*records, tick(at_s + 0.5))
+        outputs = stepping.state(TWINS[0]).outputs
+        found.append((outputs["silent"], outputs["stuck"], outputs["told"]))
+    silent, stuck, told = zip(*found, strict=True)
+    assert silent == (False, False, False, True, True, False, False, False, True, True)
+    assert stuck == (False,) * 5 + (True,) * 5
+    # At second 0 the record is reported, and the tick after it has nothing more to tell.
+    assert told == (False, False, False, False, True, False, False, False, True, False)

@@ -23,7 +23,9 @@ _TYPES = {"float": "f8", "int": "i8", "bool": "?"}
 
 def new_records(fields: Mapping[str, StateField], count: int = 1) -> NDArray[np.void]:
     """States of `count` twins with the declared fields at their initial values, as a structured array."""
-    dtype = np.dtype([(name, _TYPES[declared.type], declared.shape) for name, declared in fields.items()])
+    # As in rows: numba has no nested arrays of booleans.
+    types = {name: "u1" if one.shape and one.type == "bool" else _TYPES[one.type] for name, one in fields.items()}
+    dtype = np.dtype([(name, types[name], declared.shape) for name, declared in fields.items()])
     records: NDArray[np.void] = np.zeros(count, dtype)
     for name, declared in fields.items():
         records[name] = declared.initial

@@ -6,8 +6,10 @@ from pydantic import Field, model_validator
 
 from schemas.quantity import Strict
 from schemas.step import StateField, StepOutput
-from twins.functions.built_in import BoundStep, BuiltIn, State
+from twins.functions.built_in import BoundStep, BuiltIn, Constant, State
 from twins.functions.durations import to_ns
+from twins.functions.ranges import Duration
+from twins.functions.window_grace import window_with_grace
 
 PANES_MAX = 64
 
@@ -20,10 +22,13 @@ class WindowStatisticsConfig(Strict):
     Attributes:
         window_s: How long a window is.
         hop_s: How long after each other windows begin, a whole part of `window_s`; one after the other unless given.
+        grace_s: How long after its end a window closes, so that late values still count in it. Late records reach a
+            step only where the type says `late: flag`.
     """
 
     window_s: Seconds
     hop_s: Seconds | None = None
+    grace_s: Duration = 0.0
 
     @model_validator(mode="after")
     def _whole_hops(self) -> Self:
@@ -31,7 +36,25 @@ class WindowStatisticsConfig(Strict):
         if rest or not 1 <= panes <= PANES_MAX:
             message = f"window_s must be 1 to {PANES_MAX} times hop_s, not {self.window_s} s of {self.hop_s} s"
             raise ValueError(message)
+        if self.slots > PANES_MAX:
+            message = f"grace_s must be shorter: window_s and twice grace_s make up more than {PANES_MAX - 2} hops"
+            raise ValueError(message)
         return self
+
+    @property
+    def panes(self) -> int:
+        """Hops that make up a window."""
+        return to_ns(self.window_s) // self.hop_ns
+
+    @property
+    def slots(self) -> int:
+        """Panes that must be remembered.
+
+        A window and those that wait for the end of their grace. After a gap these are given one with each record, which
+        may come into new panes meanwhile, as many.
+        """
+        waiting = -(-to_ns(self.grace_s) // self.hop_ns)
+        return self.panes + 2 * waiting + 2 if waiting else self.panes
 
     @property
     def hop_ns(self) -> int:
@@ -47,6 +70,9 @@ def window_statistics(state: State, value: float, time_ns: int, hop_ns: int) -> 
     belongs to later ones. A gap that is longer than the hop closes several: the first of them, which holds every value
     of the others, is given. A late record still counts in windows that are open. Until a window has closed, all three
     are the first value. Results have the unit of `value`.
+    With a grace a window closes with the first record at or after its end and the grace; only windows are given whose
+    last hop holds a value, one with each record and the earliest first, so that several that are due at once follow
+    with the next records. A late value counts in every window that was not given yet, unless its last one is over.
     Source: panes shared by overlapping windows, J. Li et al., No Pane, No Gain, SIGMOD Record 34 (2005) 39-44.
 
     Args:
@@ -90,9 +116,29 @@ def window_statistics(state: State, value: float, time_ns: int, hop_ns: int) -> 
 
 
 def _make(config: WindowStatisticsConfig) -> BoundStep:
-    panes = to_ns(config.window_s) // config.hop_ns
+    slots = config.slots
+    state = {
+        "started": StateField(type="bool"),
+        "number": StateField(type="int", unit="1", shape=(slots,)),
+        "count": StateField(type="int", unit="1", shape=(slots,)),
+        "total": StateField(shape=(slots,)),
+        "low": StateField(shape=(slots,)),
+        "high": StateField(shape=(slots,)),
+        "minimum": StateField(),
+        "maximum": StateField(),
+        "mean": StateField(),
+    }
+    constants: dict[str, Constant] = {"hop_ns": config.hop_ns}
+    if config.grace_s:
+        state |= {
+            "newest_ns": StateField(type="int", unit="ns"),
+            "pending": StateField(type="bool", shape=(slots,)),
+        }
+        constants |= {"panes": config.panes, "grace_ns": to_ns(config.grace_s)}
+    else:
+        state["newest"] = StateField(type="int", unit="1")
     return BoundStep(
-        function=window_statistics,
+        function=window_with_grace if config.grace_s else window_statistics,
         arguments=("value", "time_ns"),
         outputs={
             "minimum": StepOutput(),
@@ -100,19 +146,8 @@ def _make(config: WindowStatisticsConfig) -> BoundStep:
             "mean": StepOutput(),
             "closed": StepOutput(type="bool"),
         },
-        state={
-            "started": StateField(type="bool"),
-            "newest": StateField(type="int", unit="1"),
-            "number": StateField(type="int", unit="1", shape=(panes,)),
-            "count": StateField(type="int", unit="1", shape=(panes,)),
-            "total": StateField(shape=(panes,)),
-            "low": StateField(shape=(panes,)),
-            "high": StateField(shape=(panes,)),
-            "minimum": StateField(),
-            "maximum": StateField(),
-            "mean": StateField(),
-        },
-        constants={"hop_ns": config.hop_ns},
+        state=state,
+        constants=constants,
         units=dict.fromkeys(("minimum", "maximum", "mean"), "{value}"),
     )
 
