@@ -55,8 +55,8 @@ class EventOutput(Strict):
     Attributes:
         when: The boolean field.
         severity: `info`, `warning` or `critical`.
-        edge: `rising`, `falling` or `both`; before the first record the field counts as false. `each`: every record on
-            which the field is true, as when a step raises an event.
+        edge: `rising`, `falling` or `both`; before the first record the field counts as false. `each`: every record or
+            tick on which the field is worked out and true, as when a step raises an event.
         data: Fields that go along.
         route: Twin that is told of every such event.
     """
@@ -103,8 +103,8 @@ class CommandOutput(Strict):
         field: The field whose value is commanded.
         type: Type of the value that the device gets.
         unit: Its unit; that of the field.
-        when: A boolean field: the command is wanted on every record on which it is true, and at no other. Such a
-            wish that is refused does not wait.
+        when: A boolean field: the command is wanted on every record or tick on which it is worked out and true, and at
+            no other. Such a wish that is refused does not wait.
         refresh_s: 0 for never.
         expires_s: Time to live, counted from the arrival of the cause.
         range: Smallest and largest value that may leave, both inclusive.

@@ -34,6 +34,11 @@ def unit_faults(definition: Definition, sound: Collection[str]) -> list[Problem]
         if not _same(command.unit, unit):
             message = f"the command is in {command.unit}, but {command.field} in {unit}"
             problems.append(Problem(FILE, 0, f"outputs.commands.{name}.unit", message, f"write unit: {unit}"))
+        shown = definition.unit_of(command.confirm.field) if command.confirm else ""
+        if command.confirm and not _same(command.unit or unit, shown):
+            message = f"the command is in {command.unit or unit}, but {command.confirm.field} in {shown}"
+            remedy = "name a field in the command's unit"
+            problems.append(Problem(FILE, 0, f"outputs.commands.{name}.confirm.field", message, remedy))
     return problems + _request_faults(definition)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from connectors.bridge_out import OutboundBridge, group_of
 from connectors.mqtt.connector import connector
 from connectors.mqtt.settings import MqttSettings
 from schemas.clock import NS_PER_S, SystemClock
+from schemas.headers import STATUS
 from schemas.messages import Cause, Command, DeadLetter, Event, encode
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.log.admin import LogAdmin
@@ -62,10 +64,11 @@ def inbound(url: str, servers: str) -> InboundBridge:
     )
 
 
-def outbound(url: str, options: KafkaOptions, topics: TypeTopics, group: str) -> OutboundBridge:
+def outbound(url: str, options: KafkaOptions, topics: TypeTopics, group: str, member: str = "") -> OutboundBridge:
+    pattern = rf"^twinstream\.{topics.type}\.(commands|events)$"
     return OutboundBridge(
         connector=connector(MqttSettings(url=url), SystemClock()),
-        reader=lambda: GroupReader(options, group=group, pattern=rf"^twinstream\.{topics.type}\.(commands|events)$"),
+        reader=lambda: GroupReader(options, group=group, pattern=pattern, member=member),
         writer=lambda: LogWriter(options),
         clock=SystemClock(),
     )
@@ -227,6 +230,75 @@ async def test_command_is_confirmed_before_the_group_moves_on(
                     await asyncio.sleep(0.1)
     assert seen == [(f"twins/{topics.type}/inc-1/commands/heater", encode(command))]
     assert msgspec.json.decode(events[0].value or b"", type=Event).name == "command_sent"
+
+
+def outbound_process(url: str, servers: str, type_name: str) -> None:
+    topics = TypeTopics(type_name)
+    asyncio.run(outbound(url, KafkaOptions(servers), topics, f"{group_of('mqtt')}-{type_name}", "killed").run())
+
+
+async def test_a_killed_bridge_sends_every_command_and_none_that_expired_or_was_refused(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
+) -> None:
+    options = KafkaOptions(kafka.bootstrap_servers)
+    context = multiprocessing.get_context("spawn")
+    now_ns = SystemClock().now_ns()
+
+    def command(number: int) -> Command:
+        """Of three one is live, one has expired, and one was refused."""
+        refused = number % 3 == 2
+        return Command(
+            id=f"{number:032x}",
+            type=topics.type,
+            twin=f"inc-{number % 5}",
+            name="heater",
+            value=number,
+            issued_ns=number,
+            expires_ns=now_ns + (-NS_PER_S if number % 3 == 1 else 600 * NS_PER_S),
+            cause=Cause(partition=0, offset=number, definition="d", parameters=0),
+            status="refused" if refused else "issued",
+            reason="range" if refused else "",
+        )
+
+    def start() -> Any:
+        arguments = (mqtt.url, kafka.bootstrap_servers, topics.type)
+        process = context.Process(target=outbound_process, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    commands = [command(number) for number in range(900)]
+    live, expired = ({one.id for one in commands[first::3]} for first in (0, 1))
+    bridge = start()
+    try:
+        async with mqtt.listen() as seen, LogWriter(options) as writer:
+            for number, one in enumerate(commands):
+                headers = ((STATUS, b"refused"),) if one.status == "refused" else ()
+                await (await writer.send(topics.commands, one.twin.encode(), encode(one), headers=headers))
+                if number in {300, 600}:
+                    await until(partial(_more_than, seen, number // 6))
+                    bridge.kill()
+                    bridge.join()
+                    bridge = start()
+            await until(lambda: id_of_all(seen) >= live, 60)
+            told = await records_of(kafka.bootstrap_servers, topics.events, 600)
+    finally:
+        bridge.kill()
+        bridge.join()
+        bridge.close()
+    # A device that knows the ids that it has done does each of them once.
+    assert id_of_all(seen) == live
+    events = [msgspec.json.decode(record.value or b"", type=Event) for record in told]
+    assert {event.data["id"] for event in events if event.name == "command_sent"} == live
+    assert {event.data["id"] for event in events if event.name == "command_expired"} == expired
+    assert len(live) + len(expired) == 600
+
+
+def _more_than(seen: list[tuple[str, bytes]], number: int) -> bool:
+    return len(seen) > number
+
+
+def id_of_all(seen: list[tuple[str, bytes]]) -> set[str]:
+    return {msgspec.json.decode(payload)["id"] for address, payload in seen if "/commands/" in address}
 
 
 async def test_bridge_stops_at_once_while_kafka_is_frozen(

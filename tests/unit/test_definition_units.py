@@ -168,6 +168,14 @@ def test_units_that_fit_and_conversions_that_are_asked_for_are_no_faults(tmp_pat
         ),
         ("unit: J/s", "unit: kW", 38, "outputs.commands.power.unit", "the command is in kW, but power in W", "unit: W"),
         (
+            "unit: J/s",
+            "unit: J/s, confirm: {field: rate, within_s: 9}",
+            38,
+            "outputs.commands.power.confirm.field",
+            "the command is in J/s, but rate in K/s",
+            "name a field in the command's unit",
+        ),
+        (
             "{type: bool}}\nreq",
             "{type: bool, unit: m}}\nreq",
             30,

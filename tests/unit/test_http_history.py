@@ -4,9 +4,11 @@ import pytest
 from support.http_api import Api
 
 from connectors.documents import Collection, Document
+from connectors.projection import project
 from connectors.stores import Block, LogPosition, StoreUnavailableError
 from infra.http.models import CommandList, DeadLetterList, Series
 from infra.http.routes import history
+from schemas.messages import Cause, Command, encode
 
 SERIES = "/api/twins/box/a/series"
 
@@ -114,6 +116,21 @@ async def test_commands_come_newest_first_in_pages_with_their_status(api: Api) -
     assert ([item.id for item in rest.items], rest.next) == (["c0"], None)
     assert (first.items[0].status, first.items[0].sent_ns, first.items[0].expired_ns) == ("sent", 7, None)
     assert (wrong.status_code, missing.status_code) == (422, 404)
+
+
+async def test_a_refused_command_is_listed_with_its_reason(api: Api) -> None:
+    refused = Command(
+        id="c1", type="box", twin="a", name="heater", value=True, issued_ns=7, expires_ns=9,
+        cause=Cause(partition=0, offset=1, definition="d", parameters=0), status="refused",
+        reason="interlock lid: not lid",
+    )  # fmt: skip
+    (step,), _ = project([api.record("twinstream.box.commands", b"a", encode(refused))])
+    await api.documents.upsert(step.collection, step.upserted)
+    async with api.client() as client:
+        answer = (await client.get("/api/twins/box/a/commands")).json()
+    (item,) = CommandList.model_validate(answer).items
+    assert (item.status, item.reason, item.refused_ns, item.failed_ns) == ("refused", "interlock lid: not lid", 7, None)
+    assert answer["items"][0]["revision"] == 2
 
 
 async def test_a_store_that_is_away_or_silent_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,16 @@ async def test_types_are_listed_with_their_twins_and_shown_with_their_definition
     assert shown.definition["inputs"]["t"]["range"] == [-40.0, 125.0]
 
 
+async def test_a_route_is_shown_in_the_words_of_the_file() -> None:
+    text = OTHER.replace("parameters:", "parameters:\n  hall: {type: string, default: hall-1}")
+    api = Api(text.replace("fields: [", "route: {type: acme-hall, id: hall, as: {t: mean}}, fields: ["))
+    async with api.client() as client:
+        shown = TypeDetail.model_validate((await client.get("/api/types/acme-zone")).json())
+    assert shown.definition["outputs"]["timeseries"]["route"] == {
+        "type": "acme-hall", "id": "hall", "as": {"t": "mean"},
+    }  # fmt: skip
+
+
 async def test_a_twin_is_shown_as_the_contract_says() -> None:
     api = Api()
     api.row("a", tags={"room": "x"}, revision=4, event_time_ns=99, i_t=21.5, i_lid=1.0, p_noise=0.25, o_mean=20.0)

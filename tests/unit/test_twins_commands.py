@@ -20,6 +20,7 @@ from support.stepping import (
     record,
     request,
     stepped,
+    tick,
     write_type,
 )
 
@@ -204,6 +205,52 @@ def test_an_event_on_each_record_is_what_a_step_raises(engine: Stepping) -> None
     run = engine.step(*(_at(at_s, go=at_s != 1, level=at_s) for at_s in range(4)))
     raised = [event["data"]["level"] for event in run.messages("events") if event["name"] == "going"]
     assert raised == [0, 2, 3]
+
+
+TICKING = """\
+name: ticking
+version: 1.0.0
+tick_s: 1
+inputs:
+  a: {type: float}
+  go: {type: bool}
+  shown: {type: float}
+pipeline:
+  - {name: wake, step: steps.py:wake, runs_on: ticks, outputs: {awake: {type: bool}}}
+outputs:
+  events:
+    going: {when: go, edge: each}
+    woke: {when: awake, edge: each}
+  commands:
+    level: {field: a, min_interval_s: 3, confirm: {field: shown, within_s: 5}}
+    pulse: {field: a, when: go}
+    call: {field: a, when: awake}
+"""
+
+
+def test_on_ticks_what_waits_leaves_what_is_overdue_fails_and_nothing_is_said_twice(
+    cache: Path, tmp_path: Path
+) -> None:
+    folder = write_type(tmp_path / "ticking", TICKING, steps="def wake(time_s):\n    return time_s % 2 < 1\n")
+    engine = Stepping(load_type(folder, "content", cache))
+    run = engine.step(
+        reading(TWIN, 0, a=1.0, go=True, shown=7.0),
+        reading(TWIN, 1, a=2.0, go=True, shown=2.0),
+        *map(tick, range(2, 10)),
+    )
+    assert _commands(run, "level") == [(0, 1.0, "issued"), (1, 2.0, "min_interval"), (3, 2.0, "issued")]
+    # What the device showed before can't confirm, however often ticks go by.
+    assert _told(run, "level") == [
+        (1, "refused", "min_interval"),
+        (3, "failed", "superseded"),
+        (9, "failed", "confirm"),
+    ]
+    assert _commands(run, "pulse") == [(0, 1.0, "issued"), (1, 2.0, "issued")]
+    assert _commands(run, "call") == [(at_s, 2.0, "issued") for at_s in (2, 4, 6, 8)]
+    names = [event["name"] for event in run.messages("events")]
+    assert (names.count("going"), names.count("woke")) == (2, 4)
+    engine.step(reading(TWIN, 10, a=2.0, go=False, shown=2.0))
+    assert [event["name"] for event in run.messages("events")].count("woke") == 4
 
 
 # -- against plain Python --------------------------------------------------------------------------------------------

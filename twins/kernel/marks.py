@@ -21,14 +21,16 @@ def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
             "rising": f"x_{event.when} and not row.e_{name}",
             "falling": f"row.e_{name} and not x_{event.when}",
             "both": f"x_{event.when} != row.e_{name}",
-            "each": f"x_{event.when}",
+            # What a record said is not said again by every tick after it, nor the other way round.
+            "each": f"x_{event.when}" if over.is_fresh(event.when) else "False",
         }[event.edge]
         lines += [f"fired[r, {column}] = {condition}", f"row.e_{name} = x_{event.when}"]
     if definition.outputs.commands:
         lines.append("at_ns, cause = time_ns[r], offset[r]")
-    for name in definition.outputs.commands:
+    for name, command in definition.outputs.commands.items():
         lines += over.guarded(outcome_lines(name, definition, columns, measured=not over.on_tick))
-        lines += over.guarded(command_lines(name, definition, columns))
+        if command.when is None or over.is_fresh(command.when):
+            lines += over.guarded(command_lines(name, definition, columns))
     return lines
 
 

@@ -35,6 +35,11 @@ class Pass:
         for step in steps:
             if not self.runs(step) or self.needs(step):
                 self.unsure.update(step.outputs)
+        self._fresh = {*self.given(steps), *(() if on_tick else definition.inputs)}
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether this pass gives a field its value, and does not find it in the row."""
+        return name in self._fresh
 
     def runs(self, step: WiredStep) -> bool:
         """Whether a step is part of this pass."""
