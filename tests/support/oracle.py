@@ -1,6 +1,7 @@
 """What an undisturbed run gives: the whole input through one processor per partition, in one thread."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,14 +40,23 @@ async def read_all(options: KafkaOptions, topics: tuple[str, ...]) -> list[LogRe
     return records
 
 
-def replay(twin_type: TwinType, cluster: str, topic_id: str, records: list[LogRecord], cut: int = 500) -> Result:
-    """Step input records, `cut` at a time."""
+def replay(
+    type_name: str,
+    versions: Mapping[str, TwinType],
+    cluster: str,
+    topic_id: str,
+    records: list[LogRecord],
+    cut: int = 500,
+) -> Result:
+    """Step input records, `cut` at a time, under the versions that they switch to."""
     result = Result()
     for partition in sorted({record.partition for record in records}):
         mine = [record for record in records if record.partition == partition]
-        processor = TwinProcessor.of(twin_type, Lineage(cluster, topic_id, partition))
+        processor = TwinProcessor(type_name, Lineage(cluster, topic_id, partition), versions)
         for start in range(0, len(mine), cut):
-            _add(result, processor.process(block_of(mine[start : start + cut])))
+            outcome = processor.process(block_of(mine[start : start + cut]))
+            assert not outcome.wants
+            _add(result, outcome)
         for key, value in processor.snapshot():
             if not key.startswith(b"#") and value is not None:
                 result.states[key] = value
