@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from reference.plain_twin import EXAMPLES, PlainTwin
+from support.guide import blocks, said
 from typer.testing import CliRunner
 
 from infra.cli.app import app
@@ -20,13 +21,14 @@ HOUR_NS = 3_600_000_000_000
 def folder(tmp_path: Path) -> Path:
     found = tmp_path / "freezer"
     found.mkdir()
-    for name, text in re.findall(r"`freezer/([a-z.]+)`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL):
-        (found / name).write_text(text)
+    for block in blocks():
+        if block.file.startswith("freezer/"):
+            (tmp_path / block.file).write_text(block.text)
     return found
 
 
 def test_the_folder_of_the_guide_passes_the_check(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["spoilage.py", "twin.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["spoilage.py", "test_freezer.py", "twin.yaml"]
     assert check_folder(folder) == []
 
 
@@ -46,21 +48,21 @@ def test_the_freezer_of_the_guide_does_what_the_guide_says(folder: Path) -> None
 def test_the_snippets_of_the_guide_print_what_they_say(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    snippets = [text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "functions.testing" in text]
-    assert len(snippets) == 2
+    snippets = [block for block in blocks() if block.language == "python" and not block.file]
+    assert len(snippets) >= 2
     monkeypatch.chdir(folder.parent)
     for snippet in snippets:
-        exec(snippet, {})  # noqa: S102 - it stands in the guide
-        assert capsys.readouterr().out.splitlines() == re.findall(r"^print\(.*\)  # (.*)$", snippet, re.MULTILINE)
+        exec(snippet.text, {})  # noqa: S102 - it stands in the guide
+        assert capsys.readouterr().out.splitlines() == said(snippet)
 
 
 def test_the_recording_of_the_guide_is_tried_as_it_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (recording,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
-    (folder.parent / "freezer.csv").write_text(recording)
+    (recording,) = [block for block in blocks() if block.language == "csv"]
+    (folder.parent / recording.file).write_text(recording.text)
     monkeypatch.chdir(folder.parent)
-    said = json.loads(CliRunner().invoke(app, ["try", "freezer", "freezer.csv", "--json"]).stdout)
-    assert [(refusal["line"], refusal["reason"]) for refusal in said["refusals"]] == [(5, "out_of_range")]
-    assert (said["accepted"], list(said["commands"])) == (4, ["compressor"])
+    trial = json.loads(CliRunner().invoke(app, ["try", "freezer", "freezer.csv", "--json"]).stdout)
+    assert [(refusal["line"], refusal["reason"]) for refusal in trial["refusals"]] == [(5, "out_of_range")]
+    assert (trial["accepted"], list(trial["commands"])) == (4, ["compressor"])
     assert (folder.parent / "freezer-freezer.svg").is_file()
 
 
