@@ -10,6 +10,7 @@ import numpy as np
 from twins.ids import IdIndex
 from twins.layout import FINGERPRINT_BYTES, RowLayout, identity
 from twins.row_format import RowFormat
+from twins.texts import renamed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,8 @@ class RowTable:
         self.rows = np.concatenate([carried, np.repeat(self._new_row, len(earlier.rows) - count)])
         self.dirty = np.ones(len(self.rows), np.uint8)
         self.dirty[count:] = 0
-        self.slots, self.ids, self.tags = earlier.slots, earlier.ids, earlier.tags
+        self.slots, self.ids = earlier.slots, earlier.ids
+        self.tags = [renamed(stored, self.layout.definition) if stored else stored for stored in earlier.tags]
         self.tick_ns = earlier.tick_ns
         self.refused.update(refused)
 

@@ -145,6 +145,18 @@ def test_rate_and_interval_count_from_the_last_that_was_sent_even_over_a_reset(e
     assert _commands(engine.step(_at(11.5), _at(19, speed=0)), "motor")[-1] == (19, 0.0, "issued")
 
 
+def test_a_limit_that_is_new_counts_from_what_the_earlier_version_sent(cache: Path, tmp_path: Path) -> None:
+    text = "name: v\nversion: 1.0.0\ninputs: {a: {}}\noutputs: {commands: {c: {field: a}}}\n"
+    before = load_type(write_type(tmp_path / "before", text), "before", cache)
+    text = text.replace("field: a", "field: a, max_rate: 1")
+    after = load_type(write_type(tmp_path / "after", text), "after", cache)
+    engine = Stepping(before)
+    engine.step(reading(TWIN, 0, a=1.0))
+    engine.switch(after)
+    run = engine.step(reading(TWIN, 1, a=9.0), reading(TWIN, 8, a=9.0))
+    assert _commands(run, "c") == [(0, 1.0, "issued"), (1, 9.0, "max_rate"), (8, 9.0, "issued")]
+
+
 def test_a_refused_command_is_an_object_that_says_so_in_value_and_header(engine: Stepping) -> None:
     outcome = engine.processor.process(block_of([_at(0, speed=300)._replace(offset=0)]))
     ((key, value, headers),) = [

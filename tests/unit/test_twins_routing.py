@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -150,6 +151,26 @@ def test_a_text_names_the_target_is_shown_kept_and_refused_when_it_names_no_twin
     assert engine.state(TWIN).parameters["line"] == "line-2"
     sent = engine.processor.process(block_of([reading(TWIN, 1, **READ)._replace(offset=99)])).routed
     assert sent["twinstream.site-line.telemetry"][0][0] == b"line-2"
+
+
+def test_a_text_goes_on_in_a_later_version_also_under_another_name(
+    pump: TwinType, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    later = PUMP.replace("version: 1.0.0", "version: 1.1.0\nmigration: {parameters: {aisle: line}}")
+    later = (
+        later.replace("  line: {type", "  aisle: {type")
+        .replace("id: line", "id: aisle")
+        .replace("{line: w", "{aisle: w")
+    )
+    folder = write_type(tmp_path / "later", later)
+    second = load_type(folder, "later", tmp_path_factory.mktemp("kernels"))
+    engine = Stepping(pump)
+    engine.step(put(TWIN, {"line": "line-3", "note": "n"}, {"place": "x"}))
+    engine.switch(second)
+    engine.restart()
+    state = engine.state(TWIN)
+    assert (state.parameters["aisle"], state.parameters["note"], state.tags) == ("line-3", "n", {"place": "x"})
+    assert "line" not in state.parameters
 
 
 _readings = st.lists(
