@@ -99,7 +99,7 @@ def _compiled(
 
 def _compiled_apart(definition: Definition, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
     """Faults of those steps that could be compiled if the others were right."""
-    known = {*AMBIENT, *definition.inputs, *definition.parameters, *definition.fields()}
+    known = {*AMBIENT, *definition.inputs, *definition.numbers, *definition.fields()}
     sound = [
         step
         for step in steps
