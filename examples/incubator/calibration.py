@@ -36,7 +36,7 @@ def calibrate(
     G_heater: float,
     V_heater: float,
     I_heater: float,
-    x0_heater: float,
+    T_heater: float,
     air_before: float,
     room_before: float,
     heater_was_on: bool,
@@ -47,9 +47,9 @@ def calibrate(
     """Go on with the balances, and in the phase of calibrating read the heat loss off them.
 
     Args:
-        state: Whether the balances are `started`; whether operators `enabled` the self-adaptation and have `demanded` a
-            calibration; since t0 the heat `lost` in J and the integral of the difference to the room, `exposure`, in
-            K·s.
+        state: Whether operators `enabled` the self-adaptation and have `demanded` a calibration; whether the balances
+            are `started`, as they are while it is on; since t0 the heat `lost` in J and the integral of the difference
+            to the room, `exposure`, in K·s.
         average_temperature: Measured box temperature in °C.
         room_temperature: Measured room temperature in °C.
         dt_s: Seconds since the previous record.
@@ -58,7 +58,7 @@ def calibrate(
         G_heater: Heat flow from heater to air in W/K.
         V_heater: Heater voltage in V.
         I_heater: Heater current in A.
-        x0_heater: First heater temperature in °C.
+        T_heater: The filter's estimate of the heater's temperature in °C, at which its balance begins.
         air_before: Box temperature of the previous record in °C.
         room_before: Room temperature of the previous record in °C.
         heater_was_on: Whether the heater was on from the previous record to this one.
@@ -67,14 +67,15 @@ def calibrate(
         phase: State of the self-adaptation with the previous record; t0 is the record that ended its listening.
 
     Returns:
-        Whether the self-adaptation is on; whether a calibration is demanded; the heater's temperature by its balance in
-        °C; the heat loss measured last, in W/K; and whether this record gave one.
+        Whether the self-adaptation is on; whether a calibration is demanded; the heater's temperature in °C by its
+        balance, or the filter's as long as there is none; the heat loss measured last, in W/K; and whether this record
+        gave one.
     """
     demanded = state.demanded
     state.demanded = False
     if not state.started:
-        state.started = True
-        return state.enabled, demanded, x0_heater, fitted_before, False
+        state.started = state.enabled
+        return state.enabled, demanded, T_heater, fitted_before, False
     power = V_heater * I_heater if heater_was_on else 0.0
     settled = 0.5 * (air_before + average_temperature) + power / G_heater
     warmed = (settled - heater_before) * -math.expm1(-dt_s * G_heater / C_heater)
@@ -95,6 +96,7 @@ def calibrate(
 def enable(state: State, enabled: bool) -> None:
     """Switch the self-adaptation on or off, from the next record on."""
     state.enabled = enabled
+    state.started = state.started and enabled
 
 
 def demand(state: State) -> str | None:

@@ -244,6 +244,29 @@ def test_a_row_of_a_version_with_more_states_begins_anew() -> None:
     assert bound.function(state, *(arguments[name] for name in bound.arguments))[0] == 0
 
 
+def test_a_row_of_a_version_without_times_keeps_its_state_and_begins_its_time() -> None:
+    bound = BUILT_INS["state_machine"].bind(TURNSTILE)
+    state = new_state(bound.state)
+    state.state = 2
+    made = [_at(0), _at(0.9), _at(1)]
+    found = [bound.function(state, *(record[name] for name in bound.arguments))[0] for record in made]
+    assert found == [2, 2, 0]
+
+
+def test_a_row_keeps_only_what_the_machine_needs() -> None:
+    def kept(**changes: Any) -> tuple[set[str], bool]:
+        ways = [{"from": "a", "to": "b", **changes}, {"from": "b", "to": "a", "when": "x > 1"}]
+        bound = BUILT_INS["state_machine"].bind({"states": ["a", "b"], "transitions": ways})
+        return set(bound.state), "time_ns" in bound.arguments
+
+    timed = {"state", "started", "entered_ns", "latest_ns"}
+    assert kept(when="x < 1") == ({"state"}, False)
+    assert kept(when="records_in_state > 3") == ({"state", "records"}, False)
+    assert kept(when="elapsed_s > 3") == (timed, True)
+    assert kept(after_s=3) == (timed, True)
+    assert kept(after_s="w") == (timed | {"waits_ns"}, True)
+
+
 def _way(**changes: Any) -> dict[str, Any]:
     return {"states": ["a", "b"], "transitions": [{"from": "a", "to": "b", **changes}]}
 

@@ -105,9 +105,11 @@ def test_a_lid_that_is_closed_again_is_noticed_and_measured_too(factor: float) -
 
 
 def test_without_it_the_open_lid_is_taken_for_a_cold_heater() -> None:
-    records, _ = _boxed(10.0)
+    records, adapted = _boxed(10.0)
     late = _replayed(records)[CLOSED - 100 : CLOSED]
-    assert all(row["T_heater_balance"] - row["T_heater"] > 1.0 for row in late)
+    balance = [row["T_heater_balance"] for row in adapted[CLOSED - 100 : CLOSED]]
+    assert all(heater - row["T_heater"] > 1.0 for heater, row in zip(balance, late, strict=True))
+    assert all(row["T_heater_balance"] == row["T_heater"] for row in late)
     assert {row["G_box_in_use"] for row in late} == {G_BOX}
     assert {row["adaptation_state"] for row in late} == {LISTENING}
 

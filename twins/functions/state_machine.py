@@ -136,6 +136,18 @@ class StateMachineConfig(Strict):
     ] = ()
 
     @property
+    def timed(self) -> bool:
+        """Whether anything depends on how long a state lasts; only then the row keeps its time."""
+        return any(way.after_s or "elapsed_s" in way.guard.names for way in self.transitions) or (
+            "elapsed_s" in self.report
+        )
+
+    @property
+    def counted(self) -> bool:
+        """Whether anything depends on the number of records in a state; only then the row keeps it."""
+        return "records_in_state" in (*self.report, *(name for way in self.transitions for name in way.guard.names))
+
+    @property
     def begin(self) -> str:
         """The state that a twin begins in."""
         return self.states[0] if self.initial is None else self.initial
@@ -158,8 +170,10 @@ def _names(config: StateMachineConfig) -> _Names:
             places.setdefault(name, f"config.transitions.{index}.when")
         if isinstance(transition.after_s, str):
             places.setdefault(transition.after_s, f"config.transitions.{index}.after_s")
-    read = tuple(name for name in places if name not in OWN_NAMES and name != "time_ns")
-    return _Names((*read, "time_ns"), tuple(truths), places)
+    read = [name for name in places if name not in OWN_NAMES]
+    if config.timed and "time_ns" not in read:
+        read.append("time_ns")
+    return _Names(tuple(read), tuple(truths), places)
 
 
 def _typed_values(config: StateMachineConfig) -> dict[str, tuple[str, tuple[bool | int | float, ...]]]:
@@ -207,7 +221,6 @@ def _make(config: StateMachineConfig) -> BoundStep:
         ]
         raise ValidationError.from_exception_data("state_machine", lines)
     names, values = _names(config), _typed_values(config)
-    timers = max(len(waits) for waits in _waits(config).values())
     source = machine_source(
         MachineSource(
             arguments=names.arguments,
@@ -222,6 +235,8 @@ def _make(config: StateMachineConfig) -> BoundStep:
             initial=config.states.index(config.begin),
             values=[column for _, column in values.values()],
             report=config.report,
+            timed=config.timed,
+            counted=config.counted,
         )
     )
     kinds: dict[str, Literal["bool", "int", "float"]] = {
@@ -237,19 +252,25 @@ def _make(config: StateMachineConfig) -> BoundStep:
         function=function_from(source, "state_machine", SCOPE),
         arguments=names.arguments,
         outputs=outputs,
-        state={
-            "started": StateField(type="bool"),
-            "state": StateField(type="int", description=shown, initial=config.states.index(config.begin)),
-            "entered_ns": StateField(type="int", unit="ns"),
-            "latest_ns": StateField(type="int", unit="ns"),
-            "records": StateField(type="int", unit="1"),
-            **({"waits_ns": StateField(type="int", unit="ns", shape=(timers,))} if timers else {}),
-        },
+        state=_state(config, shown),
         units={argument: "s" for waits in _waits(config).values() for argument in waits}
         | {name: "s" for name in config.report if name == "elapsed_s"},
         truths=names.truths,
         places=names.places,
     )
+
+
+def _state(config: StateMachineConfig, shown: str) -> dict[str, StateField]:
+    """What a row keeps of a machine."""
+    state = {"state": StateField(type="int", description=shown, initial=config.states.index(config.begin))}
+    if config.timed:
+        state["started"] = StateField(type="bool")
+        state |= {name: StateField(type="int", unit="ns") for name in ("entered_ns", "latest_ns")}
+    if config.counted:
+        state["records"] = StateField(type="int", unit="1")
+    if timers := max(len(waits) for waits in _waits(config).values()):
+        state["waits_ns"] = StateField(type="int", unit="ns", shape=(timers,))
+    return state
 
 
 def _waits(config: StateMachineConfig) -> dict[str, list[str]]:

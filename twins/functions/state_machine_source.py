@@ -24,12 +24,14 @@ class MachineSource:
     """What a machine's source is made of.
 
     Attributes:
-        arguments: Of the function, `time_ns` last.
+        arguments: Of the function.
         ways: Of each state the transitions that leave it, in order: the next state, the condition as source, and the
             wait in seconds or the argument that has it.
         initial: The state that a twin begins in.
         values: For each value what it is in every state.
         report: Further results by name.
+        timed: Whether anything depends on how long a state lasts.
+        counted: Whether anything depends on the number of records in it.
     """
 
     arguments: tuple[str, ...]
@@ -37,6 +39,8 @@ class MachineSource:
     initial: int
     values: Sequence[Sequence[bool | int | float]]
     report: Sequence[str]
+    timed: bool
+    counted: bool
 
     def waits(self, state: int) -> list[str]:
         """Arguments whose values are taken when a state is entered."""
@@ -47,37 +51,38 @@ def machine_source(machine: MachineSource) -> str:
     """Source of `state_machine(state, *arguments)`; its own names begin with an underscore, as no field does."""
     lines = [
         f"def state_machine(state, {', '.join(machine.arguments)}):",
-        # A version with fewer states may have taken the row over.
-        f"    if not state.started or state.state >= {len(machine.ways)}:",
-        "        state.started = True",
+        # A version with more states may have left the row.
+        f"    if state.state >= {len(machine.ways)}:",
         f"        state.state = {machine.initial}",
-        "        state.records = 0",
-        "        state.entered_ns = time_ns",
-        "        state.latest_ns = time_ns",
-        *_taken(machine, machine.initial, 2),
-        "    state.latest_ns = max(state.latest_ns, time_ns)",
-        "    _elapsed_ns = state.latest_ns - state.entered_ns",
-        # Dividing whole nanoseconds gives the float nearest to the seconds, which is also what the number stands for
-        # that an author compares it with; multiplying by 1e-9 does not.
-        "    _elapsed_s = _elapsed_ns / 1e9",
-        "    state.records += 1",
-        "    _records_in_state = state.records",
-        "    _next = -1",
+        *(["        state.started = False"] if machine.timed else []),
+        *(["        state.records = 0"] if machine.counted else []),
     ]
+    if machine.timed:
+        lines += [
+            "    if not state.started:",
+            "        state.started = True",
+            "        state.entered_ns = time_ns",
+            "        state.latest_ns = time_ns",
+            *_waits(machine),
+            "    state.latest_ns = max(state.latest_ns, time_ns)",
+            "    _elapsed_ns = state.latest_ns - state.entered_ns",
+            # Dividing whole nanoseconds gives the float nearest to the seconds, which is also what the number stands
+            # for that an author compares it with; multiplying by 1e-9 does not.
+            "    _elapsed_s = _elapsed_ns / 1e9",
+        ]
+    if machine.counted:
+        lines += ["    state.records += 1", "    _records_in_state = state.records"]
+    lines.append("    _next = -1")
     word = "if"
     for state, ways in machine.ways.items():
         if ways:
             lines += [f"    {word} state.state == {state}:", *_choice(ways)]
             word = "elif"
-    lines += [
-        "    if _next >= 0:",
-        "        state.state = _next",
-        "        state.entered_ns = state.latest_ns",
-        "        state.records = 0",
-    ]
-    for state in machine.ways:
-        if taken := _taken(machine, state, 3):
-            lines += [f"        if _next == {state}:", *taken]
+    lines += ["    if _next >= 0:", "        state.state = _next"]
+    if machine.timed:
+        lines += ["        state.entered_ns = state.latest_ns", *_waits(machine)]
+    if machine.counted:
+        lines.append("        state.records = 0")
     lines += _values(machine)
     results = ["state.state", *(f"_v{index}" for index in range(len(machine.values)))]
     results += [_REPORTED[name] for name in machine.report]
@@ -104,12 +109,16 @@ def _choice(ways: Sequence[tuple[int, str, float | str]]) -> list[str]:
     return lines
 
 
-def _taken(machine: MachineSource, state: int, depth: int) -> list[str]:
-    """What is noted when a state is entered: how long its transitions wait."""
-    return [
-        f"{'    ' * depth}state.waits_ns[{index}] = wait_ns({argument})"
-        for index, argument in enumerate(machine.waits(state))
-    ]
+def _waits(machine: MachineSource) -> list[str]:
+    """Lines that note, for the state that was entered, how long its transitions wait."""
+    lines = []
+    for state in machine.ways:
+        noted = [
+            f"            state.waits_ns[{index}] = wait_ns({argument})"
+            for index, argument in enumerate(machine.waits(state))
+        ]
+        lines += [f"        if state.state == {state}:", *noted] if noted else []
+    return lines
 
 
 def _values(machine: MachineSource) -> list[str]:
