@@ -46,6 +46,26 @@ def test_from_an_empty_directory_to_an_improved_twin(tmp_path: Path) -> None:
             30.0,
             twin["outputs"]["smoothed"],
         )
+        workers = _workers(instance)
+        assert "pump is back at 1.0.0" in _run(home, *CLI, "rollback", "pump", "--data-dir", str(data_dir))
+        _send(instance, 41.0)
+        twin = eventually(
+            lambda: (found := _twin(instance)) and found["inputs"]["temperature"] == 41.0 and found, "1.0.0"
+        )
+        assert (twin["version"], twin["parameters"]["limit"], twin["outputs"]["too_hot"]) == ("1.0.0", 80.0, False)
+        assert _workers(instance) == workers, "no process was started anew"
+        answer = json.loads(_run(home, *CLI, "types", "--history", "--json", "--data-dir", str(data_dir)))
+        history = [(item["type"], item["version"], len(item["from"]), bool(item["who"])) for item in answer["items"]]
+        assert history == [("pump", version, 8, True) for version in ("1.0.0", "1.1.0", "1.0.0")]
+        definition.write_text(definition.read_text().replace("default: 30", "default: hot").replace("degC", "degZ"))
+        done = subprocess.run(
+            [*CLI, "deploy", "pump", "--data-dir", str(data_dir)], cwd=home, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        said = done.stdout + done.stderr
+        assert all(f"pump/twin.yaml:{line}: " in said for line in _lines(definition, "degZ", "default: hot"))
+        assert (_twin(instance) or {})["version"] == "1.0.0"
 
 
 def _send(instance: Instance, temperature: float) -> None:
@@ -57,3 +77,15 @@ def _send(instance: Instance, temperature: float) -> None:
 def _twin(instance: Instance) -> Any:
     answer = httpx.get(f"{instance.api}/api/twins/pump/a", timeout=10)
     return answer.json() if answer.is_success else None
+
+
+def _workers(instance: Instance) -> dict[str, int]:
+    """Process of each worker."""
+    answer = httpx.get(f"{instance.api}/api/status", timeout=10).json()
+    return {item["name"]: item["pid"] for item in answer["items"] if item["name"].startswith("worker")}
+
+
+def _lines(file: Path, *texts: str) -> list[int]:
+    """Numbers of the lines that hold one of the texts."""
+    lines = enumerate(file.read_text().splitlines(), 1)
+    return [number for number, line in lines if any(text in line for text in texts)]
