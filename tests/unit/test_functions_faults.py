@@ -67,3 +67,105 @@ def test_faults_of_a_built_in_are_found_at_their_line_and_all_at_once(tmp_path: 
     ]
     assert "initial (3.0) must lie between lower (-inf) and upper (1.0)" in problems[3].message
     assert "integrator takes reset" in problems[7].message
+
+
+MODELS = """\
+name: models
+version: 1.0.0
+inputs:
+  raw: {unit: degC}
+pipeline:
+  - name: bare
+    step: pid
+    inputs: {value: raw, setpoint: raw}
+    outputs: [p]
+    config: {ki: 1, lower: 0, upper: 1}
+  - name: mixed
+    step: pid
+    inputs: {value: raw, setpoint: raw}
+    outputs: [q]
+    config:
+      kp: 1
+      lower: 0
+      upper: 1
+      ti_s: 3
+  - name: wired
+    step: pid
+    inputs: {value: raw, setpoint: raw, manual: raw, manual_output: raw}
+    outputs: [r]
+    config:
+      lower: 0
+      upper: 1
+      manual: true
+      wired: [kp]
+  - name: misspelt
+    step: unit_conversion
+    inputs: {value: raw}
+    outputs: [s]
+    config:
+      from: degCC
+      to: K
+  - name: unlike
+    step: unit_conversion
+    inputs: {value: raw}
+    outputs: [t]
+    config:
+      from: degC
+      to: bar
+  - name: other
+    step: unit_conversion
+    inputs: {value: raw}
+    outputs: {u: {unit: kPa}}
+    config: {from: bar, to: Pa}
+  - name: crooked
+    step: state_space
+    inputs: {u: raw}
+    outputs: [v]
+    config:
+      time: continuous
+      B: [[1], [2]]
+      A: [[1, 2], [3]]
+      inputs: [u]
+  - name: nameless
+    step: kalman_filter
+    outputs: [w, x]
+    config:
+      F: [[1]]
+      H: [[1]]
+      Q: [[1]]
+      R: [[1]]
+      measurements: [level]
+  - name: patient
+    step: window_statistics
+    inputs: {value: raw}
+    outputs: {lo: {}, hi: {}, me: {}, cl: {type: bool}}
+    config:
+      window_s: 10
+      hop_s: 1
+      grace_s: 40
+outputs:
+  timeseries: {fields: [p]}
+"""
+
+
+def test_faults_of_controllers_and_models_are_found_at_their_line(tmp_path: Path) -> None:
+    problems = check_folder(write_type(tmp_path / "models", MODELS))
+    assert [(problem.line, problem.path) for problem in problems] == [
+        (10, "pipeline.0.config"),
+        (19, "pipeline.1.config.ti_s"),
+        (22, "pipeline.2.inputs"),
+        (28, "pipeline.2.config.wired"),
+        (34, "pipeline.3.config.from"),
+        (42, "pipeline.4.config.to"),
+        (45, "pipeline.5.inputs.value"),
+        (46, "pipeline.5.outputs.u.unit"),
+        (55, "pipeline.6.config.A"),
+        (65, "pipeline.7.config.measurements"),
+        (73, "pipeline.8.config.grace_s"),
+    ]
+    said = [(problem.message, problem.remedy) for problem in problems]
+    assert said[0][0] == "kp is missing: give a number, or name it under wired"
+    assert said[2] == ("raw is float, not true or false", "compare it with something, or name a bool field")
+    assert "pid takes kp, which is no field here" in said[3][0]
+    assert "degC" in said[4][1]
+    assert "to (bar) is no unit that degC can become" in said[5][0]

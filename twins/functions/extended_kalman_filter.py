@@ -170,7 +170,8 @@ def _make(config: ExtendedKalmanFilterConfig) -> BoundStep:
         arguments = list(dict.fromkeys([*config.measurements, *others, *ambient]))
         scope = _SCOPE | {f"_{setting}": one for setting, one in functions.items()}
         function = function_from(_source(config, named, arguments), "extended_kalman_filter", scope)
-        return BoundStep(function, tuple(arguments), outputs, state, constants, units=units)
+        places = dict.fromkeys(config.measurements, "config.measurements")
+        return BoundStep(function, tuple(arguments), outputs, state, constants, units=units, places=places)
 
     return BoundStep(
         function=_not_linked,

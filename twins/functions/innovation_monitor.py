@@ -104,6 +104,7 @@ def _make(config: InnovationMonitorConfig) -> BoundStep:
     constants: dict[str, Constant] = (
         {"shares": constant_array(config.known_variances)} if config.known_variances else {}
     )
+    places = dict.fromkeys(config.innovations, "config.innovations") if "innovations" in config.model_fields_set else {}
     return BoundStep(
         function=function_from(_source(config), "innovation_monitor", {"_accumulate": accumulate}),
         arguments=(*config.innovations, *config.variance_names),
@@ -115,6 +116,7 @@ def _make(config: InnovationMonitorConfig) -> BoundStep:
             "allowance": len(config.innovations) / 2.0 * math.log(config.inflation),
             "threshold": math.log(config.false_alarm_records),
         },
+        places=places,
         units={
             variance: f"{{delta {innovation}}}**2"
             for innovation, variance in zip(config.innovations, config.variance_names, strict=False)

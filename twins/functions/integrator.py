@@ -99,6 +99,7 @@ def _make(config: IntegratorConfig) -> BoundStep:
             "previous": StateField(),
         },
         constants=constants | ({"initial": config.initial} if config.reset else {}),
+        truths=("reset",) if config.reset else (),
         units={"integral": "{value}*s"},
     )
 

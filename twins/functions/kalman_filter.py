@@ -137,6 +137,10 @@ def _make(config: KalmanFilterConfig) -> BoundStep:
         },
         constants=constants,
         units=units,
+        places={
+            **dict.fromkeys(config.controls, "config.controls"),
+            **dict.fromkeys(config.measurements, "config.measurements"),
+        },
     )
 
 

@@ -170,6 +170,7 @@ def _make(config: PidConfig) -> BoundStep:
         },
         constants=constants,
         units={"setpoint": "{value}"},
+        places=dict.fromkeys(wired, "config.wired"),
         truths=("manual",) if config.manual else (),
     )
 

@@ -122,6 +122,7 @@ def _make(config: StateSpaceConfig) -> BoundStep:
         arguments=config.inputs if discrete else (*config.inputs, "dt_s"),
         outputs={f"y_{index + 1}": StepOutput() for index in range(p)},
         state={"started": StateField(type="bool"), "x": StateField(shape=(n,)), "u": StateField(shape=(m,))},
+        places=dict.fromkeys(config.inputs, "config.inputs"),
         constants=constants | {"x0": constant_array(config.x0 or [0.0] * n)},
     )
 

@@ -3,15 +3,20 @@
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from schemas.quantity import Strict
 from schemas.step import StepOutput
-from schemas.units import Linear, check_unit, conversion
+from schemas.units import Linear, UnknownUnitError, check_unit, conversion
 from twins.functions.built_in import BoundStep, BuiltIn
 
 
 def _known(unit: str) -> str:
-    check_unit(unit)
+    try:
+        check_unit(unit)
+    except UnknownUnitError as error:
+        kept = {"message": str(error), "remedy": error.remedy}
+        raise PydanticCustomError("unit", "{message}", kept) from None
     return unit
 
 
@@ -32,7 +37,9 @@ class UnitConversionConfig(Strict):
     @model_validator(mode="after")
     def _compatible(self) -> Self:
         if conversion(self.source, self.to) is None:
-            message = f"{self.source} can't become {self.to}: name two units of the same kind, without decibels"
+            message = (
+                f"to ({self.to}) is no unit that {self.source} can become: name two of the same kind, without decibels"
+            )
             raise ValueError(message)
         return self
 
