@@ -56,6 +56,8 @@ class _Slow:
                 message = "poison"
                 raise RuntimeError(message)
             outcome.add("out", b"k", value)
+            if value == b"far":
+                outcome.route("other", b"k", value, ())
         return outcome
 
     def refuse(self, record: Block, detail: str) -> Outcome:
@@ -84,6 +86,9 @@ class _Transactions:
 
     def batches(self, records: Iterable[Any]) -> list[Any]:
         return list(records)
+
+    async def addressed(self, routed: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        return {f"to {topic}": list(records) for topic, records in routed.items()}
 
     async def commit(self, batches: dict[str, list[Any]], _last: str, _source: Any, offset: int, _group: str) -> int:
         await self.gate.wait()
@@ -219,6 +224,17 @@ async def test_a_partition_that_is_given_up_during_a_step_flushes_that_step_befo
     assert kept is not None
     assert (kept.position, kept.flushed) == (2, 2)
     assert bench.transactions.closed
+
+
+async def test_what_goes_to_others_is_committed_together_with_everything_else_and_once(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"a", b"far"))
+    await bench.flushed()
+    await bench.run.take(_block(2, b"b", b"c"))
+    await bench.flushed()
+    assert [(sorted(batches), position) for batches, position in bench.transactions.committed] == [
+        (["changelog", "out", "to other"], 2), (["changelog", "out"], 4),
+    ]  # fmt: skip
+    assert bench.transactions.values("to other") == [b"far"]
 
 
 async def test_rows_of_a_step_that_outlasts_the_release_are_not_kept(bench: _Bench) -> None:
