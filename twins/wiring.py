@@ -20,6 +20,9 @@ from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS
 from twins.layout import step_state
 
+_LOSES = {"float": {"int", "bool"}, "int": {"bool"}, "bool": set[str]()}
+"""By the type of a built-in's result, the types that would lose some of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class WiredStep:
@@ -225,6 +228,10 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
     if len(step.outputs) != len(bound.outputs):
         remedy = f"name {len(bound.outputs)}: {', '.join(bound.outputs)}"
         problems.append(Problem(FILE, 0, f"{path}.outputs", f"{step.step} gives {len(bound.outputs)} outputs", remedy))
+    for (own, gives), (name, declared) in zip(bound.outputs.items(), step.outputs.items(), strict=False):
+        if declared.type in _LOSES[gives.type]:
+            message = f"{step.step} gives its {own} as {gives.type}, which {declared.type} can't hold"
+            problems.append(Problem(FILE, 0, f"{path}.outputs.{name}.type", message, f"write type: {gives.type}"))
     if step.state:
         problems.append(Problem(FILE, 0, f"{path}.state", "a built-in declares its own state", "remove it"))
     if step.expects:

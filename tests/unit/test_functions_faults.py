@@ -169,3 +169,32 @@ def test_faults_of_controllers_and_models_are_found_at_their_line(tmp_path: Path
     assert "pid takes kp, which is no field here" in said[3][0]
     assert "degC" in said[4][1]
     assert "to (bar) is no unit that degC can become" in said[5][0]
+
+
+def test_an_output_of_a_built_in_is_not_cut_to_a_smaller_type(tmp_path: Path) -> None:
+    definition = """\
+name: cut
+version: 1.0.0
+inputs:
+  raw: {}
+pipeline:
+  - name: average
+    step: exponential_average
+    inputs: {value: raw}
+    config: {time_constant_s: 3}
+    outputs:
+      mean: {type: int}
+  - name: machine
+    step: state_machine
+    config:
+      states: [low, high]
+      transitions: [{from: low, to: high, when: raw > 3}]
+      values: {high: {lamp: true}}
+    outputs:
+      is_high: {type: bool}
+      lamp: {}
+"""
+    (mean, state) = check_folder(write_type(tmp_path / "cut", definition))
+    assert (mean.line, mean.path, mean.remedy) == (11, "pipeline.0.outputs.mean.type", "write type: float")
+    assert mean.message == "exponential_average gives its average as float, which int can't hold"
+    assert (state.line, state.path, state.remedy) == (19, "pipeline.1.outputs.is_high.type", "write type: int")
