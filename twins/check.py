@@ -13,6 +13,7 @@ from schemas.yaml_text import line_of
 from twins.author_faults import unknown_names
 from twins.authored import AuthoredCode
 from twins.kernel.compile_faults import compile_faults
+from twins.kernel.cost import step_costs
 from twins.layout import RowLayout, step_state
 from twins.twin_type import TwinType
 from twins.unit_faults import unit_faults
@@ -47,6 +48,22 @@ def check_folder(
         for one in problems
     ]
     return sorted(dict.fromkeys(located), key=lambda problem: (problem.file != FILE, problem.file, problem.line))
+
+
+def cost_notes(folder: Path, cache: Path) -> list[str]:
+    """What the steps that are not compiled cost, a line each; measured here, by calling them.
+
+    Args:
+        folder: Without faults.
+        cache: Where `check_folder` kept its compiled kernels.
+    """
+    bundle = read_folder(folder)
+    definition = bundle.definition()
+    if all(step.compiled for step in definition.pipeline):
+        return []
+    twin_type = TwinType.load(folder, definition, bundle.hash, 1, cache)
+    twin_type.warm_up()
+    return [str(cost) for cost in step_costs(twin_type)]
 
 
 def _beyond_reading(

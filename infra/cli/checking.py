@@ -9,8 +9,9 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from schemas.errors import Problem
 
 _TIMEOUT_S = 300.0
 _IMPORT_LIMIT_S = 30.0
+_COSTS_LIMIT_S = 20.0
 _TIMED_OUT = "Timeout ("
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
@@ -32,26 +34,55 @@ def check_folder(
     path: Path,
     cache: Annotated[Path | None, typer.Option(help="Where to keep what is compiled.")] = None,
     import_limit: Annotated[float, typer.Option(help="Seconds that its modules may take.")] = _IMPORT_LIMIT_S,
+    costs: Annotated[bool, typer.Option("--costs", help="Measure steps that are not compiled.")] = False,  # noqa: FBT002
     config: Config = None,  # noqa: ARG001 - set in the environment of children
 ) -> None:
-    """Check one folder in this process, which runs its author's code; prints problems as JSON."""
+    """Check one folder in this process, which runs its author's code; prints problems as JSON, then notes."""
     from twins.check import check_folder as check_here
+    from twins.check import cost_notes
 
-    with _own_output() as descriptor:
+    with _own_output() as descriptor, tempfile.TemporaryDirectory() as scratch:
+        cache = cache or Path(scratch)
         problems = check_here(path, cache, _limited(import_limit))
-        os.write(descriptor, json.dumps([asdict(problem) for problem in problems]).encode())
+        os.write(descriptor, json.dumps([asdict(problem) for problem in problems]).encode() + b"\n")
+        if costs and not problems:
+            # A step without end leaves the problems told and the notes not.
+            with _limited(_COSTS_LIMIT_S):
+                os.write(descriptor, json.dumps(cost_notes(path, cache)).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        problems: Every fault.
+        notes: What is worth knowing, no fault.
+    """
+
+    problems: list[Problem]
+    notes: list[str] = field(default_factory=list)
 
 
 def check_apart(folder: Path, cache: Path | None = None, import_limit_s: float = _IMPORT_LIMIT_S) -> list[Problem]:
-    """Every problem of a twin type's folder; its author's code runs in a child process.
+    """Every problem of a twin type's folder; arguments as for `examine_apart`."""
+    return examine_apart(folder, cache, import_limit_s).problems
+
+
+def examine_apart(
+    folder: Path, cache: Path | None = None, import_limit_s: float = _IMPORT_LIMIT_S, *, costs: bool = False
+) -> Checked:
+    """Check a twin type's folder; its author's code runs in a child process.
 
     Args:
         folder: Holds a `twin.yaml`.
         cache: Where to keep what is compiled; nowhere when None.
         import_limit_s: How long its modules may take to be imported.
+        costs: Whether to note what steps that are not compiled cost.
     """
     env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
     options = ["--import-limit", str(import_limit_s), *(["--cache", str(cache)] if cache else [])]
+    options += ["--costs"] if costs else []
     try:
         done = subprocess.run(  # noqa: S603 - our own command
             role_argv("check-folder", str(folder), *options),
@@ -63,13 +94,20 @@ def check_apart(folder: Path, cache: Path | None = None, import_limit_s: float =
         )
     except subprocess.TimeoutExpired:
         message = f"checking it took more than {_TIMEOUT_S:.0f} s"
-        return [Problem(FILE, 1, "file", message, "keep work out of the modules themselves")]
+        return Checked([Problem(FILE, 1, "file", message, "keep work out of the modules themselves")])
+    first, _, second = done.stdout.partition(b"\n")
     try:
-        found: list[dict[str, Any]] = json.loads(done.stdout)
+        found: list[dict[str, Any]] = json.loads(first)
     except ValueError:
         said = done.stderr.decode(errors="replace")
-        return [_ended(folder.resolve(), done.returncode, said, import_limit_s)]
-    return [Problem(**item) for item in found]
+        return Checked([_ended(folder.resolve(), done.returncode, said, import_limit_s)])
+    try:
+        notes = json.loads(second) if costs and not found else []
+    except ValueError:
+        notes = [
+            f"what its steps in plain Python cost is not known: measuring took over {_COSTS_LIMIT_S:g} s or failed"
+        ]
+    return Checked([Problem(**item) for item in found], notes)
 
 
 def _ended(folder: Path, code: int, said: str, import_limit_s: float) -> Problem:

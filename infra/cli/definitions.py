@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.cli.checking import check_apart
+from infra.cli.checking import check_apart, examine_apart
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
 from infra.cli.output import FAILED, fail, show_json, show_table
@@ -162,6 +162,7 @@ def check(
 ) -> None:
     """Check configuration and definitions, and list every problem."""
     problems: list[Problem] = []
+    notes: list[str] = []
     checked: list[str] = []
     paths = paths or ([Path()] if Path(FILE).is_file() else [])
     files = [path for path in paths if path.is_file() and path.name != FILE]
@@ -181,17 +182,25 @@ def check(
         if not folders:
             problems.append(Problem(str(path / FILE), 1, "file", "there is none", "name a twin type's folder"))
         for folder in folders:
-            problems += [_below(folder, problem) for problem in check_apart(folder)]
+            found = examine_apart(folder, costs=True)
+            problems += [_below(folder, problem) for problem in found.problems]
+            notes += [f"{folder}: {note}" for note in found.notes]
             checked.append(f"type {folder}")
     if as_json:
-        show_json({"checked": checked, "problems": [asdict(problem) for problem in problems]})
+        show_json({"checked": checked, "problems": [asdict(problem) for problem in problems], "notes": notes})
     else:
-        for problem in problems:
-            typer.echo(str(problem))
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "no problems"
-        typer.echo(f"{count} in {', '.join(checked)}")
+        _show_checked(problems, notes, checked)
     if problems:
         raise typer.Exit(FAILED)
+
+
+def _show_checked(problems: list[Problem], notes: list[str], checked: list[str]) -> None:
+    for problem in problems:
+        typer.echo(str(problem))
+    for note in notes:
+        typer.echo(f"note: {note}")
+    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "no problems"
+    typer.echo(f"{count} in {', '.join(checked)}")
 
 
 def demand_sound(folder: Path, cache: Path | None) -> None:

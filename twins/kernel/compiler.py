@@ -24,7 +24,7 @@ from twins.functions.random import seed_of
 from twins.kernel.passes import Pass
 from twins.kernel.segments import cut, hold_dtype
 from twins.kernel.source import kernel_source
-from twins.kernel.uncompiled import UncompiledStep
+from twins.kernel.uncompiled import PythonStep, UncompiledStep
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 
@@ -40,7 +40,7 @@ class Kernel:
     """
 
     entries: tuple[Callable[..., None], ...]
-    uncompiled: tuple[tuple[int, UncompiledStep], ...]
+    uncompiled: tuple[tuple[int, PythonStep], ...]
     hold: np.dtype[np.void]
 
 

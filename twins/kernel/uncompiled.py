@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,15 @@ class Answer:
     results: dict[str, NDArray[Any]]
     state: NDArray[np.void]
     failures: dict[int, Failure] = field(default_factory=dict)
+
+
+class PythonStep(Protocol):
+    """What steps records between compiled stretches."""
+
+    name: str
+
+    def run(self, given: NDArray[np.void], state: NDArray[np.void]) -> Answer:
+        """Step m records; arguments as of `UncompiledStep.run`."""
 
 
 class UncompiledStep:

@@ -14,12 +14,13 @@ def waves(slot: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         Indices into `slot`, ascending in each wave; every record is in one wave.
     """
     count = len(slot)
+    if count <= 1:
+        return [np.zeros(count, np.int64)] if count else []
     order = np.argsort(slot, kind="stable")
     sorted_slots = slot[order]
-    starts = np.flatnonzero(np.concatenate([np.ones(min(count, 1), np.bool_), sorted_slots[1:] != sorted_slots[:-1]]))
+    starts = np.flatnonzero(np.concatenate([[True], sorted_slots[1:] != sorted_slots[:-1]]))
     lengths = np.diff(np.append(starts, count))
     turn = np.empty(count, np.int64)
     turn[order] = np.arange(count) - np.repeat(starts, lengths)
     by_turn = np.argsort(turn, kind="stable")
-    ends = np.cumsum(np.bincount(turn)) if count else np.zeros(0, np.int64)
-    return np.split(by_turn, ends[:-1]) if count else []
+    return np.split(by_turn, np.cumsum(np.bincount(turn))[:-1])
