@@ -69,6 +69,33 @@ def test_a_second_process_compiles_nothing_and_an_edited_import_gives_the_new_re
     assert _in_child(folder, cache) == ("y=6.0", 1, 0)
 
 
+FILTER = """\
+name: probe
+version: 1.0.0
+inputs: {a: {}}
+pipeline:
+  - name: s
+    step: extended_kalman_filter
+    config: {transition: "steps.py:keep", measurement: "steps.py:seen", x0: [0], Q: [[1]], R: [[1]], measurements: [a]}
+    outputs: [y, residual]
+outputs: {timeseries: {fields: [y]}}
+"""
+MODEL = "def keep(x, out):\n    out[0] = x[0]\n\ndef seen(x, out):\n    out[0] = x[0]\n"
+
+
+def test_what_a_built_in_calls_in_the_folder_is_loaded_with_it_and_compiled_anew_when_edited(tmp_path: Path) -> None:
+    folder, cache = _folder(tmp_path / "type", FILTER, MODEL), tmp_path / "cache"
+    for times in ((0, 1), (1, 0)):
+        field, *found = _in_child(folder, cache)
+        # P = 1 + 1, K = 2/3.
+        assert float(field.removeprefix("y=")) == pytest.approx(2.0)
+        assert tuple(found) == times
+    _folder(folder, FILTER, MODEL.replace("out[0] = x[0]\n\n", "out[0] = x[0] + 3.0\n\n"))
+    field, *found = _in_child(folder, cache)
+    assert float(field.removeprefix("y=")) == pytest.approx(3.0)
+    assert found == [0, 1]
+
+
 def test_two_folders_with_files_of_the_same_names_do_not_mix(tmp_path: Path) -> None:
     one = _folder(tmp_path / "one")
     other = _folder(tmp_path / "other", inner=INNER.replace("2.0", "9.0"))
