@@ -30,6 +30,26 @@ class SystemClock:
         return time.monotonic()
 
 
+class AnchoredClock:
+    """UTC as it was when this clock was made, plus the monotonic seconds since: it never jumps.
+
+    Args:
+        clock: Both are taken from it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._start_ns, self._start_s = clock.now_ns(), clock.monotonic_s()
+
+    def now_ns(self) -> int:
+        """UTC, nanoseconds since the Unix epoch."""
+        return self._start_ns + round((self._clock.monotonic_s() - self._start_s) * NS_PER_S)
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go backwards; only differences mean anything."""
+        return self._clock.monotonic_s()
+
+
 class ManualClock:
     """A clock that moves only when told to."""
 

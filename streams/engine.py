@@ -24,6 +24,7 @@ from streams.options import EngineOptions
 from streams.partition_run import Host, PartitionRun
 from streams.processor import Observer, ProcessorFactory, SilentObserver
 from streams.source import Source
+from streams.ticker import Ticker
 
 if TYPE_CHECKING:
     from streams.partition import PartitionRows
@@ -76,7 +77,9 @@ class Engine:
         self.app.on_rebalance_complete.connect(self._on_rebalance_complete, weak=False)
         self.app.on_partitions_revoked.connect(self._on_partitions_revoked, weak=False)
         self.app.on_before_shutdown.connect(self._on_before_shutdown, weak=False)
+        self._ticker = Ticker(options.kafka, options.source, self._stepped_here, self._source.lag)
         self.app.task(self._flusher)
+        self.app.task(self._tick)
 
     def positions(self) -> dict[int, int]:
         """Next offset to process of every partition that is open here."""
@@ -99,6 +102,12 @@ class Engine:
             self._wake.clear()
             for run in list(self._runs.values()):
                 run.flush_if_due(time.monotonic())
+
+    def _stepped_here(self) -> list["PartitionRows"]:
+        return [run.rows for run in self._runs.values()]
+
+    async def _tick(self) -> None:
+        await self._ticker.run(lambda: self.app.should_stop)
 
     # -- assignment ----------------------------------------------------------------------------------------------
 

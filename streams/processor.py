@@ -69,6 +69,10 @@ class Processor(Protocol):
     processor away and rebuild it from the changelog.
     """
 
+    @property
+    def tick_s(self) -> float:
+        """Period of the ticks that it wants in its partition, seconds; 0 for none. Asked from any thread."""
+
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take in changelog records, oldest first, a value None deleting a key; called before any block."""
 

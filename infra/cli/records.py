@@ -14,6 +14,7 @@ import typer
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Limit, Url
 from infra.cli.output import fail, plain, show_json, show_json_line, show_table, show_tree
+from schemas.headers import KIND
 from schemas.reasons import Reason
 from schemas.topics import TypeTopics
 
@@ -132,7 +133,8 @@ def _show_record(record: "LogRecord", *, as_json: bool) -> None:
     key = None if record.key is None else _text(record.key)
     if not as_json:
         value = "(deleted)" if record.value is None else _text(record.value)
-        typer.echo(f"{record.partition}/{record.offset} {key or '-'} {value}")
+        kind = "".join(f" ({_text(kind)})" for name, kind in record.headers if name == KIND)
+        typer.echo(f"{record.partition}/{record.offset} {key or '-'}{kind} {value}")
         return
     shown: dict[str, Any] = {
         "topic": record.topic,

@@ -151,6 +151,7 @@ class WorkerObserver:
         self._records = counter("records", "Telemetry records by what became of them.", "outcome")
         for outcome in ("accepted", "duplicate", "late"):
             self._records.labels(type_name, outcome)
+        self._ticks = counter("ticks", "Ticks by what became of them.", "outcome")
         self._extra = counter("extra_fields", "Undeclared fields that were ignored.").labels(type_name)
         self._routed = counter("routed_records", "Telemetry for other twins; unrouted: it named none.", "outcome")
         self._deadletters = counter("worker_deadletters", "Dead letters written by this worker.", "reason")
@@ -221,6 +222,8 @@ class WorkerObserver:
                 self._deadletters.labels(self._type, reason).inc(times)
             elif what in {"routed", "unrouted"}:
                 self._routed.labels(self._type, what).inc(times)
+            elif what in {"tick", "tick_ignored"}:
+                self._ticks.labels(self._type, "stepped" if what == "tick" else "ignored").inc(times)
             elif what == "extra":
                 self._extra.inc(times)
             else:

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.kafka
 class _Counter:
     """Counts the records of each key."""
 
+    tick_s = 0.0
+
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
 

@@ -16,6 +16,8 @@ POLICY = FlushPolicy(interval_s=0.1, records=100, urgent_interval_s=0.02)
 class _Echo:
     """A processor that hands every value on; `!` is urgent, `x` fails."""
 
+    tick_s = 0.0
+
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
 

@@ -31,6 +31,8 @@ OPTIONS = EngineOptions(
 class _Slow:
     """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row, `new` wants itself first."""
 
+    tick_s = 0.0
+
     def __init__(self, known: set[str]) -> None:
         self.stepped: list[bytes | None] = []
         self.dirty = False

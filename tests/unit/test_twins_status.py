@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import stepping
 from support.oracle import load_type
-from support.stepping import SECOND, START_NS, TWINS, Stepping, reading, request, stepped, tick
+from support.stepping import SECOND, START_NS, TWINS, Stepping, put, reading, request, stepped, tick
 
 from schemas.definition_file import examine
 from twins.twin_type import TwinType
@@ -167,6 +167,6 @@ def test_a_version_without_a_status_shows_none_of_an_earlier_one(probe: TwinType
         .replace("max_age_s: 4", "")
     )
     engine.restart(load_type(stepping.write_type(tmp_path, text, steps=STEPS), "second", cache))
+    engine.step(put(A, {}), reading(A, 1, a=11.0, old=True))
     assert engine.run.messages("metadata")[-1]["status"] == "ok"
-    engine.step(reading(A, 1, a=11.0, old=True))
     assert engine.state(A).status == "ok"
