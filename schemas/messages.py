@@ -137,7 +137,7 @@ def dead_letter(
     cut = raw[:RAW_LIMIT_BYTES]
     whole = hashlib.sha256(raw).hexdigest()
     return DeadLetter(
-        id=stable_id("deadletter", source, received_ns, reason, whole),
+        id=stable_id("deadletter", source, received_ns, reason, type_name, twin, whole),
         reason=reason,
         detail=detail[:TEXT_LIMIT],
         source=source[:TEXT_LIMIT],

@@ -126,6 +126,20 @@ def test_what_others_say_at_the_same_time_in_the_same_words_is_no_duplicate(pump
     assert (run.counts["accepted", ""], run.counts["duplicate", ""]) == (3, 0)
 
 
+def test_a_target_that_nobody_declared_is_a_dead_letter_of_its_own(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = write_type(tmp_path / "pump", PUMP.replace("version: 1.0.0", "version: 1.0.0\nprovision: declared"))
+    declared = load_type(folder, "content", tmp_path_factory.mktemp("kernels"))
+    cause = "twinstream.other.telemetry/3/17"
+    said = reading(TWIN, 0, **READ)._replace(headers=((HOPS, b"1"), (SOURCE, f"kafka:{cause}".encode())))
+    letters = Stepping(declared).step(said, said._replace(key=OTHER)).messages("deadletter")
+    assert [(one["reason"], one["twin"], one["source"]) for one in letters] == [
+        ("unknown_twin", twin.decode(), f"kafka:{cause}") for twin in (TWIN, OTHER)
+    ]
+    assert letters[0]["id"] != letters[1]["id"]
+
+
 def test_a_text_names_the_target_is_shown_kept_and_refused_when_it_names_no_twin(pump: TwinType) -> None:
     engine = Stepping(pump)
     run = engine.step(reading(TWIN, 0, **READ), put(TWIN, {"line": "line-1", "note": "an, odd=text"}, {"place": "x"}))
