@@ -233,6 +233,17 @@ class RowLayout:
         tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         return np.frombuffer(value, self.dtype, count=1, offset=FINGERPRINT_BYTES)[0], tags
 
+    def _begin(self, known: Collection[str], rows: NDArray[np.void]) -> None:
+        """Give rows what they keep only under this definition, as far as it follows from what they kept before."""
+        for name in self.definition.outputs.commands:
+            if f"l_{name}" in (rows.dtype.names or ()) and f"l_{name}" not in known:
+                # A limit that is new counts from what the earlier version sent.
+                rows[f"l_{name}"] = rows[f"c_{name}"]
+        for name in self.definition.stale_inputs:
+            if f"u_{name}" not in known:
+                # An age that is new counts from the last record.
+                rows[f"u_{name}"] = rows["event_time_ns"]
+
     def carried_over(self, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], Counter[str]]:
         """Rows of this layout with everything that rows of an earlier one know.
 
@@ -248,10 +259,7 @@ class RowLayout:
         """
         rows = np.repeat(self.new_row(), len(old))
         carry(old, rows)
-        for name in self.definition.outputs.commands:
-            if f"l_{name}" in (rows.dtype.names or ()) and f"l_{name}" not in (old.dtype.names or ()):
-                # A limit that is new counts from what the earlier version sent.
-                rows[f"l_{name}"] = rows[f"c_{name}"]
+        self._begin(old.dtype.names or (), rows)
         migration = self.definition.migration
         for new, before in migration.state.items():
             (step, name), (old_step, old_name) = new.split("."), before.split(".")

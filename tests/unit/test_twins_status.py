@@ -166,7 +166,23 @@ def test_a_version_without_a_status_shows_none_of_an_earlier_one(probe: TwinType
         .replace("  status: {drifting: apart, stale: old}\n", "")
         .replace("max_age_s: 4", "")
     )
-    engine.restart(load_type(stepping.write_type(tmp_path, text, steps=STEPS), "second", cache))
+    engine.twin_type = load_type(stepping.write_type(tmp_path, text, steps=STEPS), "second", cache)
+    engine.restart(engine.twin_type)
     engine.step(put(A, {}), reading(A, 1, a=11.0, old=True))
     assert engine.run.messages("metadata")[-1]["status"] == "ok"
     assert engine.state(A).status == "ok"
+
+
+def test_an_age_that_a_new_version_asks_for_counts_from_the_last_record(
+    probe: TwinType, tmp_path: Path, cache: Path
+) -> None:
+    text = DEFINITION.replace("WHEN", "").replace("max_age_s: 4", "")
+    engine = Stepping(load_type(stepping.write_type(tmp_path, text, steps=STEPS), "first", cache))
+    engine.step(reading(A, 10, a=1.0, old=False))
+    engine.snapshot()
+    engine.twin_type = probe
+    engine.restart(probe)
+    engine.step(tick(12))
+    assert engine.state(A).status == "ok"
+    engine.step(tick(15))
+    assert engine.state(A).status == "stale"
