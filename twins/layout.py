@@ -5,7 +5,7 @@ A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
