@@ -1,9 +1,9 @@
 """One stage of a twin type's pipeline, as `twin.yaml` declares it."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from schemas.quantity import FieldName, Strict
 
@@ -90,6 +90,17 @@ Wire = Annotated[
 """Where an argument comes from: a field as it is, converted, or as it was with the previous record."""
 
 
+def _target(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_/]+\.py:[A-Za-z_][A-Za-z0-9_]*|[a-z][a-z0-9_]*", text):
+        message = f"{ascii(text)[:100]} must be file.py:function or the name of a built-in"
+        raise ValueError(message)
+    return text
+
+
+Target = Annotated[str, AfterValidator(_target)]
+"""A function."""
+
+
 class Step(Strict):
     """One stage of the pipeline.
 
@@ -109,7 +120,7 @@ class Step(Strict):
     """
 
     name: FieldName
-    step: str
+    step: Target
     inputs: dict[FieldName, Wire] = Field(default_factory=dict)
     expects: dict[FieldName, str] = Field(default_factory=dict)
     runs_on: Literal["records", "ticks", "both"] = "records"
@@ -120,15 +131,7 @@ class Step(Strict):
         BeforeValidator(_as_outputs, json_schema_input_type=dict[FieldName, StepOutput] | list[FieldName]),
     ]
     compiled: bool = True
-    requests: dict[FieldName, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _target(self) -> Self:
-        for target in (self.step, *self.requests.values()):
-            if not re.fullmatch(r"[A-Za-z0-9_/]+\.py:[A-Za-z_][A-Za-z0-9_]*|[a-z][a-z0-9_]*", target):
-                message = f"{target!r} must be file.py:function or the name of a built-in"
-                raise ValueError(message)
-        return self
+    requests: dict[FieldName, Target] = Field(default_factory=dict)
 
     def field_of(self, argument: str) -> str:
         """The field that an argument takes, be it converted or of the previous record."""

@@ -29,8 +29,16 @@ class AuthoredCode:
         file, _, name = target.partition(":")
         found = getattr(self._module(file), name, None)
         if not isinstance(found, FunctionType):
-            raise DefinitionError([Problem(file, 0, "", f"no function {name} in {file}", self._remedy(file, name))])
+            raise DefinitionError([Problem(file, 0, "", *self._no_function(file, name, found))])
         return found
+
+    def _no_function(self, file: str, name: str, found: object) -> tuple[str, str]:
+        """Message and remedy."""
+        if hasattr(found, "py_func"):
+            return f"{name} in {file} is compiled already", "remove its decorator: steps are compiled by themselves"
+        if found is not None:
+            return f"no function {name} in {file}: it is a {type(found).__name__}", f"define def {name}(…) there"
+        return f"no function {name} in {file}", self._remedy(file, name)
 
     def _remedy(self, file: str, name: str) -> str:
         there = [key for key, value in vars(self._module(file)).items() if self.owns(value)]

@@ -19,6 +19,7 @@ from twins.folder_calls import FolderCall, linked
 from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS
 from twins.layout import step_state
+from twins.signatures import signature_faults
 
 _LOSES = {"float": {"int", "bool"}, "int": {"bool"}, "bool": set[str]()}
 """By the type of a built-in's result, the types that would lose some of it."""
@@ -159,6 +160,8 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
     function = _function(code, step.step, f"pipeline.{index}.step")
     file = step.step.partition(":")[0]
     line = function.__code__.co_firstlineno
+    if problems := signature_faults(function, file, compiled=step.compiled):
+        raise DefinitionError(problems)
     names = handler_arguments(function)
     conversions, problems = conversions_of(definition, step, index)
     remedy = f"its arguments are {', '.join(names)}"

@@ -18,7 +18,7 @@ from schemas.errors import Problem
 from twins.check import check_folder
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*/twin.yaml"))
+EXAMPLES = [*sorted((ROOT / "examples").glob("*/twin.yaml")), ROOT / "tests" / "types" / "everything" / "twin.yaml"]
 TANK = (ROOT / "examples" / "tank" / "twin.yaml").read_text()
 MOST = 40
 """Faults of one kind and example that are tried; evenly spread over the file."""
@@ -125,7 +125,20 @@ CODE = [
     ("handler's state", "state.count = 0", "state.total = 0", "steps.py", 11, "clear", "the state has no field total"),
     ("handler's argument", "clear(state)", "clear(state, flaw)", "steps.py", 10, "clear", "clear takes flaw"),
     ("argument", "running):", "speed):", "twin.yaml", 14, "pipeline.1.inputs", "takes speed, which is no field here"),
-    ("any arguments", "running):", "running, *more):", "twin.yaml", 14, "pipeline.1.inputs", "takes more"),
+    ("any arguments", "running):", "running, *more):", "steps.py", 4, "judge", "judge takes *more"),
+    ("any names", "running):", "running, **more):", "steps.py", 4, "judge", "judge takes **more"),
+    ("by keyword only", "running):", "*, running):", "steps.py", 4, "judge", "takes running by keyword only"),
+    ("async", "def judge(", "async def judge(", "steps.py", 4, "judge", "judge is async"),
+    ("yields", "    return smoothed", "    yield smoothed", "steps.py", 4, "judge", "judge yields"),
+    (
+        "compiled already",
+        "def judge(",
+        "import numba\n@numba.njit\ndef judge(",
+        "twin.yaml",
+        15,
+        "pipeline.1.step",
+        "compiled already",
+    ),
     ("no function", "def judge(", "def judged(", "twin.yaml", 15, "pipeline.1.step", "no function judge in steps.py"),
     ("no handler", "def clear(", "def clean(", "twin.yaml", 18, "pipeline.1.requests.clear", "no function clear"),
     (
@@ -251,7 +264,14 @@ PLACES = [
         "no built-in exponential_avg",
     ),
     ("no such file", "steps.py:judge", "step.py:judge", 15, "pipeline.1.step", "no file step.py"),
-    ("a path out of the folder", "steps.py:judge", "../steps.py:judge", 14, "pipeline.1", "must be file.py:function"),
+    (
+        "a path out of the folder",
+        "steps.py:judge",
+        "../steps.py:judge",
+        15,
+        "pipeline.1.step",
+        "must be file.py:function",
+    ),
     (
         "unknown field",
         "{value: flow}",

@@ -90,6 +90,8 @@ def _returned(returned: Any) -> str:  # noqa: ANN401 - likewise
         return "nothing"
     if isinstance(returned, Optional):
         return "nothing on one of its ways"
+    if str(returned).startswith(("unicode_type", "Literal[str]")):
+        return "a text"
     values = list(returned) if hasattr(returned, "__iter__") else []
     return f"{len(values)} values" if values else str(returned).partition("(")[0]
 
