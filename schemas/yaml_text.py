@@ -69,9 +69,8 @@ def read_yaml(text: str) -> YamlText:
             _walk(node, "", found)
             found.content = _value(node, found)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         said = f"no YAML: {error.problem or error.context}"
-        found.faults.append(Fault(mark.line + 1 if mark else 1, "", said, "mend the syntax here or just above"))
+        found.faults.append(Fault(_syntax_line(error, text), "", said, "mend the syntax here or just above"))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         said = f"no YAML: the character #x{ord(text[error.position]):04x} is not permitted"
@@ -81,6 +80,19 @@ def read_yaml(text: str) -> YamlText:
     except _TooLargeError:
         found.faults.append(Fault(1, "", "too much stands in it once aliases are written out", "use fewer aliases"))
     return found
+
+
+def _syntax_line(error: yaml.MarkedYAMLError, text: str) -> int:
+    """Where a fault of syntax most probably is: what never ends is noticed only further down."""
+    mark, context = error.problem_mark, error.context_mark
+    if mark is not None and context is not None and context.line < mark.line:
+        opened = text[context.index :].partition("\n")[0].partition("#")[0].strip()
+        never_ends = str(error.context).startswith("while scanning a")
+        # A bracket at the end of its line is meant to be closed on another.
+        never_ends |= str(error.context).startswith("while parsing a flow") and opened not in {"{", "["}
+        mark = context if never_ends else mark
+    mark = mark or context
+    return int(mark.line) + 1 if mark else 1
 
 
 class _TooLargeError(Exception):

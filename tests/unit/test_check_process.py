@@ -58,7 +58,7 @@ def test_every_fault_is_a_line_with_its_place_and_the_process_ends_with_1(tmp_pa
         for line, match in zip(lines, found, strict=True)
     ] == [
         ("units", "twin.yaml", 3, "inputs.flow.unit"),
-        ("syntax", "twin.yaml", 4, "file"),
+        ("syntax", "twin.yaml", 3, "file"),
         ("twice", "twin.yaml", 7, "name"),
         ("many", "twin.yaml", 6, "outputs.timeseries.fields.0"),
         ("many", "steps.py", 4, "double"),
