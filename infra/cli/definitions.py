@@ -15,6 +15,7 @@ from infra.cli.checking import check_apart, examine_apart
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
 from infra.cli.output import FAILED, fail, show_json, show_table
+from infra.cli.waiting import waiting
 from infra.registry import Registry, kernel_cache
 from infra.settings_file import ConfigurationError, load
 from schemas.definition_file import FILE
@@ -182,7 +183,8 @@ def check(
         if not folders:
             problems.append(Problem(str(path / FILE), 1, "file", "there is none", "name a twin type's folder"))
         for folder in folders:
-            found = examine_apart(folder, costs=True)
+            with waiting(f"{folder}: checking and compiling"):
+                found = examine_apart(folder, costs=True)
             problems += [_below(folder, problem) for problem in found.problems]
             notes += [f"{folder}: {note}" for note in found.notes]
             checked.append(f"type {folder}")
@@ -205,7 +207,8 @@ def _show_checked(problems: list[Problem], notes: list[str], checked: list[str])
 
 def demand_sound(folder: Path, cache: Path | None) -> None:
     """End the command with every problem of a twin type's folder, if there is any; arguments as for `check_apart`."""
-    problems = [_below(folder, problem) for problem in check_apart(folder, cache)]
+    with waiting(f"{folder}: checking and compiling"):
+        problems = [_below(folder, problem) for problem in check_apart(folder, cache)]
     if problems:
         fail("\n".join(map(str, problems)), [asdict(problem) for problem in problems])
 
