@@ -71,7 +71,7 @@ def _globals(function: FunctionType, code: AuthoredCode) -> list[Problem]:
 
 def _of_modules(function: FunctionType, code: AuthoredCode) -> list[Problem]:
     unknown: dict[tuple[str, str], int] = {}
-    for node in _attributes(function):
+    for node in attributes_of(function):
         name = node.value.id if isinstance(node.value, ast.Name) else ""
         module = function.__globals__.get(name) if name not in function.__code__.co_varnames else None
         if isinstance(module, ModuleType) and not hasattr(module, node.attr):
@@ -87,7 +87,7 @@ def _fields(function: Callable[..., Any], state: Collection[str], code: Authored
     if not state or not isinstance(function, FunctionType) or not code.owns(function):
         return []
     unknown: dict[str, int] = {}
-    for node in _attributes(function):
+    for node in attributes_of(function):
         if isinstance(node.value, ast.Name) and node.value.id == "state" and node.attr not in state:
             unknown.setdefault(node.attr, node.lineno)
     remedy = f"declared under state: {', '.join(state) or 'nothing'}"
@@ -97,7 +97,7 @@ def _fields(function: Callable[..., Any], state: Collection[str], code: Authored
     ]
 
 
-def _attributes(function: FunctionType) -> list[ast.Attribute]:
+def attributes_of(function: FunctionType) -> list[ast.Attribute]:
     """Every `x.y` in a function's source, in the order of lines."""
     first = function.__code__.co_firstlineno
     for node in ast.walk(ast.parse(Path(function.__code__.co_filename).read_bytes())):

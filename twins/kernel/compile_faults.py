@@ -1,5 +1,6 @@
 """What numba says against an author's step, as one sentence at the author's own line."""
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,14 @@ from typing import Any
 
 import numba
 from numba.core import types
-from numba.core.types.misc import NoneType, Optional
+from numba.core.types.common import Buffer
+from numba.core.types.containers import DictType
+from numba.core.types.containers import List as ListType
+from numba.core.types.misc import NoneType, Optional, StringLiteral, UnicodeType
 
 from schemas.definition_file import FILE
 from schemas.errors import Problem
+from twins.author_faults import attributes_of
 from twins.authored import AuthoredCode
 from twins.folder_calls import FolderCall
 from twins.kernel.compiler import jit
@@ -22,6 +27,16 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)|(\S+\.py) \((\d+)\)')
 _CALL = re.compile(r"No implementation of function .* found for signature:\s*>>> ([^\n]+)")
 _LITERAL = re.compile(r"Literal\[(\w+)\]\([^)]*\)")
+_MODULE = re.compile(r"Module\(<module '([\w.]+)'[^>]*>\)")
+_RETURNED: tuple[tuple[Any, str], ...] = (
+    (UnicodeType, "a text"),
+    (StringLiteral, "a text"),
+    (Buffer, "an array"),
+    (types.NestedArray, "an array"),
+    (types.Record, "its state"),
+    (ListType, "a list"),
+    (DictType, "a dictionary"),
+)
 _NOISE = ("Failed in nopython mode", "Failed in native mode", "File ", "During:", "- During:", "Enable")
 _MESSAGE_CHARS = 200
 _REMEDY = (
@@ -93,7 +108,12 @@ def _returned(returned: Any) -> str:  # noqa: ANN401 - likewise
     if str(returned).startswith(("unicode_type", "Literal[str]")):
         return "a text"
     values = list(returned) if hasattr(returned, "__iter__") else []
-    return f"{len(values)} values" if values else str(returned).partition("(")[0]
+    if values:
+        return f"{len(values)} values"
+    for kind, words in _RETURNED:
+        if isinstance(returned, kind):
+            return words
+    return str(returned).partition("(")[0]
 
 
 def compile_problem(error: Exception, folder: Path) -> Problem:
@@ -104,8 +124,16 @@ def compile_problem(error: Exception, folder: Path) -> Problem:
 
 def _fault(error: Exception, function: Callable[..., Any], code: AuthoredCode) -> Problem:
     file, line = _place(error, code.folder) or _definition(function, code)
+    if not _plain(error):
+        line = _replaced(function) or line
     name = function.__name__
     return Problem(file, line, name, f"{name} can't be compiled: {_sentence(error)}", _REMEDY)
+
+
+def _replaced(function: Callable[..., Any]) -> int | None:
+    """Line of the first `state.x = …`."""
+    stored = (one for one in attributes_of(function) if isinstance(one.ctx, ast.Store))  # type: ignore[arg-type]
+    return next((one.lineno for one in stored if isinstance(one.value, ast.Name) and one.value.id == "state"), None)
 
 
 def _place(error: Exception, folder: Path) -> tuple[str, int] | None:
@@ -134,8 +162,11 @@ def _sentence(error: Exception) -> str:
     if call := _CALL.search(text):
         return f"there is no {_shown(call[1])}"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(_NOISE)]
-    first = lines[0].partition(" Raised from")[0].rstrip(".") if lines else "numba gives no reason"
-    return first[:_MESSAGE_CHARS]
+    if not lines:
+        # An assertion of numba's own, which it makes of nothing else that authors write.
+        return "an array of the state is not replaced as a whole; write into it: state.x[:] = …"
+    first = lines[0].partition(" Raised from")[0].rstrip(".")
+    return _MODULE.sub(r"module \1", first)[:_MESSAGE_CHARS]
 
 
 def _shown(signature: str) -> str:
