@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import random
 import re
+import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -185,10 +187,34 @@ def test_a_silent_twin_is_stale_and_stopped_without_any_telemetry_and_the_api_sa
             _publish(instance.urls["MQTT"])
             eventually(lambda: _twin(instance)["status"] == "stale", "a twin that fell silent is stale")
             assert told.result(30)["data"] == {"pressure": 2.5}
-        metrics = httpx.get(f"{instance.api}/metrics", timeout=10).text
-        assert re.search(r'twinstream_ticks_total{[^}]*outcome="stepped"[^}]*} [1-9]', metrics), metrics
+        assert _stepped(instance) > 0
         shown = instance.run("tail", "twinstream.watchman.telemetry", "--from-start", "--limit", "40")
         assert re.search(r'^\d/\d+ - \(tick\) {"time_ns":\d+}$', shown, re.MULTILINE), shown
+
+
+def test_ticks_go_on_when_kafka_was_away_and_no_worker_ends(tmp_path: Path) -> None:
+    with Instance(tmp_path / "data") as instance:
+        instance.run("deploy", str(FOLDER))
+        eventually(lambda: _stepped(instance) > 0, "ticks are stepped")
+        kafka, worker = (_role(instance, name)["pid"] for name in ("kafka", "worker:watchman"))
+        os.kill(kafka, signal.SIGKILL)
+        eventually(lambda: (role := _role(instance, "kafka"))["ready"] and role["pid"] != kafka, "Kafka is back", 90)
+        before = _stepped(instance)
+        eventually(lambda: _stepped(instance) > before + 8, "ticks go on", 60)
+        assert _role(instance, "worker:watchman")["pid"] == worker
+
+
+def _role(instance: Instance, name: str) -> dict[str, Any]:
+    roles = json.loads(instance.run("status", "--json"))["items"]
+    found: dict[str, Any] = next(role for role in roles if role["name"] == name)
+    return found
+
+
+def _stepped(instance: Instance) -> float:
+    """Ticks that the worker stepped since it started."""
+    metrics = httpx.get(f"{instance.api}/metrics", timeout=10).text
+    found = re.search(r'twinstream_ticks_total{[^}]*outcome="stepped"[^}]*} ([0-9.]+)', metrics)
+    return float(found[1]) if found else 0.0
 
 
 def _first_event(client: httpx.Client, url: str, name: str) -> dict[str, Any]:
