@@ -6,6 +6,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from schemas.clock import SystemClock
 from schemas.deployment import read_switch
 from schemas.headers import KIND, Kind
 from schemas.reasons import Reason
@@ -33,7 +34,8 @@ class TwinProcessor:
     Args:
         type_name: Qualified name of the type.
         lineage: Where records come from.
-        versions: Compiled versions by content hash; others are asked for when a record names them.
+        versions: Compiled versions by content hash; others are asked for when a record names them. One that must not
+            be stepped any more may be replaced by another.
         content: Version in force, `""` before the first switch.
     """
 
@@ -42,6 +44,8 @@ class TwinProcessor:
         self._lineage = lineage
         self._letters = DeadLetters(type_name)
         self._version = Version(versions[content], lineage, self._letters) if content else None
+        # One that can't be stepped any more stands for another here.
+        self._is_changed = bool(content) and versions[content].content != content
         self._layouts_written: set[bytes] = set()
 
     @classmethod
@@ -67,10 +71,13 @@ class TwinProcessor:
                 table.forget(key)
 
     def restored(self) -> Outcome:
-        """Prepare what is derived from the rows."""
-        if self._version is not None:
+        """Prepare what is derived from the rows; under another version than before every document is due."""
+        outcome = Outcome()
+        if self._version is not None and self._is_changed:
+            self._version.settle(SystemClock().now_ns(), outcome)
+        elif self._version is not None:
             self._version.begin()
-        return Outcome()
+        return outcome
 
     def process(self, block: Block) -> Outcome:
         """Step a block in record order: runs of telemetry by the kernel, everything else one by one.

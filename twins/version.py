@@ -72,6 +72,10 @@ class Version:
     def succeed(self, earlier: "Version", received_ns: int, outcome: Outcome) -> None:
         """Take over the twins of an earlier version: what both know goes on; every document is written again."""
         self.table.take_over(earlier.table)
+        self.settle(received_ns, outcome)
+
+    def settle(self, received_ns: int, outcome: Outcome) -> None:
+        """Bring rows of an earlier version, which are here, under this one."""
         self._default_parameters()
         self.begin()
         for slot, twin in enumerate(self.table.ids):

@@ -12,9 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.bench.job import Finished, Job, read_report
 from infra.bench.producing import produce
 from infra.bench.workload import Workload
-from infra.deployment.deployer import deploy
+from infra.deployment.switching import put_into_force
 from infra.embedded.process import ChildProcess
-from infra.settings_file import load
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
 from schemas.errors import SetupError
@@ -93,23 +92,23 @@ class Contest:
         workload = replace(self.workload, records=min(self.workload.records, contestant.most_records))
         async with LogAdmin(self.kafka) as admin:
             if contestant.is_engine:
-                await self._deploy(workload.partitions)
+                # Nothing runs yet that could compile it first.
+                await put_into_force(self.kafka, self.bundle, workload.partitions, who="bench")
             await admin.ensure_topics([topic], workload.partitions)
+            ends = await admin.end_offsets([topic])
+        starts = [ends[topic, partition] for partition in range(workload.partitions)]
         told = self.watch(f"records for {contestant.name}", workload.records)
-        ends = await produce(self.kafka, topic, workload, headers=self.headers, progress=told)
+        counts = await produce(self.kafka, topic, workload, headers=self.headers, progress=told)
         # One folder for all runs: what was compiled in the first serves the others.
         data_dir = self.folder / contestant.name
         data_dir.mkdir(exist_ok=True)
-        job = Job(self.kafka.bootstrap_servers, topic, ends, str(data_dir), str(folder / "report.jsonl"))
+        after = [start + count for start, count in zip(starts, counts, strict=True)]
+        job = Job(self.kafka.bootstrap_servers, topic, starts, after, str(data_dir), str(folder / "report.jsonl"))
         finished = await self._let_work(contestant, job, folder)
         if finished.records != workload.records:
             message = f"{contestant.name} worked on {finished.records} of {workload.records} records: see {folder}"
             raise SetupError(message)
         return finished
-
-    async def _deploy(self, partitions: int) -> None:
-        kafka = {"bootstrap_servers": self.kafka.bootstrap_servers, "partitions": partitions}
-        await deploy(load(None, {"data_dir": self.folder, "kafka": kafka}), self.bundle)
 
     async def _let_work(self, contestant: Contestant, job: Job, folder: Path) -> Finished:
         file = folder / "job.json"

@@ -18,13 +18,15 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         bootstrap_servers: Of Kafka.
         topic: Input topic.
-        ends: Next offset of each of its partitions; all records below are the work.
+        starts: Offset of the first record of the work in each of its partitions.
+        ends: Next offset after the last.
         data_dir: The contestant's own folder, new in each run.
         report: File to write lines to.
     """
 
     bootstrap_servers: str
     topic: str
+    starts: list[int]
     ends: list[int]
     data_dir: str
     report: str
@@ -32,7 +34,7 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def records(self) -> int:
         """How many records there are."""
-        return sum(self.ends)
+        return sum(self.ends) - sum(self.starts)
 
     @classmethod
     def from_argv(cls) -> "Job":

@@ -30,7 +30,7 @@ async def produce(
         progress: Called with the number of records so far.
 
     Returns:
-        Next offset of each partition.
+        Number of records in each partition.
     """
     ends = [0] * workload.partitions
     clock = SystemClock()

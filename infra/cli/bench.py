@@ -70,6 +70,29 @@ def kernel(
         show_table(bench.COLUMNS, (figure.as_row() for figure in figures), empty="nothing was measured")
 
 
+@bench_app.command("switch")
+def switch(
+    rate: Annotated[int, typer.Option("--rate", min=100, help="Records per second while versions switch.")] = 20_000,
+    twins: Twins = 10_000,
+    partitions: Partitions = 8,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Deploy a version and roll it back while records flow: how long they wait, and whether any is lost or doubled.
+
+    One worker of the incubator type and one embedded Kafka; the load comes from this process.
+    """
+    from infra.bench import machine  # noqa: PLC0415 - no other command needs these
+    from infra.bench import switch as bench  # noqa: PLC0415
+
+    ground = machine.machine()
+    finished = asyncio.run(bench.measure(rate, twins, partitions))
+    if as_json:
+        show_json(bench.as_json(finished, ground, machine.versions()))
+    else:
+        show_table(bench.COLUMNS, bench.as_rows(finished), empty="nothing was measured")
+        typer.echo(f"{finished.sent:,} records sent, {finished.stored:,} lines stored")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.add_typer(bench_app, name="bench")

@@ -4,10 +4,12 @@ import msgspec
 from aiokafka.errors import ProducerFenced
 
 from schemas.bundle import Bundle, chunk_key, chunks_of
+from schemas.clock import SystemClock
 from schemas.deployment import TYPE, Deployment, HistoryItem, Switch, history_key, key
 from schemas.errors import SetupError
 from schemas.headers import Kind, input_headers
 from schemas.topics import DEFINITIONS, TypeTopics
+from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.atomic import Addressed, AtomicWriter
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
@@ -76,3 +78,19 @@ async def switch_over(options: KafkaOptions, deployment: Deployment, partitions:
 async def write_record(writer: LogWriter, record_key: bytes, value: bytes | None) -> None:
     """Write one record of the definitions durably; None deletes."""
     await (await writer.send(DEFINITIONS, record_key, value, partition=_PLACE))
+
+
+async def put_into_force(options: KafkaOptions, bundle: Bundle, partitions: int, *, who: str) -> Deployment:
+    """Make a type's topics and switch to a bundle unasked, where no worker runs that could compile it first.
+
+    Raises:
+        DefinitionError: the bundle's definition has faults; nothing was written.
+        SetupError: topics exist with another number of partitions, or another deployment was quicker.
+    """
+    topics = TypeTopics(str(bundle.definition().type_name)).all()
+    async with LogAdmin(options) as admin:
+        await admin.ensure_topics((*SHARED_TOPICS, *topics), partitions)
+    async with LogWriter(options) as writer:
+        deployment = await write_bundle(writer, bundle, SystemClock().now_ns(), who)
+    await switch_over(options, deployment, partitions)
+    return deployment

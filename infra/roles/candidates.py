@@ -37,7 +37,11 @@ async def answer_candidates(options: KafkaOptions, catalogue: Catalogue, compile
 
         candidate = await catalogue.until(look)
         answered[candidate.type] = candidate.time_ns
-        problems = await compile_(candidate)
+        try:
+            problems = await compile_(candidate)
+        except Exception as error:  # who deploys must hear of it, and the worker goes on
+            log.exception("candidate could not be compiled", type=candidate.type, version=candidate.version)
+            problems = [Problem("", 0, "", f"a worker failed on it: {error!r}", "see the worker's log")]
         if problems is None:
             continue
         log.info("candidate compiled", type=candidate.type, version=candidate.version, problems=len(problems))

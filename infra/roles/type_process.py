@@ -10,11 +10,17 @@ from schemas.errors import TwinstreamError
 log = structlog.get_logger(__name__)
 
 
-def run_type(type_name: str, settings: Settings) -> int:
-    """Step one type in this process until told to stop; returns the exit code."""
+def run_type(type_name: str, settings: Settings, *, condemned: str = "") -> int:
+    """Step one type in this process until told to stop; returns the exit code.
+
+    Args:
+        type_name: Qualified name.
+        settings: Where Kafka is, and how to work.
+        condemned: Content hash of a version that steps nothing any more; the one in force goes on in its place.
+    """
     with RoleLogs(type_worker.role_name(type_name), settings):
         try:
-            return type_worker.run(type_name, settings)
+            return type_worker.run(type_name, settings, condemned=condemned)
         except TwinstreamError as error:
             for line in str(error).splitlines():
                 log.error("can't work", error=line)  # noqa: TRY400 - the message says it all

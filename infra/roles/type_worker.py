@@ -31,8 +31,8 @@ def role_name(type_name: str) -> str:
     return f"worker:{type_name}"
 
 
-def run(type_name: str, settings: Settings) -> int:
-    """Step one type until told to stop; return the exit code.
+def run(type_name: str, settings: Settings, *, condemned: str = "") -> int:
+    """Step one type until told to stop; return the exit code. Arguments as for `type_process.run_type`.
 
     Raises:
         SetupError: the topics do not fit the configuration.
@@ -52,7 +52,7 @@ def run(type_name: str, settings: Settings) -> int:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
             if stopping.is_set():
                 return 0
-            versions = Versions(type_name, settings, kafka, observer.loading)
+            versions = Versions(type_name, settings, kafka, observer.loading, condemned)
             asyncio.run(versions.preload())
             if stopping.is_set():
                 return 0

@@ -30,13 +30,18 @@ class Versions:
 
     Args:
         tell: Told what is being done, `""` for nothing any more.
+        condemned: A version that steps nothing any more; the one in force goes on in its place.
     """
 
-    def __init__(self, type_name: str, settings: Settings, kafka: KafkaOptions, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, type_name: str, settings: Settings, kafka: KafkaOptions, tell: Callable[[str], None], condemned: str = ""
+    ) -> None:
         self._type = type_name
         self._settings = settings
         self._kafka = kafka
         self._tell = tell
+        self._condemned = condemned
+        self._in_force = ""
         self._cache = kernel_cache(settings.data_dir)
         self._loaded: dict[str, TwinType] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -51,6 +56,7 @@ class Versions:
             deployed = catalogue.get(self._type)
         if deployed is None:
             return
+        self._in_force = deployed.bundle.hash
         self._tell(f"loading version {deployed.deployment.version}")
         if problems := await self._compile(deployed.bundle):
             log.error("the version in force can't be compiled here", problems="; ".join(map(str, problems)))
@@ -80,10 +86,16 @@ class Versions:
         """Load a version, compiling it if need be; waits for its bundle and for whatever is in the way."""
         if wanted in self._loaded:
             return
+        load = self._replace if self._in_force not in {"", wanted} and wanted == self._condemned else self._load
         loading = self._loading.get(wanted)
         if loading is None:
-            loading = self._loading[wanted] = asyncio.create_task(self._load(wanted), name=f"load-{wanted[:8]}")
+            loading = self._loading[wanted] = asyncio.create_task(load(wanted), name=f"load-{wanted[:8]}")
         await asyncio.shield(loading)
+
+    async def _replace(self, condemned: str) -> None:
+        """Let the version in force stand for one that nothing may be stepped by."""
+        await self.provide(self._in_force)
+        self._loaded[condemned] = self._loaded[self._in_force]
 
     async def _load(self, content: str) -> None:
         """Load a version, however often it fails: a partition without the version that its records name must wait."""

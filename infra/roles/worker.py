@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from infra.cli.checking import check_apart
-from infra.registry import LOG_FOLDER, ChildView, kernel_cache
+from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache
 from infra.roles.candidates import answer_candidates
 from infra.roles.role import Role
 from infra.scraping import ChildMetrics
@@ -38,17 +38,20 @@ class Changes:
 
     Attributes:
         start: Types that are wanted and have no child.
+        mend: Types whose child was given up and that have another version now.
         stop: Types that are wanted no longer.
     """
 
     start: tuple[str, ...]
+    mend: tuple[str, ...]
     stop: tuple[str, ...]
 
 
-def changes(running: Collection[str], wanted: Collection[str]) -> Changes:
-    """Compare types."""
+def changes(running: Mapping[str, str], wanted: Mapping[str, str], given_up: Collection[str] = ()) -> Changes:
+    """Compare content hashes by type; a child that steps goes from version to version by itself."""
     return Changes(
         start=tuple(name for name in wanted if name not in running),
+        mend=tuple(name for name in given_up if name in running and running[name] != wanted.get(name, running[name])),
         stop=tuple(name for name in running if name not in wanted),
     )
 
@@ -77,17 +80,23 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
             asyncio.TaskGroup() as tasks,
         ):
             await catalogue.ready()
-            running: list[str] = []
+            running: dict[str, str] = {}
+
+            def given_up() -> set[str]:
+                return {view.name.removeprefix(f"{NAME}:") for view in supervisor.view() if view.phase == ALARMED}
 
             async def compile_(candidate: Deployment) -> list[Problem] | None:
-                if candidate.type in running or (only and candidate.type not in only):
+                stepped = candidate.type in running and candidate.type not in given_up()
+                if stepped or (only and candidate.type not in only):
                     return None  # its own child does it, or another worker
                 return await asyncio.to_thread(_check, role, catalogue, candidate)
 
             tasks.create_task(answer_candidates(role.kafka, catalogue, compile_))
             while True:
-                wanted = [name for name in catalogue.types() if not only or name in only]
-                await _apply(changes(running, wanted), supervisor, partial(_child, role, config))
+                deployed = {name: entry.bundle.hash for name, entry in catalogue.types().items()}
+                wanted = {name: value for name, value in deployed.items() if not only or name in only}
+                todo = changes(running, wanted, given_up())
+                await _apply(todo, supervisor, partial(_child, role, config), running)
                 running = wanted
                 role.ready(_waiting_for(only, wanted))
                 # A change between the look above and this call is found by the next look.
@@ -112,22 +121,26 @@ def _child_ports(role: Role) -> list[int]:
     return [entry.port for entry in role.registry.read() if entry.port is not None and entry.pid in children]
 
 
-async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]") -> None:
+async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]", running: Mapping[str, str]) -> None:
     for name in todo.stop:
         log.info("type is no longer deployed", type=name)
         await supervisor.remove(f"worker:{name}")
     for name in todo.start:
         log.info("type is deployed", type=name)
         supervisor.add(child(name))
+    for name in todo.mend:
+        log.info("type has another version, and is stepped again", type=name)
+        # The version that its process died of never comes to the switch: the new one steps what it did not.
+        supervisor.restart(child(name, condemned=running[name]))
 
 
-def _child(role: Role, config: Path, type_name: str) -> Child:
+def _child(role: Role, config: Path, type_name: str, *, condemned: str = "") -> Child:
     name = f"{NAME}:{type_name}"
     folder = role.settings.data_dir / LOG_FOLDER
 
     def run() -> ProcessRunner:
         return ProcessRunner(
-            role_argv("type-worker", "--type", type_name),
+            role_argv("type-worker", "--type", type_name, *(["--condemned", condemned] if condemned else [])),
             env=child_environment(config),
             error_log=folder / f"{name.replace(':', '-')}.err",
             say=_pass_on,

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from support.deployments import put_into_force
 
+from infra.deployment.switching import put_into_force
 from infra.embedded import EmbeddedKafka
 from schemas.bundle import read_folder
 from schemas.deployment import TYPE, key
@@ -38,7 +38,7 @@ async def test_records_that_mean_nothing_are_passed_over_and_the_next_type_is_kn
         async with LogWriter(options) as writer:
             for bad, value in BAD.items():
                 await (await writer.send(DEFINITIONS, bad, value, partition=0))
-            await put_into_force(options, read_folder(FOLDER), partitions=1)
+            await put_into_force(options, read_folder(FOLDER), 1, who="tests")
             async with Catalogue(options) as catalogue, asyncio.timeout(20):
                 await catalogue.ready()
                 assert list(catalogue.types()) == ["statistics"]

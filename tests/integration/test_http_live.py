@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from support.deployments import put_into_force
 from support.http_api import BOX
 
 from connectors.memory.stores import MemoryDocumentStore, MemorySeriesStore
+from infra.deployment.switching import put_into_force
 from infra.embedded.kafka import EmbeddedKafka
 from infra.http import stream
 from infra.http.app import create_app
@@ -145,7 +145,7 @@ async def site(kafka: EmbeddedKafka) -> AsyncIterator[Site]:
     options = KafkaOptions(kafka.bootstrap_servers)
     name = f"box_{random.randrange(10**9)}"
     bundle = bundle_of({"twin.yaml": BOX.replace("name: box", f"name: {name}").encode()})
-    await put_into_force(options, bundle)
+    await put_into_force(options, bundle, 8, who="tests")
     async with LogWriter(options) as writer:
         stores = {"series": MemorySeriesStore(), "documents": MemoryDocumentStore()}
         async with open_services(options, **stores) as services, served(services) as url:  # type: ignore[arg-type]
@@ -269,7 +269,7 @@ async def test_a_client_that_reads_nothing_holds_nobody_back(site: Site, monkeyp
 async def test_types_that_are_deployed_later_appear_by_themselves(site: Site) -> None:
     name = f"{site.type}_later"
     bundle = bundle_of({"twin.yaml": BOX.replace("name: box", f"name: {name}").encode()})
-    await put_into_force(site.kafka, bundle)
+    await put_into_force(site.kafka, bundle, 8, who="tests")
     later = Site(site.services, site.url, bundle.definition(), site.writer, site.kafka)
     await later.row("z")
     async with site.client() as client:

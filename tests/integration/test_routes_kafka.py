@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 from support import oracle
-from support.deployments import put_into_force
 from support.stepping import START_NS, write_type
 from support.worker_process import WorkerProcess
 
+from infra.deployment.switching import put_into_force
 from schemas.bundle import read_folder
 from schemas.headers import CAUSE, HOPS, input_headers
 from schemas.headers import Kind as RecordKind
@@ -79,7 +79,7 @@ def options(kafka: KafkaOptions) -> KafkaOptions:
 
 
 async def _deploy(options: KafkaOptions, folder: Path) -> None:
-    await put_into_force(options, read_folder(folder), PARTITIONS)
+    await put_into_force(options, read_folder(folder), PARTITIONS, who="tests")
 
 
 async def _drained(options: KafkaOptions, type_name: str, workers: list[WorkerProcess]) -> None:

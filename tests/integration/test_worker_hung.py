@@ -8,16 +8,19 @@ from typing import Any
 
 import psutil
 import pytest
-from support.deployments import put_into_force
 from support.instance import Instance, eventually
 from support.worker_role import WorkerRole
 
-from schemas.bundle import read_folder
+from infra.deployment.deployer import deploy
+from infra.deployment.switching import put_into_force
+from infra.settings import Settings
+from schemas.bundle import bundle_of, read_folder
 from schemas.topics import TypeTopics
 from streams.log.client import KafkaOptions
+from streams.log.follow import Follower
 from streams.log.writer import LogWriter
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
 
 YAML = """
 name: NAME
@@ -48,7 +51,7 @@ async def endless(kafka: KafkaOptions, tmp_path: Path) -> tuple[str, KafkaOption
     (folder / "twin.yaml").write_text(YAML.replace("NAME", name))
     (folder / "a.py").write_text(CODE)
     options = KafkaOptions(kafka.bootstrap_servers)
-    await put_into_force(options, read_folder(folder))
+    await put_into_force(options, read_folder(folder), 8, who="tests")
     return name, options
 
 
@@ -63,7 +66,7 @@ async def _until(condition: Callable[[], Any], timeout_s: float) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_step_without_end_kills_its_worker_and_after_three_times_its_type_is_stopped(
+async def test_a_step_without_end_kills_its_worker_its_type_is_stopped_after_three_times_and_mended_by_a_version(
     endless: tuple[str, KafkaOptions], tmp_path: Path
 ) -> None:
     name, options = endless
@@ -79,6 +82,15 @@ async def test_a_step_without_end_kills_its_worker_and_after_three_times_its_typ
         assert view.restarts == 2
         assert worker.process.poll() is None
         assert "a step took longer than engine.step_timeout_s, 2 s" in (tmp_path / "data" / "worker.out").read_text()
+        mended = read_folder(tmp_path / "type").files
+        mended |= {"a.py": CODE.replace("x + 1.0", "x / 2.0").encode()}
+        mended |= {"twin.yaml": mended["twin.yaml"].replace(b"version: 1.0.0", b"version: 1.0.1")}
+        kafka = {"bootstrap_servers": options.bootstrap_servers}
+        await deploy(Settings.model_validate({"data_dir": tmp_path, "kafka": kafka}), bundle_of(mended))
+        await _until(lambda: (view := worker.view()) and view.phase == "running", 60)
+        async with asyncio.timeout(60), Follower(options, topics=(TypeTopics(name).timeseries,)) as follower:
+            while not any(b"y=62.5" in (record.value or b"") for record in await follower.read(0.5)):
+                assert worker.process.poll() is None
     finally:
         worker.end()
 

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from support.deployments import put_into_force
 from support.worker_process import WorkerProcess
 
+from infra.deployment.switching import put_into_force
 from infra.embedded import EmbeddedKafka
 from infra.registry import Registry
 from schemas.bundle import read_folder
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(120)]
 async def test_a_worker_without_partitions_is_ready_and_says_that_it_stands_by(tmp_path: Path) -> None:
     async with EmbeddedKafka(tmp_path / "kafka", port=0) as kafka:
         options = KafkaOptions(kafka.bootstrap_servers)
-        await put_into_force(options, read_folder(FOLDER), partitions=1)
+        await put_into_force(options, read_folder(FOLDER), 1, who="tests")
         variables = {"TWINSTREAM_KAFKA__PARTITIONS": "1"}
         folders = [tmp_path / name for name in ("first", "second")]
         workers = []

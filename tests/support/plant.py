@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from support import oracle
-from support.deployments import put_into_force
 from support.worker_process import WorkerProcess
 
+from infra.deployment.switching import put_into_force
 from schemas.bundle import read_folder
 from schemas.topics import TypeTopics
 from streams.log.admin import LogAdmin
@@ -132,5 +132,5 @@ async def made(options: KafkaOptions, folder: Path) -> Plant:
         text = file.read_text()
         (type_folder / file.name).write_text(text.replace("name: statistics\nversion", f"name: {name}\nversion"))
     bundle = read_folder(type_folder)
-    await put_into_force(options, bundle)
+    await put_into_force(options, bundle, 8, who="tests")
     return Plant(options, name, folder, {bundle.hash: type_folder})

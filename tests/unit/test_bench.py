@@ -71,7 +71,7 @@ def test_without_faust_there_is_no_ratio() -> None:
 
 
 def test_report_of_a_contestant_can_be_read_while_it_grows(tmp_path: Path) -> None:
-    job = Job("", "topic", [3, 4], "", str(tmp_path / "report"))
+    job = Job("", "topic", [0, 0], [3, 4], "", str(tmp_path / "report"))
     assert list(read_report(Path(job.report))) == []
     watch = Stopwatch(job)
     watch.start()

@@ -1,21 +1,28 @@
-"""Which children the worker starts and stops."""
+"""Which children the worker starts, starts anew and stops."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.roles.worker import Changes, changes
 
-TYPES = st.sets(st.sampled_from("abcdef"))
+TYPES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(("v1", "v2")))
 
 
-def test_a_new_type_starts_and_a_retired_one_stops() -> None:
-    assert changes(["a", "b"], ["b", "c"]) == Changes(("c",), ("a",))
+def test_a_new_type_starts_a_retired_one_stops_and_another_version_starts_nothing() -> None:
+    assert changes({"a": "1", "b": "1"}, {"b": "2", "c": "1"}) == Changes(start=("c",), mend=(), stop=("a",))
 
 
-@given(TYPES, TYPES)
-def test_afterwards_exactly_the_wanted_types_run(running: set[str], wanted: set[str]) -> None:
-    todo = changes(running, wanted)
-    after = running - set(todo.stop) | set(todo.start)
-    assert after == wanted
+def test_a_type_that_was_given_up_starts_again_with_another_version() -> None:
+    assert changes({"a": "1", "b": "1"}, {"a": "2", "b": "1"}, {"a", "b"}).mend == ("a",)
+
+
+@given(TYPES, TYPES, st.sets(st.sampled_from("abcdef")))
+def test_afterwards_exactly_the_wanted_types_run(
+    running: dict[str, str], wanted: dict[str, str], given_up: set[str]
+) -> None:
+    todo = changes(running, wanted, given_up)
+    after = running.keys() - set(todo.stop) | set(todo.start)
+    assert after == wanted.keys()
     assert not set(todo.start) & set(running)
-    assert changes(after, wanted) == Changes((), ())
+    assert set(todo.mend) <= wanted.keys() & running.keys() & given_up
+    assert changes(wanted, wanted, given_up) == Changes((), (), ())

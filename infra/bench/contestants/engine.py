@@ -27,7 +27,7 @@ def main() -> int:
             self, registry: CollectorRegistry, type_name: str, presence: Presence, role: RoleMetrics, mark: StepMark
         ) -> None:
             super().__init__(registry, type_name, presence, role, mark)
-            self._committed = [0] * len(job.ends)
+            self._committed = list(job.starts)
             self._totals: dict[str, int] = {}
 
         def stepping(self, partition: int, offset: int, end: int) -> None:
@@ -51,9 +51,10 @@ def main() -> int:
             """End when every partition is committed up to its end."""
             super().position(partition, next_offset, lag)
             self._committed[partition] = next_offset
-            watch.progress(sum(self._committed))
+            done = sum(self._committed) - sum(job.starts)
+            watch.progress(done)
             if self._committed == job.ends:
-                watch.finish(sum(self._committed), **self._totals)
+                watch.finish(done, **self._totals)
 
     # The worker makes its observer itself; this is the one place where it can be another.
     type_worker.WorkerObserver = TimedObserver  # type: ignore[misc]
