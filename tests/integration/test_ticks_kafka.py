@@ -18,10 +18,10 @@ import httpx
 import pytest
 from paho.mqtt import publish
 from support import oracle
-from support.deployments import put_into_force
 from support.instance import Instance, eventually
 from support.worker_process import WorkerProcess
 
+from infra.deployment.switching import put_into_force
 from schemas.bundle import read_folder
 from schemas.headers import KIND
 from schemas.topics import TypeTopics
@@ -122,7 +122,7 @@ async def watch(kafka: KafkaOptions, tmp_path: Path) -> AsyncIterator[Watch]:
         (folder / file.name).write_text(file.read_text().replace("name: watchman\n", f"name: {name}\n"))
     bundle = read_folder(folder)
     options = KafkaOptions(kafka.bootstrap_servers)
-    await put_into_force(options, bundle)
+    await put_into_force(options, bundle, 8, who="tests")
     found = Watch(options, folder, bundle.hash, name, tmp_path)
     yield found
     for worker in found.workers:
