@@ -299,3 +299,19 @@ def test_wrong_ticks_are_located_faults(change: tuple[str, str], path: str) -> N
     faults = examine(DEFINITION.replace(*change)).problems
     assert path in {fault.path for fault in faults}
     assert all(fault.line for fault in faults)
+
+
+def test_the_last_tick_outlives_a_switch_to_another_version_and_a_restart_after_it(
+    engine: Stepping, tmp_path: Path, cache: Path
+) -> None:
+    changed = DEFINITION.replace("1.0.0", "1.1.0").replace("  limit: {", "  most: {default: 1}\n  limit: {")
+    second = load_type(_folder(tmp_path, changed), "second", cache)
+    engine.step(reading(A, 0, pressure=1.0, running=True), tick(5), tick(6))
+    engine.switch(second)
+    engine.step(tick(6), tick(7))
+    engine.restart()
+    engine.step(tick(7), tick(8))
+    assert engine.run.counts["tick", ""] == 4
+    assert engine.run.counts["tick_ignored", ""] == 2
+    # 0.5 a second from the first tick on.
+    assert engine.state(A).outputs["level"] == 1.5
