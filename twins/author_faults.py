@@ -25,22 +25,26 @@ def unknown_names(function: Callable[..., Any], state: Collection[str], code: Au
         not have.
     """
     problems = _fields(function, state, code)
-    for one in _called(function, code, []):
+    for one in reached(function, code):
         problems += _globals(one, code) + _of_modules(one, code)
     return problems
 
 
-def _called(function: Callable[..., Any], code: AuthoredCode, seen: list[FunctionType]) -> list[FunctionType]:
-    """The function and those of the folder that it reaches."""
+def reached(function: Callable[..., Any], code: AuthoredCode) -> list[FunctionType]:
+    """The function and those of the folder that it calls."""
+    return _reach(function, code, [])
+
+
+def _reach(function: Callable[..., Any], code: AuthoredCode, seen: list[FunctionType]) -> list[FunctionType]:
     if not isinstance(function, FunctionType) or function in seen or not code.owns(function):
         return seen
     seen.append(function)
-    for name, _ in _loads(function.__code__):
-        _called(function.__globals__.get(name), code, seen)  # type: ignore[arg-type]
+    for name, _ in loads_of(function.__code__):
+        _reach(function.__globals__.get(name), code, seen)  # type: ignore[arg-type]
     return seen
 
 
-def _loads(code: CodeType) -> Iterator[tuple[str, int]]:
+def loads_of(code: CodeType) -> Iterator[tuple[str, int]]:
     """Names that code looks up in its module, and the lines."""
     for instruction in dis.get_instructions(code):
         if instruction.opname == "LOAD_GLOBAL":
@@ -48,18 +52,18 @@ def _loads(code: CodeType) -> Iterator[tuple[str, int]]:
             yield instruction.argval, line or code.co_firstlineno
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _loads(constant)
+            yield from loads_of(constant)
 
 
 def _globals(function: FunctionType, code: AuthoredCode) -> list[Problem]:
     remedy = "mend its spelling, or define or import it in this file"
     unknown: dict[str, int] = {}
-    for name, line in _loads(function.__code__):
+    for name, line in loads_of(function.__code__):
         if name not in function.__globals__ and not hasattr(builtins, name):
             unknown.setdefault(name, line)
     return [
         Problem(
-            _file(function, code),
+            file_of(function, code),
             line,
             function.__name__,
             f"{function.__name__} uses {name}, which is not defined",
@@ -77,7 +81,7 @@ def _of_modules(function: FunctionType, code: AuthoredCode) -> list[Problem]:
         if isinstance(module, ModuleType) and not hasattr(module, node.attr):
             unknown.setdefault((name, node.attr), node.lineno)
     return [
-        Problem(_file(function, code), line, function.__name__, f"{name} has no {attribute}", "mend its spelling")
+        Problem(file_of(function, code), line, function.__name__, f"{name} has no {attribute}", "mend its spelling")
         for (name, attribute), line in unknown.items()
     ]
 
@@ -92,7 +96,7 @@ def _fields(function: Callable[..., Any], state: Collection[str], code: Authored
             unknown.setdefault(node.attr, node.lineno)
     remedy = f"declared under state: {', '.join(state) or 'nothing'}"
     return [
-        Problem(_file(function, code), line, function.__name__, f"the state has no field {name}", remedy)
+        Problem(file_of(function, code), line, function.__name__, f"the state has no field {name}", remedy)
         for name, line in unknown.items()
     ]
 
@@ -109,5 +113,6 @@ def attributes_of(function: FunctionType) -> list[ast.Attribute]:
     return []
 
 
-def _file(function: FunctionType, code: AuthoredCode) -> str:
+def file_of(function: FunctionType, code: AuthoredCode) -> str:
+    """Path of a function's file in its folder."""
     return Path(function.__code__.co_filename).relative_to(code.folder).as_posix()

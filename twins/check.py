@@ -17,6 +17,7 @@ from twins.kernel.cost import step_costs
 from twins.layout import RowLayout, step_state
 from twins.twin_type import TwinType
 from twins.unit_faults import unit_faults
+from twins.unrepeatable import unrepeatable
 from twins.wiring import WiredStep, wired
 
 
@@ -99,6 +100,7 @@ def _unknown_names(definition: Definition, steps: list[WiredStep], code: Authore
             with suppress(DefinitionError):
                 functions.append(code.function(target))
         found += [problem for function in functions for problem in unknown_names(function, state, code)]
+        found += [problem for function in functions for problem in unrepeatable(function, code)]
     return list(dict.fromkeys(found))
 
 

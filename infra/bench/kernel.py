@@ -20,6 +20,7 @@ from infra.bench.processor import INCUBATOR, Stages
 from infra.bench.workload import Workload
 from schemas.clock import Clock, SystemClock
 from schemas.errors import SetupError
+from twins.admission import ACCEPTED
 from twins.columns import Columns
 from twins.kernel.run import KernelRun
 from twins.payloads import Payloads
@@ -147,8 +148,11 @@ def _stepped(twin_type: TwinType, work: _Load, clock: Clock, number: int, done: 
     for slot, columns in work.blocks:
         offsets = np.arange(offset, offset + len(slot))
         began_s = clock.monotonic_s()
-        run.run(slot, offsets, columns)
+        stepped = run.run(slot, offsets, columns)
         spent_s += clock.monotonic_s() - began_s
+        if (stepped.status != ACCEPTED).any():
+            message = f"{twin_type.definition.name} did not accept every record, so the run does not count"
+            raise SetupError(message)
         offset += len(slot)
         records += len(slot)
     done(number + 1)
