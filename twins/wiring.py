@@ -93,7 +93,7 @@ def wired(
     """
     problems: list[Problem] = []
     steps: list[WiredStep] = []
-    known = {*AMBIENT, *definition.inputs, *definition.numbers}
+    known = {*AMBIENT, *definition.inputs, *definition.numbers, *definition.implied()}
     for index, step in enumerate(definition.pipeline):
         if f"pipeline.{index}" not in replaced:
             try:

@@ -32,9 +32,9 @@ bundle = read_folder(folder)
 twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, 8, cache)
 twin_type.warm_up()
 run = stepping.stepped(twin_type, [stepping.reading(stepping.TWINS[0], 0, a=3)._replace(offset=0)])
-(entry,) = twin_type.kernels.records.entries
-stats = entry.stats
-print(run.lines()[0].split()[1], sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+stats = [entry.stats for entry in twin_type.kernels.records.entries]
+hits, misses = (sum(sum(getattr(one, name).values()) for one in stats) for name in ("cache_hits", "cache_misses"))
+print(run.lines()[0].split()[1], hits, misses)
 """
 
 
@@ -94,6 +94,18 @@ def test_what_a_built_in_calls_in_the_folder_is_loaded_with_it_and_compiled_anew
     field, *found = _in_child(folder, cache)
     assert float(field.removeprefix("y=")) == pytest.approx(3.0)
     assert found == [0, 1]
+
+
+def test_nor_does_it_where_a_step_between_compiled_ones_is_plain_python(tmp_path: Path) -> None:
+    last = (
+        '  - {name: t, step: "steps.py:step", compiled: false, inputs: {a: y}, state: {total: {}}, outputs: {z: {}}}\n'
+    )
+    definition = DEFINITION.replace(
+        "outputs: {timeseries: {fields: [y]}}", last + "outputs: {timeseries: {fields: [z]}}"
+    )
+    folder, cache = _folder(tmp_path / "type", definition), tmp_path / "cache"
+    assert _in_child(folder, cache) == ("z=12.0", 0, 2)
+    assert _in_child(folder, cache) == ("z=12.0", 2, 0)
 
 
 def test_two_folders_with_files_of_the_same_names_do_not_mix(tmp_path: Path) -> None:

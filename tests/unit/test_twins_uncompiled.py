@@ -335,6 +335,39 @@ outputs: {timeseries: {fields: [z]}}
     assert "over 64 bits" in run.messages("deadletter")[0]["detail"]
 
 
+def test_fields_that_inputs_bring_along_reach_steps_in_plain_python(tmp_path: Path, cache: Path) -> None:
+    definition = """\
+name: limits
+version: 1.0.0
+missing: hold_last
+inputs:
+  a: {range: [0, 10], outside: clamp}
+  b: {max_age_s: 2}
+pipeline:
+  - {name: s, step: "steps.py:step", compiled: false, outputs: {y: {type: int}}}
+  - {name: t, step: "steps.py:after", outputs: {z: {}}}
+outputs: {timeseries: {fields: [y, z]}}
+"""
+    steps = """\
+def step(a_outside, b_stale):
+    return 2 * a_outside + b_stale
+
+def after(a, y):
+    return a + y
+"""
+    engine = Stepping(load_type(_folder(tmp_path, compiled=False, definition=definition, steps=steps), "l", cache))
+    run = engine.step(
+        reading(TWINS[0], 0, a=5.0, b=1.0),
+        reading(TWINS[0], 1, a=50.0),
+        reading(TWINS[0], 4, a=6.0),
+        reading(TWINS[0], 5, a=-1.0),
+        reading(TWINS[0], 6, a=7.0, b=2.0),
+    )
+    assert [line.split()[1] for line in run.lines()] == [
+        f"y={y}.0,z={z}.0" for y, z in ((0, 5), (2, 12), (1, 7), (3, 3), (0, 7))
+    ]
+
+
 def test_what_a_step_keeps_prints_or_writes_into_does_no_harm(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
