@@ -4,8 +4,7 @@ A changelog value is: 8 bytes layout fingerprint, the row's bytes, then the twin
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition, stale_field
 from schemas.outputs import CommandOutput
-from schemas.quantity import Parameter, Scalar
+from schemas.quantity import Scalar
 from schemas.step import StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
-from twins.row_format import RowFormat, carry, carry_field, packed
+from twins.row_format import RowFormat, packed
 from twins.texts import tags_of, text_of
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
@@ -233,54 +232,6 @@ class RowLayout:
         tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         return np.frombuffer(value, self.dtype, count=1, offset=FINGERPRINT_BYTES)[0], tags
 
-    def _begin(self, known: Collection[str], rows: NDArray[np.void]) -> None:
-        """Give rows what they keep only under this definition, as far as it follows from what they kept before."""
-        for name in self.definition.outputs.commands:
-            if f"l_{name}" in (rows.dtype.names or ()) and f"l_{name}" not in known:
-                # A limit that is new counts from what the earlier version sent.
-                rows[f"l_{name}"] = rows[f"c_{name}"]
-        for name in self.definition.stale_inputs:
-            if f"u_{name}" not in known:
-                # An age that is new counts from the last record.
-                rows[f"u_{name}"] = rows["event_time_ns"]
-
-    def carried_over(self, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], Counter[str]]:
-        """Rows of this layout with everything that rows of an earlier one know.
-
-        What has the same name and shape goes on, and what the definition's migration says is called otherwise now.
-
-        Args:
-            old: (n,) rows.
-            earlier: Their format.
-
-        Returns:
-            (n,) rows, and how many of them had parameters set to what is no choice any more, by parameter: the default
-            holds.
-        """
-        rows = np.repeat(self.new_row(), len(old))
-        carry(old, rows)
-        self._begin(old.dtype.names or (), rows)
-        migration = self.definition.migration
-        for new, before in migration.state.items():
-            (step, name), (old_step, old_name) = new.split("."), before.split(".")
-            carry_field(old, (f"s_{old_step}", old_name), rows, (f"s_{step}", name))
-        refused: Counter[str] = Counter()
-        for name, parameter in self.definition.numbers.items():
-            before = migration.parameters.get(name, name)
-            if not earlier.has_parameter(before):
-                before = name
-            if before != name:
-                carry_field(old, (f"p_{before}",), rows, (f"p_{name}",))
-                carry_field(old, ("set", before), rows, ("set", name))
-            if earlier.has_parameter(before) and (parameter.choices or before in earlier.choices):
-                chosen = _chosen(old[f"p_{before}"], earlier.choices.get(before, ()), parameter)
-                lost = np.isnan(chosen)
-                rows[f"p_{name}"] = np.where(lost, parameter.encode(parameter.default), chosen)
-                if unset := int(np.count_nonzero(lost & (rows["set"][name] != 0))):
-                    refused[name] = unset
-                rows["set"][name][lost] = 0
-        return rows, refused
-
 
 def identity(twin: bytes) -> int:
     """Hash of a twin's id that fits an int64; 0 of none."""
@@ -326,15 +277,6 @@ def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
         for name, item in state.items()
     ]
     return packed(fields)
-
-
-def _chosen(numbers: NDArray[np.float64], choices: tuple[str, ...], parameter: Parameter) -> NDArray[np.float64]:
-    """Choices of an earlier definition as those of this one, NaN where there is no such choice any more."""
-    chosen = np.full(len(numbers), np.nan)
-    for index, text in enumerate(choices):
-        if text in parameter.choices:
-            chosen[numbers == index] = parameter.encode(text)
-    return chosen
 
 
 def _plain(number: Any, kind: str) -> Scalar | None:  # noqa: ANN401

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from twins.carrying import carried_over
 from twins.ids import IdIndex
 from twins.layout import FINGERPRINT_BYTES, RowLayout, identity
 from twins.row_format import RowFormat
@@ -105,7 +106,7 @@ class RowTable:
         if fingerprint == self.layout.fingerprint:
             self.rows[slot] = row[0]
         else:
-            carried, refused = self.layout.carried_over(row, earlier)
+            carried, refused = carried_over(self.layout, row, earlier)
             self.rows[slot] = carried[0]
             self.rows["identity"][slot] = identity(key)
             self.refused.update(refused)
@@ -116,7 +117,7 @@ class RowTable:
     def take_over(self, earlier: "RowTable") -> None:
         """Take in the twins of a table with another layout; this one must be empty, and the other is used up."""
         count = len(earlier)
-        carried, refused = self.layout.carried_over(earlier.rows[:count], earlier.layout.format)
+        carried, refused = carried_over(self.layout, earlier.rows[:count], earlier.layout.format)
         self.rows = np.concatenate([carried, np.repeat(self._new_row, len(earlier.rows) - count)])
         self.dirty = np.ones(len(self.rows), np.uint8)
         self.dirty[count:] = 0

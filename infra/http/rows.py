@@ -10,6 +10,7 @@ import structlog
 
 from schemas.definition import Definition
 from schemas.deployment import Deployment, HistoryItem
+from twins.carrying import carried_over
 from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState
 from twins.row_format import RowFormat
 
@@ -91,7 +92,7 @@ class RowReader:
                 return None
             end = FINGERPRINT_BYTES + earlier.dtype.itemsize
             old = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
-            row, _ = current.layout.carried_over(old, earlier)
+            row, _ = carried_over(current.layout, old, earlier)
             value = current.layout.encode(row.tobytes(), value[end:])
         return current.layout.describe(value)
 

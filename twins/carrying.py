@@ -1,0 +1,73 @@
+"""Rows of one version of a type under another: what both know goes on."""
+
+from collections import Counter
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.definition import Definition
+from schemas.quantity import Parameter
+from twins.layout import RowLayout
+from twins.row_format import RowFormat, carry, carry_field
+
+
+def carried_over(layout: RowLayout, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], Counter[str]]:
+    """Rows of a layout with everything that rows of an earlier one know.
+
+    What has the same name and shape goes on, and what its definition's migration says is called otherwise now.
+
+    Args:
+        layout: Where they go.
+        old: (n,) rows.
+        earlier: Their format.
+
+    Returns:
+        (n,) rows, and how many of them had parameters set to what is no choice any more, by parameter: the default
+        holds.
+    """
+    definition = layout.definition
+    rows = np.repeat(layout.new_row(), len(old))
+    carry(old, rows)
+    _begin(definition, old.dtype.names or (), rows)
+    migration = definition.migration
+    for new, before in migration.state.items():
+        (step, name), (old_step, old_name) = new.split("."), before.split(".")
+        carry_field(old, (f"s_{old_step}", old_name), rows, (f"s_{step}", name))
+    refused: Counter[str] = Counter()
+    for name, parameter in definition.numbers.items():
+        before = migration.parameters.get(name, name)
+        if not earlier.has_parameter(before):
+            before = name
+        if before != name:
+            carry_field(old, (f"p_{before}",), rows, (f"p_{name}",))
+            carry_field(old, ("set", before), rows, ("set", name))
+        if earlier.has_parameter(before) and (parameter.choices or before in earlier.choices):
+            chosen = _chosen(old[f"p_{before}"], earlier.choices.get(before, ()), parameter)
+            lost = np.isnan(chosen)
+            rows[f"p_{name}"] = np.where(lost, parameter.encode(parameter.default), chosen)
+            if unset := int(np.count_nonzero(lost & (rows["set"][name] != 0))):
+                refused[name] = unset
+            rows["set"][name][lost] = 0
+    return rows, refused
+
+
+def _begin(definition: Definition, known: Collection[str], rows: NDArray[np.void]) -> None:
+    """Give rows what they keep only under a definition, as far as it follows from what they kept before."""
+    for name in definition.outputs.commands:
+        if f"l_{name}" in (rows.dtype.names or ()) and f"l_{name}" not in known:
+            # A limit that is new counts from what the earlier version sent.
+            rows[f"l_{name}"] = rows[f"c_{name}"]
+    for name in definition.stale_inputs:
+        if f"u_{name}" not in known:
+            # An age that is new counts from the last record.
+            rows[f"u_{name}"] = rows["event_time_ns"]
+
+
+def _chosen(numbers: NDArray[np.float64], choices: tuple[str, ...], parameter: Parameter) -> NDArray[np.float64]:
+    """Choices of an earlier definition as those of this one, NaN where there is no such choice any more."""
+    chosen = np.full(len(numbers), np.nan)
+    for index, text in enumerate(choices):
+        if text in parameter.choices:
+            chosen[numbers == index] = parameter.encode(text)
+    return chosen
