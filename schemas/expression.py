@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 LENGTH_LIMIT = 1000
+DEPTH_LIMIT = 100
 LARGEST = 1e100
 """Largest number in a condition."""
 
@@ -53,17 +54,34 @@ def parse_condition(text: str) -> Condition:
     if len(text) > LENGTH_LIMIT:
         message = f"a condition has at most {LENGTH_LIMIT} characters"
         raise ValueError(message)
+    if "#" in text:
+        # On one line it would hide all that follows it.
+        message = f"{ascii(text)[:80]} holds a comment, which is not permitted in a condition"
+        raise ValueError(message)
     try:
         # In YAML it may go on over several lines.
         tree = ast.parse(" ".join(text.split()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         message = f"{ascii(text)[:80]} is no condition such as `temperature > 40 and not lid_open`"
         raise ValueError(message) from None
+    if _depth(tree) > DEPTH_LIMIT:
+        message = f"{ascii(text)[:80]} is nested more than {DEPTH_LIMIT} deep"
+        raise ValueError(message)
     _check(tree)
     if not _is_boolean(tree):
         message = f"{ascii(text)[:80]} is a number, not a condition: compare it with something"
         raise ValueError(message)
     return Condition(text, tuple(dict.fromkeys(_names(tree))), tree)
+
+
+def _depth(tree: ast.expr) -> int:
+    """How deep a tree is, found without recursion: a sum is as deep as it is long."""
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level:
+        level = [below for node in level for below in ast.iter_child_nodes(node)]
+        depth += 1
+    return depth
 
 
 def _check(node: ast.expr) -> None:  # noqa: C901 - one case per kind of node
