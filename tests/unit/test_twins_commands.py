@@ -267,6 +267,34 @@ def test_on_ticks_what_waits_leaves_what_is_overdue_fails_and_nothing_is_said_tw
 
 # -- against plain Python --------------------------------------------------------------------------------------------
 
+LAMP = """\
+name: lamp
+version: 1.0.0
+tick_s: 1
+inputs:
+  level: {type: float}
+pipeline:
+  - name: seeing
+    step: steps.py:seeing
+    runs_on: ticks
+    outputs: [seen]
+outputs:
+  timeseries: {fields: [level]}
+  commands:
+    dim: {field: level, confirm: {field: seen, within_s: 5}}
+"""
+
+
+def test_what_only_ticks_can_confirm_fails_and_is_superseded_before_the_first_tick(cache: Path, tmp_path: Path) -> None:
+    folder = write_type(tmp_path / "lamp", LAMP, steps="def seeing(time_s):\n    return 0.0\n")
+    engine = Stepping(load_type(folder, "lamp", cache))
+    for at_s, level in ((0, 1.0), (1, 2.0), (2, 3.0), (8, 3.0)):
+        engine.step(reading(TWIN, at_s, level=level))
+    ids = [one["id"] for one in engine.run.messages("commands")]
+    failed = [(one["data"]["id"], one["data"]["reason"].partition(":")[0]) for one in engine.run.messages("events")]
+    assert failed == [(ids[0], "superseded"), (ids[1], "superseded"), (ids[2], "confirm")]
+
+
 _values = st.fixed_dictionaries(
     {
         "speed": st.sampled_from([0, 0, 0, 5, 20, 20, 90, 150, 300, -20]),

@@ -3,6 +3,8 @@
 Its lines need `at_ns` and `cause`, event time and offset of what they follow from, and the `x_` name of every field.
 """
 
+from collections.abc import Collection
+
 from schemas.definition import Definition
 from schemas.outputs import CommandOutput
 from twins.kernel.columns import KernelColumns
@@ -59,7 +61,9 @@ def command_lines(name: str, definition: Definition, columns: KernelColumns) -> 
     ]
 
 
-def outcome_lines(name: str, definition: Definition, columns: KernelColumns, *, measured: bool = True) -> list[str]:
+def outcome_lines(
+    name: str, definition: Definition, columns: KernelColumns, *, measured: bool = True, unsure: Collection[str] = ()
+) -> list[str]:
     """Lines that settle earlier commands, to stand before `command_lines`; none for a command without `confirm`.
 
     Args:
@@ -67,6 +71,7 @@ def outcome_lines(name: str, definition: Definition, columns: KernelColumns, *, 
         definition: What it belongs to.
         columns: Of the kernel.
         measured: Whether a device has just said what the fields say: what it said before can't confirm.
+        unsure: Fields that may have no value yet, which confirm nothing then; deadlines pass all the same.
     """
     command = definition.outputs.commands[name]
     if command.confirm is None:
@@ -74,7 +79,9 @@ def outcome_lines(name: str, definition: Definition, columns: KernelColumns, *, 
     within_ns, first = round(command.confirm.within_s * 1e9), columns.outcomes[name]
     each = [f"if at_ns > row.d_{name}[age]:", "    overdue |= 1 << age"]
     if measured:
-        shown = f"abs({number(command.confirm.field, definition)} - row.l_{name}) <= {command.confirm.tolerance!r}"
+        field = command.confirm.field
+        known = f"k_{field} and " if field in unsure else ""
+        shown = f"{known}abs({number(field, definition)} - row.l_{name}) <= {command.confirm.tolerance!r}"
         each += [f"elif at_ns >= row.d_{name}[age] - {within_ns} and {shown}:", "    confirmed |= 1 << age"]
     return [
         f"if row.k_{name} != 0:",

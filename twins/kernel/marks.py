@@ -28,7 +28,7 @@ def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
     if definition.outputs.commands:
         lines.append("at_ns, cause = time_ns[r], offset[r]")
     for name, command in definition.outputs.commands.items():
-        lines += over.guarded(outcome_lines(name, definition, columns, measured=not over.on_tick))
+        lines += outcome_lines(name, definition, columns, measured=not over.on_tick, unsure=over.unsure)
         if command.when is None or over.is_fresh(command.when):
             lines += over.guarded(command_lines(name, definition, columns))
     return lines
