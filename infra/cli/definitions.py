@@ -166,6 +166,8 @@ def check(
     notes: list[str] = []
     checked: list[str] = []
     paths = paths or ([Path()] if Path(FILE).is_file() else [])
+    # A shell's `examples/*` names what is written beside the folders, too.
+    paths = [path for path in paths if not (path.is_file() and path.suffix == ".md")]
     files = [path for path in paths if path.is_file() and path.name != FILE]
     try:
         read_settings(config, data_dir)

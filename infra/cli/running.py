@@ -40,9 +40,22 @@ def _speed(value: float) -> float:
     return value
 
 
+def _example(name: str) -> str:
+    from infra.instance.plan import examples
+
+    there = examples()
+    if there and name not in there:  # without any this is no clone of the repository, which starting says
+        message = f"there is no example {name}: there are {', '.join(there)}"
+        raise typer.BadParameter(message)
+    return name
+
+
 def demo(
     *,
-    twins: Annotated[int, typer.Option("--twins", metavar="N", min=1, help="Simulated incubators.")] = 3,
+    example: Annotated[
+        str, typer.Option("--example", metavar="NAME", help="Which example of the repository.", callback=_example)
+    ] = "incubator",
+    twins: Annotated[int, typer.Option("--twins", metavar="N", min=1, help="Simulated devices.")] = 3,
     speed: Annotated[
         float, typer.Option("--speed", metavar="X", help="Simulated seconds per second.", callback=_speed)
     ] = 1.0,
@@ -58,12 +71,12 @@ def demo(
     kafka_port: KafkaPort = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run everything with simulated incubators and their twins."""
+    """Run everything with the simulated devices of an example and their twins."""
     from infra.instance.console import Console
     from infra.instance.instance import Demo, run_instance
 
     settings = read_settings(config, data_dir, http_port=http_port, mqtt_port=mqtt_port, kafka_port=kafka_port)
-    wanted = Demo(twins, speed, not no_plant, duration)
+    wanted = Demo(example, twins, speed, not no_plant, duration)
     raise typer.Exit(asyncio.run(run_instance(settings, Console(as_json=as_json), wanted)))
 
 

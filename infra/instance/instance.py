@@ -13,6 +13,7 @@ from infra.deployment.deployer import deploy
 from infra.embedded.ports import free_port
 from infra.instance.console import Console
 from infra.instance.plan import (
+    PLANT_FILE,
     check_ports,
     embedded_servers,
     example,
@@ -53,12 +54,14 @@ class Demo:
     """What the demonstration adds.
 
     Attributes:
+        example: Name of the example whose twin type and devices are shown.
         twins: Simulated devices.
         speed: Simulated seconds per second.
         plant: Whether there are simulated devices at all.
         duration_s: Stop this long after ready; None goes on.
     """
 
+    example: str = "incubator"
     twins: int = 3
     speed: float = 1.0
     plant: bool = True
@@ -115,7 +118,7 @@ class Instance:
         settings = self._settings
         check_ports(settings)
         if self._demo is not None:
-            example("incubator")  # asked early: a clone that is incomplete is told before anything is started
+            example(self._demo.example)  # asked early: a clone that is incomplete is told before anything is started
         self._registry.clear()
         configure(
             SUPERVISOR,
@@ -176,7 +179,8 @@ class Instance:
             supervisor.add(Child(PLANT, partial(self._plant, resolved, self._demo)))
             await supervisor.first_start(PLANT)
             self._console.step(
-                f"simulating {self._demo.twins} incubators at {self._demo.speed:g} simulated seconds per second"
+                f"simulating {self._demo.twins} devices of the example {self._demo.example}, "
+                f"{self._demo.speed:g} simulated seconds per second"
             )
         presence.change(ready=True)
         urls = urls_of(resolved)
@@ -190,8 +194,8 @@ class Instance:
             await asyncio.Event().wait()
 
     async def _deploy_example(self, resolved: Settings, demo: Demo) -> None:
-        self._console.step("deploying the twin type incubator")
-        bundle = read_folder(example("incubator"))
+        self._console.step(f"deploying the twin type {demo.example}")
+        bundle = read_folder(example(demo.example))
         # At another speed event time runs away from the time of arrival.
         await deploy(
             resolved, bundle if demo.speed == 1.0 else without_ahead_check(bundle), who="demo", patience_s=_COMPILING_S
@@ -228,9 +232,9 @@ class Instance:
         )
 
     def _plant(self, resolved: Settings, demo: Demo) -> ProcessRunner:
-        clock_file = self._settings.data_dir / "plant-clock"
+        clock_file = self._settings.data_dir / f"{demo.example}-clock"
         arguments = ["--twins", str(demo.twins), "--speed", f"{demo.speed:g}", "--clock-file", str(clock_file)]
-        script = example("incubator") / "plant.py"
+        script = example(demo.example) / PLANT_FILE
         # The broker's address may hold a password: it goes into the environment, not onto the command line.
         environment = {"TWINSTREAM_MQTT__URL": mqtt_url(resolved)}
         return self._process(PLANT, role_argv("script", PLANT, str(script), *arguments), environment)

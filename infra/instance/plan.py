@@ -15,6 +15,10 @@ from schemas.bundle import Bundle, bundle_of
 from schemas.definition_file import FILE
 from schemas.errors import SetupError
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+PLANT_FILE = "plant.py"
+"""Script of an example that simulates its devices."""
+
 _MAX_AHEAD = re.compile(r"^max_ahead_s:.*\n?", re.MULTILINE)
 
 
@@ -110,14 +114,19 @@ def mqtt_url(settings: Settings) -> str:
     return f"{scheme}://{user}{password}{'@' if user or password else ''}{host}:{endpoint.port}"
 
 
+def examples() -> list[str]:
+    """Names of the examples that come with the repository: folders of a twin type and its simulated devices."""
+    return sorted(path.parent.name for path in EXAMPLES.glob(f"*/{PLANT_FILE}") if (path.parent / FILE).is_file())
+
+
 def example(name: str) -> Path:
     """Folder of an example that comes with the repository.
 
     Raises:
         SetupError: it is not there.
     """
-    folder = Path(__file__).resolve().parents[2] / "examples" / name
-    if not (folder / "twin.yaml").is_file():
+    folder = EXAMPLES / name
+    if not (folder / FILE).is_file():
         message = f"{folder} is not there: run from a clone of the repository"
         raise SetupError(message)
     return folder

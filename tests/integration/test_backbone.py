@@ -228,7 +228,7 @@ def test_bad_input_ends_in_dead_letters_and_neighbours_go_on(instance: Instance)
 
 def test_second_type_is_deployed_while_the_first_runs_and_steps(instance: Instance) -> None:
     before = {item["name"]: item["pid"] for item in json.loads(instance.run("status", "--json"))["items"]}
-    instance.run("deploy", str(ROOT / "examples" / "tank"))
+    instance.run("deploy", str(ROOT / "tests" / "types" / "tank"))
     client = MqttClient(instance.urls["MQTT"])
     payload = json.dumps({"level_m": 1.0, "inflow": 0.001, "outflow": 0.0005}).encode()
 

@@ -65,7 +65,7 @@ class Load:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
     with Instance(tmp_path) as running:
-        running.run("deploy", str(ROOT / "examples" / "tank"))
+        running.run("deploy", str(ROOT / "tests" / "types" / "tank"))
         yield running
 
 

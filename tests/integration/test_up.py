@@ -182,7 +182,7 @@ def test_a_taken_port_is_refused_in_one_line_before_anything_starts(tmp_path: Pa
 
 
 def test_a_type_is_deployed_and_stepped_and_its_outputs_reach_both_stores(running: Running) -> None:
-    deployed = running.cli("deploy", "examples/tank")
+    deployed = running.cli("deploy", "tests/types/tank")
     assert (deployed["type"], deployed["deployed"]) == ("tank", True)
     _until(lambda: running.roles().get("worker:tank", {}).get("ready"), 60)
     definition = _get(f"{running.urls['API']}/api/types/tank")["definition"]
@@ -246,7 +246,7 @@ def test_the_url_of_the_api_is_enough_for_status_and_for_commands_about_the_log(
 
     assert {role["name"] for role in far("status")["items"]} == set(running.roles())
     assert far("tail", "twinstream.logs", "--from-start", "--limit", "1")["topic"] == "twinstream.logs"
-    assert far("deploy", str(ROOT / "examples" / "tank"))["deployed"]
+    assert far("deploy", str(ROOT / "tests" / "types" / "tank"))["deployed"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -127,7 +127,7 @@ def test_no_process_outlives_a_killed_instance(tmp_path: Path) -> None:
     instance.__enter__()
     try:
         pid = instance.pid
-        instance.run("deploy", "examples/tank")
+        instance.run("deploy", "tests/types/tank")
         eventually(lambda: "worker:tank" in instance.run("status"), "the worker's child")
         tree = psutil.Process(pid).children(recursive=True)
         assert len(tree) > 7

@@ -122,6 +122,7 @@ class PlainTwin:
         return {
             name: declared.encode(self.parameters[name]) if declared.type == "string" else self.parameters[name]
             for name, declared in self.definition.parameters.items()
+            if name not in self.definition.texts
         }
 
     def _authored(self, target: str) -> tuple[Callable[..., Any], tuple[str, ...]]:

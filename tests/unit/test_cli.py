@@ -188,6 +188,11 @@ def test_the_version_is_the_projects(shell: Shell) -> None:
     assert shell("--version", url=False).stdout == f"twinstream {project['version']}\n"
 
 
+def test_an_example_that_is_not_there_is_refused_with_those_that_are(shell: Shell) -> None:
+    refused = " ".join(shell("demo", "--example", "windmill", code=2, url=False).stderr.replace("│", "").split())
+    assert "no example windmill: there are incubator, pump, tanks, vibration" in refused
+
+
 def test_help_shows_defaults_and_choices(shell: Shell) -> None:
     text = " ".join(shell("demo", "--help", url=False).stdout.split())
     assert "Data directory [default: .twinstream]." in text
@@ -305,6 +310,12 @@ def test_check_lists_every_problem_of_every_folder(shell: Shell, tmp_path: Path)
     problems = json.loads(result.stdout)["problems"]
     assert len(problems) == 6
     assert {Path(problem["file"]).parent.name for problem in problems} == {"one", "two"}
+
+
+def test_check_passes_over_what_is_written_beside_the_folders(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Examples: a *list*\n")
+    found = json.loads(shell("check", str(tmp_path / "README.md"), "--json", url=False).stdout)
+    assert (found["checked"], found["problems"]) == (["configuration"], [])
 
 
 def test_deploy_refuses_what_does_not_check(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = definition_schema()
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 EXAMPLES = sorted((ROOT / "examples").glob("*/twin.yaml"))
-TANK: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "tank" / "twin.yaml").read_text())
+TANK: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "types" / "tank" / "twin.yaml").read_text())
 
 
 def test_the_schema_is_one_of_draft_7() -> None:

@@ -1,7 +1,6 @@
 """The simulated incubator: its physics, its driver, its lid, and the twin that watches it."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,20 +100,6 @@ def test_the_twin_heats_the_box_and_notices_an_open_lid_and_nothing_else_at_any_
         # Bursts of 20 s and pauses of 30 s: two fifths of 18.7 W, with the lid closed most of the time.
         above_room = np.array(warm[400:]) - record["t3"]
         assert 8 < above_room.max() < 16
-
-
-def test_a_restarted_plant_goes_on_where_simulated_time_got_to(tmp_path: Path) -> None:
-    file = tmp_path / "clock"
-    ahead_ns = 20_000_000_000
-    clock = _plant("ClockFile")(file, ahead_ns)
-    assert clock.start_ns(1000) == 1000
-    clock.reach(5000)
-    killed = _plant("ClockFile")(file, ahead_ns).start_ns(1000)
-    assert killed == 5000 + ahead_ns
-    clock.reach(6000, last=True)
-    assert _plant("ClockFile")(file, ahead_ns).start_ns(1000) == 6000
-    assert _plant("ClockFile")(file, ahead_ns).start_ns(9000) == 9000
-    assert _plant("ClockFile")(None, ahead_ns).start_ns(9000) == 9000
 
 
 @pytest.mark.parametrize("arguments", [["--twins", "0"], ["--speed", "0"], ["--mqtt", "tcp://127.0.0.1"]])

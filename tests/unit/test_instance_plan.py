@@ -13,6 +13,7 @@ from infra.instance.plan import (
     check_ports,
     embedded_servers,
     example,
+    examples,
     mqtt_url,
     resolve,
     roles_of,
@@ -91,6 +92,14 @@ def test_the_plant_gets_the_brokers_credentials_percent_encoded() -> None:
     settings = _settings(mqtt={"url": "mqtts://h:9", "username": "me@home", "password": "a/b:c"})
     assert mqtt_url(settings) == "mqtts://me%40home:a%2Fb%3Ac@h:9"
     assert mqtt_url(_settings(mqtt={"url": "mqtt://h"})) == "mqtt://h:1883"
+
+
+def test_examples_are_found_with_their_devices_and_each_is_called_as_its_type() -> None:
+    assert examples() == ["incubator", "pump", "tanks", "vibration"]
+    for name in examples():
+        definition = read_folder(example(name)).definition()
+        assert str(definition.type_name) == name
+        assert without_ahead_check(read_folder(example(name))).definition().max_ahead_s == 0
 
 
 def test_a_type_for_another_speed_is_the_same_but_for_its_check_of_the_future() -> None:

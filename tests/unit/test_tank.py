@@ -1,15 +1,17 @@
 """The tank: level control, relief and leaks on a simulated tank, against the water that is really there."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.jitted import jitted
-from reference.plain_twin import EXAMPLES, PlainTwin, load
+from reference.plain_twin import PlainTwin, load
 
 from twins.functions.testing import new_records, new_state
 
-FOLDER = EXAMPLES / "tank"
+FOLDER = Path(__file__).parents[1] / "types" / "tank"
 START_NS = 1_700_000_000_000_000_000
 AREA, PUMP, VALVE, DT_S = 1.5, 0.006, 0.02, 2.0
 

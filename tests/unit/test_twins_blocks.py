@@ -227,7 +227,7 @@ def test_every_record_is_accounted_for_exactly_once(
     assert 0 <= silent <= parameter_changes
 
 
-@pytest.mark.parametrize("name", ["examples/incubator", "examples/tank", "tests/types/statistics"])
+@pytest.mark.parametrize("name", ["examples/incubator", "tests/types/tank", "tests/types/statistics"])
 def test_block_cuts_change_nothing_for_types_that_are_in_use(name: str, cache: Path) -> None:
     twin_type = load_type(ROOT / name, name.replace("/", "-"), cache)
     inputs = {key: declared.type for key, declared in twin_type.definition.inputs.items()}
@@ -247,7 +247,7 @@ def test_block_cuts_change_nothing_for_types_that_are_in_use(name: str, cache: P
         for index, (twin, step_s, numbers) in enumerate(rows):
             clock[TWINS[twin]] += step_s
             values = {
-                key: number > 20 if kind == "bool" else min(number, 9.0) if name == "examples/tank" else number
+                key: number > 20 if kind == "bool" else min(number, 9.0) if name == "tests/types/tank" else number
                 for (key, kind), number in zip(inputs.items(), numbers, strict=False)
             }
             made.append(stepping.reading(TWINS[twin], clock[TWINS[twin]], **values)._replace(offset=3 * index))

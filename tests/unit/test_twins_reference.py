@@ -19,6 +19,7 @@ from schemas.line_protocol import parse_line
 from twins.twin_type import TwinType
 
 TWIN = TWINS[0]
+TANK = Path(__file__).parents[1] / "types" / "tank"
 TOLERANCE_C = 1e-9
 REFRESH_NS = 30 * SECOND
 STORED = FIELDS[:-1]
@@ -155,8 +156,8 @@ def test_the_recording_with_the_lid_has_lid_events_and_heating(incubator: TwinTy
 
 
 def test_the_compiled_tank_equals_its_plain_python(cache: Path) -> None:
-    twin_type = load_type(EXAMPLES / "tank", "tank", cache)
-    plain = PlainTwin(EXAMPLES / "tank", {"area": 2.0})
+    twin_type = load_type(TANK, "tank", cache)
+    plain = PlainTwin(TANK, {"area": 2.0})
     random = np.random.default_rng(3)
     stored = twin_type.definition.outputs.timeseries.fields
     made, expected = [put(TWIN, {"area": 2.0})], []

@@ -19,7 +19,7 @@ from twins.check import check_folder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [*sorted((ROOT / "examples").glob("*/twin.yaml")), ROOT / "tests" / "types" / "everything" / "twin.yaml"]
-TANK = (ROOT / "examples" / "tank" / "twin.yaml").read_text()
+TANK = (ROOT / "tests" / "types" / "tank" / "twin.yaml").read_text()
 MOST = 40
 """Faults of one kind and example that are tried; evenly spread over the file."""
 
