@@ -3,7 +3,10 @@
 import hashlib
 import io
 import lzma
+import os
 import tarfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -14,6 +17,11 @@ from schemas.errors import DefinitionError, Problem
 
 CHUNK_BYTES = 512 * 1024
 BUNDLE_LIMIT_BYTES = 16 * 1024 * 1024
+FILES_LIMIT = 4096
+_ARCHIVE_LIMIT_BYTES = 2 * BUNDLE_LIMIT_BYTES
+"""Of a bundle's files and what frames them."""
+
+_MEMORY_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 
 
@@ -54,7 +62,32 @@ class Bundle(msgspec.Struct, frozen=True):
         for name, content in self.files.items():
             target = folder / _safe(name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            if target.is_file() and target.read_bytes() == content:
+                continue
+            # Other processes may be reading it: they see all of a file or none of it.
+            part = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+            part.write_bytes(content)
+            part.replace(target)
+
+
+def _inside(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """What lies in a folder, but for what is hidden or made by tools, and its path there; in order."""
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if not any(part in _LEFT_OUT or part.startswith(".") for part in relative.parts):
+            yield path, relative
+
+
+def _name_fault(name: str) -> str:
+    """What keeps a name from being the same on every machine; empty for nothing."""
+    try:
+        name.encode()
+        tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT)
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    except ValueError:
+        return "its path is too long"
+    return ""
 
 
 def bundle_of(files: dict[str, bytes]) -> Bundle:
@@ -78,13 +111,17 @@ def read_folder(folder: Path) -> Bundle:
     files: dict[str, bytes] = {}
     problems = []
     size = 0
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if any(part in _LEFT_OUT or part.startswith(".") for part in relative.parts):
-            continue
+    for path, relative in _inside(folder):
         if path.is_symlink():
             problems.append(Problem(relative.as_posix(), 1, "", "is a link", "put the file itself here"))
         elif path.is_file():
+            if fault := _name_fault(relative.as_posix()):
+                problems.append(Problem(os.fsencode(relative).decode(errors="replace"), 1, "", fault, "rename it"))
+                continue
+            if len(files) == FILES_LIMIT:
+                limit = f"the folder holds more than {FILES_LIMIT} files"
+                problems.append(Problem(relative.as_posix(), 1, "", limit, "keep large data out of it"))
+                break
             size += path.stat().st_size
             if size > BUNDLE_LIMIT_BYTES:
                 limit = f"the folder holds more than {BUNDLE_LIMIT_BYTES // 2**20} MiB"
@@ -120,7 +157,7 @@ def unpack(data: bytes, expected_hash: str) -> Bundle:
 def _unpacked(data: bytes, name: str) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     size = 0
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:xz") as archive:
+    with tarfile.open(fileobj=io.BytesIO(_decompressed(data, name)), mode="r:") as archive:
         for member in archive:
             size += member.size
             content = archive.extractfile(member) if member.isreg() else None
@@ -129,6 +166,17 @@ def _unpacked(data: bytes, name: str) -> dict[str, bytes]:
                 raise ValueError(message)
             files[str(_safe(member.name))] = content.read()
     return files
+
+
+def _decompressed(data: bytes, name: str) -> bytes:
+    """The archive, never more of it than one of ours can be, whatever the few bytes that were written swell to."""
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_BYTES)
+    archive = decompressor.decompress(data, _ARCHIVE_LIMIT_BYTES)
+    if not decompressor.eof:
+        short = decompressor.needs_input
+        message = f"bundle {name} {'is damaged: its end is missing' if short else 'is too large'}"
+        raise ValueError(message)
+    return archive
 
 
 def chunks_of(data: bytes) -> list[bytes]:

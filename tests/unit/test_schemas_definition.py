@@ -1,7 +1,10 @@
 """Definitions and bundles: every fault at once with its line, and the same files are the same bundle."""
 
 import io
+import lzma
+import os
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +321,56 @@ def test_links_and_folders_in_an_archive_are_refused(kind: bytes) -> None:
     member.type, member.linkname = kind, "/etc/passwd"
     with pytest.raises(ValueError, match="no plain file"):
         unpack(_archive((member, b"")), "0" * 64)
+
+
+def test_a_few_bytes_that_swell_to_many_are_refused_before_they_do() -> None:
+    # The header of one file may carry any amount of remarks, which count as no file.
+    remarks = tarfile.TarInfo("a.py")
+    remarks.type, remarks.size = tarfile.XHDTYPE, 100 << 20
+    packed = lzma.compress(remarks.tobuf(tarfile.USTAR_FORMAT) + bytes(remarks.size), preset=1)
+    assert len(packed) < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="too large"):
+            unpack(packed, "0" * 64)
+        assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_files_whose_names_or_number_no_bundle_can_hold_are_located(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "twin.yaml").write_text("")
+    (tmp_path / ("a" * 150)).write_text("")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).write_text("")
+    with pytest.raises(DefinitionError) as refused:
+        read_folder(tmp_path)
+    assert [problem.message for problem in refused.value.problems] == [
+        "its path is too long",
+        "its name is not UTF-8",
+    ]
+    str(refused.value).encode()
+    for path in set(tmp_path.iterdir()) - {tmp_path / "twin.yaml"}:
+        path.unlink()
+    (tmp_path / "b").write_text("")
+    monkeypatch.setattr(bundles, "FILES_LIMIT", 1)
+    with pytest.raises(DefinitionError, match="more than 1 files"):
+        read_folder(tmp_path)
+
+
+def test_a_bundle_that_is_laid_out_again_leaves_what_is_there_to_those_who_read_it(tmp_path: Path) -> None:
+    one = bundle_of({"a/b.py": b"x = 1\n", "twin.yaml": b""})
+    one.write(tmp_path)
+    before = (tmp_path / "a/b.py").stat()
+    (tmp_path / "twin.yaml").write_text("half of")
+    reader = (tmp_path / "twin.yaml").open()
+    one.write(tmp_path)
+    after = (tmp_path / "a/b.py").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    with reader:
+        assert reader.read() == "half of", "no file is cut while somebody reads it"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b.py", "twin.yaml"]
 
 
 def test_an_archive_that_is_too_large_damaged_or_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
