@@ -1,5 +1,6 @@
 """Compiling what is to be deployed, in the background, and saying what came of it."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
 from twins.catalogue import Catalogue
 
+RETRY_S = 2.0
 log = structlog.get_logger(__name__)
 
 Compile = Callable[[Deployment], Awaitable[list[Problem] | None]]
@@ -51,6 +53,22 @@ async def answer_candidates(options: KafkaOptions, catalogue: Catalogue, compile
             worker=worker,
             problems=[messages.Problem(**asdict(problem)) for problem in problems],
         )
-        async with LogWriter(options) as writer:
-            place = key(REPORT, candidate.hash, worker)
-            await (await writer.send(DEFINITIONS, place, msgspec.json.encode(report), partition=0))
+        while _asked(catalogue, candidate):
+            try:
+                await _tell(options, report)
+                break
+            except Exception as error:  # noqa: BLE001 - it would be the last answer that this worker gives
+                log.warning("a report could not be written, trying again", type=candidate.type, error=repr(error))
+                await asyncio.sleep(RETRY_S)
+
+
+def _asked(catalogue: Catalogue, candidate: Deployment) -> bool:
+    """Whether somebody waits for the answer still."""
+    now = catalogue.candidates().get(candidate.type)
+    return now is not None and now.time_ns == candidate.time_ns
+
+
+async def _tell(options: KafkaOptions, report: Report) -> None:
+    async with LogWriter(options) as writer:
+        place = key(REPORT, report.hash, report.worker)
+        await (await writer.send(DEFINITIONS, place, msgspec.json.encode(report), partition=0))
