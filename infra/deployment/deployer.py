@@ -6,16 +6,17 @@ Until that transaction nothing has changed; from it on each partition is under t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 
 import msgspec
+import structlog
 
 from infra.deployment.switching import switch_over, write_bundle, write_record
 from infra.settings import Settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
-from schemas.deployment import CANDIDATE, TYPE, Deployment, Report, key
+from schemas.deployment import CANDIDATE, REPORT, TYPE, Deployment, Report, key
 from schemas.errors import DefinitionError, Problem, SetupError
 from schemas.topics import TypeTopics
 from streams.log.admin import SHARED_TOPICS, LogAdmin
@@ -23,6 +24,9 @@ from streams.log.writer import LogWriter
 from twins.catalogue import Catalogue
 
 COMPILE_TIMEOUT_S = 60.0
+_WITHDRAW_TIMEOUT_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 
 async def deploy(
@@ -41,7 +45,7 @@ async def deploy(
         SetupError: no worker reports, another deployment is quicker, or topics exist with another number of partitions.
     """
     name = str(bundle.definition().type_name)
-    async with _catalogue(settings, name) as catalogue:
+    async with _catalogue(settings) as catalogue:
         current = catalogue.get(name)
         if current is not None and current.deployment.hash == bundle.hash:
             return current.deployment
@@ -59,7 +63,7 @@ async def rollback(
     Raises:
         SetupError: the type is not in force or never had another version; otherwise as for `deploy`.
     """
-    async with _catalogue(settings, type_name) as catalogue:
+    async with _catalogue(settings) as catalogue:
         current = catalogue.get(type_name)
         if current is None:
             message = f"type {type_name} is not deployed; `twinstream types` lists what is"
@@ -109,37 +113,65 @@ async def undeploy(settings: Settings, type_name: str, *, who: str = "", topics_
 
 
 @asynccontextmanager
-async def _catalogue(settings: Settings, type_name: str) -> AsyncIterator[Catalogue]:
-    """The catalogue as it is now, with all topics of the type there."""
-    options, kafka = settings.kafka.options(), settings.kafka
-    async with LogAdmin(options) as admin:
-        topics = (*SHARED_TOPICS, *TypeTopics(type_name).all())
-        await admin.ensure_topics(topics, kafka.partitions, kafka.replication, kafka.retention_ms)
+async def _catalogue(settings: Settings) -> AsyncIterator[Catalogue]:
+    """The catalogue as it is now."""
+    options = settings.kafka.options()
+    await _ensure_topics(settings, SHARED_TOPICS)
     async with Catalogue(options) as catalogue:
         await catalogue.ready()
         yield catalogue
 
 
+async def _ensure_topics(settings: Settings, topics: Iterable[str]) -> None:
+    kafka = settings.kafka
+    async with LogAdmin(kafka.options()) as admin:
+        await admin.ensure_topics(topics, kafka.partitions, kafka.replication, kafka.retention_ms)
+
+
 async def _put_into_force(settings: Settings, catalogue: Catalogue, deployment: Deployment, patience_s: float) -> None:
-    candidate = key(CANDIDATE, deployment.type)
+    before = _in_force(catalogue, deployment.type)
     async with LogWriter(settings.kafka.options()) as writer:
-        await write_record(writer, candidate, msgspec.json.encode(deployment))
+        await write_record(writer, key(CANDIDATE, deployment.type), msgspec.json.encode(deployment))
         try:
             report = await _compiled(catalogue, deployment, patience_s)
             if report.problems:
                 raise DefinitionError([Problem(**msgspec.structs.asdict(problem)) for problem in report.problems])
+            if _in_force(catalogue, deployment.type) != before:
+                raise _overtaken(deployment)
+            await _ensure_topics(settings, TypeTopics(deployment.type).all())
             await switch_over(settings.kafka.options(), deployment, settings.kafka.partitions)
         finally:
-            # A tombstone: nobody needs to compile it any more.
-            await write_record(writer, candidate, None)
+            await _withdraw(writer, catalogue, deployment)
+
+
+async def _withdraw(writer: LogWriter, catalogue: Catalogue, candidate: Deployment) -> None:
+    """Ask nobody any more, and keep no answers; what stays behind when Kafka is away does no harm."""
+    done = [key(REPORT, report.hash, report.worker) for report in _answers(catalogue, candidate)]
+    now = catalogue.candidates().get(candidate.type)
+    if now is None or now.time_ns == candidate.time_ns:
+        done.append(key(CANDIDATE, candidate.type))
+    try:
+        async with asyncio.timeout(_WITHDRAW_TIMEOUT_S):
+            for record_key in done:
+                await write_record(writer, record_key, None)
+    except Exception as error:  # noqa: BLE001 - what became of the deployment is told, not this
+        log.warning("a candidate could not be withdrawn", type=candidate.type, error=repr(error))
 
 
 async def _compiled(catalogue: Catalogue, candidate: Deployment, patience_s: float) -> Report:
     """The first report of a worker."""
+    is_asked = False
 
     def look() -> Report | None:
-        answers = (report for report in catalogue.reports(candidate.hash) if report.asked_ns == candidate.time_ns)
-        return next(answers, None)
+        nonlocal is_asked
+        if answer := next(_answers(catalogue, candidate), None):
+            return answer
+        now = catalogue.candidates().get(candidate.type)
+        if now is not None and now.time_ns == candidate.time_ns:
+            is_asked = True
+        elif is_asked or (now is not None and now.time_ns > candidate.time_ns):
+            raise _overtaken(candidate)
+        return None
 
     try:
         async with asyncio.timeout(patience_s):
@@ -150,6 +182,24 @@ async def _compiled(catalogue: Catalogue, candidate: Deployment, patience_s: flo
             " changed: is a worker running? (`twinstream status`; `twinstream worker` starts one)"
         )
         raise SetupError(message) from None
+
+
+def _answers(catalogue: Catalogue, candidate: Deployment) -> Iterator[Report]:
+    return (report for report in catalogue.reports(candidate.hash) if report.asked_ns == candidate.time_ns)
+
+
+def _in_force(catalogue: Catalogue, type_name: str) -> int:
+    """When what is in force was put there, 0 for nothing."""
+    current = catalogue.get(type_name)
+    return current.deployment.time_ns if current is not None else 0
+
+
+def _overtaken(candidate: Deployment) -> SetupError:
+    message = (
+        f"another deployment of {candidate.type} came between, and this one has changed nothing:"
+        " look at `twinstream types --history` and try again"
+    )
+    return SetupError(message)
 
 
 def _next_time_ns(catalogue: Catalogue, type_name: str) -> int:
