@@ -113,6 +113,6 @@ def attributes_of(function: FunctionType) -> list[ast.Attribute]:
     return []
 
 
-def file_of(function: FunctionType, code: AuthoredCode) -> str:
+def file_of(function: Callable[..., Any], code: AuthoredCode) -> str:
     """Path of a function's file in its folder."""
     return Path(function.__code__.co_filename).relative_to(code.folder).as_posix()

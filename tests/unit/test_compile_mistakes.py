@@ -61,7 +61,7 @@ def _folder(path: Path, body: str, definition: str = DEFINITION) -> Path:
         ("found = []\nreturn a", 0, "type of variable 'found'"),
         ("seen.append(a)\nreturn a", 0, "global name 'seen'"),
         ("return statistics.median([a, 1.0])", 0, "attribute 'median' of type module statistics"),
-        ("return datetime.datetime.now().hour + a", 0, "attribute 'datetime' of type module datetime"),
+        ("return datetime.date(2026, 1, 1).year + a", 0, "attribute 'date' of type module datetime"),
         ("import math\nreturn math.sin(a)", 0, "IMPORT_NAME"),
         ("global LIMITS\nLIMITS = 3\nreturn a", 1, "STORE_GLOBAL"),
         ("state.total += a", -1, "returns nothing, but the step has 1 output"),

@@ -108,6 +108,32 @@ def test_nor_does_it_where_a_step_between_compiled_ones_is_plain_python(tmp_path
     assert _in_child(folder, cache) == ("z=12.0", 2, 0)
 
 
+def test_functions_that_call_each_other_are_a_fault_and_one_that_calls_itself_is_none(tmp_path: Path) -> None:
+    each_other = """\
+def even(n):
+    if n < 1.0:
+        return 1.0
+    return odd(n - 1.0)
+
+
+def odd(n):
+    if n < 1.0:
+        return 0.0
+    return even(n - 1.0)
+
+
+def step(state, a):
+    return even(a)
+"""
+    (problem,) = check_folder(_folder(tmp_path / "type", steps=each_other), tmp_path / "cache")
+    assert (problem.file, problem.line, problem.path) == ("steps.py", 1, "even")
+    assert problem.message == "even and odd call each other"
+    itself = each_other.replace("odd(n - 1.0)", "1.0 - even(n - 1.0)")
+    folder = _folder(tmp_path / "type", steps=itself)
+    assert check_folder(folder, tmp_path / "cache") == []
+    assert _in_child(folder, tmp_path / "cache") == ("y=0.0", 1, 0)
+
+
 def test_two_folders_with_files_of_the_same_names_do_not_mix(tmp_path: Path) -> None:
     one = _folder(tmp_path / "one")
     other = _folder(tmp_path / "other", inner=INNER.replace("2.0", "9.0"))

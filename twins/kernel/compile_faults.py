@@ -14,7 +14,7 @@ from numba.core.types.containers import List as ListType
 from numba.core.types.misc import NoneType, Optional, StringLiteral, UnicodeType
 
 from schemas.definition_file import FILE
-from schemas.errors import Problem
+from schemas.errors import DefinitionError, Problem
 from twins.author_faults import attributes_of
 from twins.authored import AuthoredCode
 from twins.folder_calls import FolderCall
@@ -58,9 +58,12 @@ def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
         problems += [fault for call in step.calls for fault in _call_faults(call, step, layout, code)]
         if not step.authored:
             continue
-        compiled = jit(step.function, code)
         try:
+            compiled = jit(step.function, code)
             compiled.compile(tuple(_type(kind, name, step, layout) for kind, name in step.arguments))
+        except DefinitionError as error:
+            problems += error.problems
+            continue
         except Exception as error:  # noqa: BLE001 - numba raises many kinds
             problems.append(_fault(error, step.function, code))
             continue
@@ -79,6 +82,8 @@ def _call_faults(call: FolderCall, step: WiredStep, layout: RowLayout, code: Aut
     given += [_type(kind, name, step, layout) for kind, name in call.arguments]
     try:
         jit(call.function, code).compile(tuple(given))
+    except DefinitionError as error:
+        return list(error.problems)
     except Exception as error:  # noqa: BLE001 - numba raises many kinds
         return [_fault(error, call.function, code)]
     return []

@@ -19,6 +19,8 @@ import numba
 import numpy as np
 
 import twins
+from schemas.errors import DefinitionError, Problem
+from twins.author_faults import file_of
 from twins.authored import AuthoredCode
 from twins.functions.random import seed_of
 from twins.kernel.passes import Pass
@@ -114,18 +116,30 @@ def _kernel(module: types.ModuleType, layout: RowLayout, steps: list[WiredStep],
 
 
 def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN401
-    """Compile a plain function and, by name, the plain functions it calls; authors' code with bounds checks."""
-    return _jit(function, code, {})
+    """Compile a plain function and, by name, the plain functions it calls; authors' code with bounds checks.
+
+    Raises:
+        DefinitionError: functions call each other in a circle.
+    """
+    return _jit(function, code, {}, ())
 
 
-def _jit(function: Callable[..., Any], code: AuthoredCode, done: dict[Any, Any]) -> Any:  # noqa: ANN401
+def _jit(
+    function: Callable[..., Any], code: AuthoredCode, done: dict[Any, Any], callers: tuple[Callable[..., Any], ...]
+) -> Any:  # noqa: ANN401
     if function in done:
         return done[function]
+    if function in callers:
+        # Numba compiles them, but what it keeps of them ends the process that loads it.
+        circle = " and ".join(one.__name__ for one in callers[callers.index(function) :])
+        message, remedy = f"{circle} call each other", "let one function call itself, or write a loop"
+        line = function.__code__.co_firstlineno
+        raise DefinitionError([Problem(file_of(function, code), line, function.__name__, message, remedy)])
     names = {name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__}
     scope = dict(function.__globals__)
     for name, value in names.items():
         if value is not function and isinstance(value, types.FunctionType) and _is_ours(value, code):
-            scope[name] = _jit(value, code, done)
+            scope[name] = _jit(value, code, done, (*callers, function))
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     # Numba imports this module when it loads compiled code; an author's own can't be imported by name.
     copy.__module__ = __name__
