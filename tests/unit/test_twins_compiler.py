@@ -134,6 +134,15 @@ def step(state, a):
     assert _in_child(folder, tmp_path / "cache") == ("y=0.0", 1, 0)
 
 
+def test_a_function_that_no_file_holds_is_compiled_or_a_fault_like_any_other(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "type", steps="step = eval('lambda state, a: a + nothing')\n")
+    (problem,) = check_folder(folder, tmp_path / "cache")
+    assert (problem.file, problem.line) == ("twin.yaml", 1)
+    assert "name 'nothing' is not defined" in problem.message
+    folder = _folder(tmp_path / "type", steps="step = eval('lambda state, a: a + 1.0')\n")
+    assert check_folder(folder, tmp_path / "cache") == []
+
+
 def test_two_folders_with_files_of_the_same_names_do_not_mix(tmp_path: Path) -> None:
     one = _folder(tmp_path / "one")
     other = _folder(tmp_path / "other", inner=INNER.replace("2.0", "9.0"))

@@ -15,7 +15,7 @@ from numba.core.types.misc import NoneType, Optional, StringLiteral, UnicodeType
 
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
-from twins.author_faults import attributes_of
+from twins.author_faults import attributes_of, file_of
 from twins.authored import AuthoredCode
 from twins.folder_calls import FolderCall
 from twins.kernel.compiler import jit
@@ -179,5 +179,5 @@ def _shown(signature: str) -> str:
 
 
 def _definition(function: Callable[..., Any], code: AuthoredCode) -> tuple[str, int]:
-    at = function.__code__
-    return Path(at.co_filename).relative_to(code.folder).as_posix(), at.co_firstlineno
+    """File and line; of a function that no file of the folder holds, only that the definition names it."""
+    return (file_of(function, code), function.__code__.co_firstlineno) if code.owns(function) else (FILE, 0)
