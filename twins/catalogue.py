@@ -43,7 +43,7 @@ class Catalogue:
         self._reports: dict[str, Report] = {}
         self._history: dict[str, HistoryItem] = {}
         self._bundles: dict[str, tuple[Bundle, Definition]] = {}
-        self._tried: dict[str, int] = {}
+        self._tried: set[str] = set()
         self._ready = asyncio.Event()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -149,6 +149,7 @@ class Catalogue:
                 content, _, index = rest.rpartition("/")
                 if content not in self._bundles:
                     self._chunks.setdefault(content, {})[int(index)] = record.value
+                    self._tried.discard(content)
             elif kind == TYPE:
                 _keep(self._deployments, rest, record.value, Deployment)
             elif kind == CANDIDATE:
@@ -163,8 +164,8 @@ class Catalogue:
     def _assembled(self, content: str) -> tuple[Bundle, Definition] | None:
         """A bundle and its definition; None while parts of it are missing, or when it is damaged."""
         chunks = self._chunks.get(content, {})
-        if content not in self._bundles and len(chunks) > self._tried.get(content, 0):
-            self._tried[content] = len(chunks)
+        if content not in self._bundles and chunks and content not in self._tried:
+            self._tried.add(content)
             whole = b"".join(chunks[index] for index in sorted(chunks))
             try:
                 bundle = unpack(whole, content)
