@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+_INT_LIMIT = 2.0**63
+
 
 @dataclass(frozen=True)
 class RowFormat:
@@ -62,7 +64,10 @@ def _undescribed(described: Any) -> Any:  # noqa: ANN401
 
 
 def carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
-    """Copy every field that both records have under the same name and shape."""
+    """Copy every field that both records have under the same name and shape.
+
+    A value that the new type has no number for, such as NaN among integers, is left as it begins.
+    """
     for name in new.dtype.names or ():
         if name not in (old.dtype.names or ()):
             continue
@@ -70,14 +75,27 @@ def carry(old: NDArray[np.void], new: NDArray[np.void]) -> None:
         if before.fields is not None and after.fields is not None:
             carry(old[name], new[name])
         elif before.shape == after.shape:
-            new[name] = old[name]
+            _copy(old[name], new[name])
 
 
 def carry_field(old: NDArray[np.void], source: tuple[str, ...], new: NDArray[np.void], target: tuple[str, ...]) -> None:
     """Copy one field under another path, if both records have it and in the same shape."""
     before, after = _field(old, source), _field(new, target)
     if before is not None and after is not None and before.shape == after.shape:
+        _copy(before, after)
+
+
+def _copy(before: NDArray[Any], after: NDArray[Any]) -> None:
+    if before.dtype == after.dtype:
         after[...] = before
+        return
+    holds = np.ones(before.shape, np.bool_)
+    if before.dtype.kind == "f" and after.dtype.kind != "f":
+        holds = np.abs(before) < _INT_LIMIT
+        before = np.where(holds, before, 0.0)
+    if after.dtype.itemsize == 1:  # booleans, in arrays as bytes
+        before = before != 0
+    after[holds] = before.astype(after.dtype)[holds]
 
 
 def _field(records: NDArray[Any], path: tuple[str, ...]) -> NDArray[Any] | None:
