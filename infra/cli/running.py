@@ -166,14 +166,16 @@ def api(
 def type_worker(
     *,
     type_name: Annotated[str, typer.Option("--type")],
-    condemned: Annotated[str, typer.Option(help="Content hash of a version that steps nothing any more.")] = "",
+    condemned: Annotated[
+        list[str] | None, typer.Option(help="Content hash of a version that steps nothing any more.")
+    ] = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Step one type; the worker starts it."""
     from infra.roles.type_process import run_type
 
-    raise typer.Exit(run_type(type_name, read_settings(config, data_dir), condemned=condemned))
+    raise typer.Exit(run_type(type_name, read_settings(config, data_dir), condemned=tuple(condemned or ())))
 
 
 def script(

@@ -10,13 +10,13 @@ from schemas.errors import TwinstreamError
 log = structlog.get_logger(__name__)
 
 
-def run_type(type_name: str, settings: Settings, *, condemned: str = "") -> int:
+def run_type(type_name: str, settings: Settings, *, condemned: tuple[str, ...] = ()) -> int:
     """Step one type in this process until told to stop; returns the exit code.
 
     Args:
         type_name: Qualified name.
         settings: Where Kafka is, and how to work.
-        condemned: Content hash of a version that steps nothing any more; the one in force goes on in its place.
+        condemned: Content hashes of versions that step nothing any more; the one in force goes on in their place.
     """
     with RoleLogs(type_worker.role_name(type_name), settings):
         try:

@@ -31,7 +31,7 @@ def role_name(type_name: str) -> str:
     return f"worker:{type_name}"
 
 
-def run(type_name: str, settings: Settings, *, condemned: str = "") -> int:
+def run(type_name: str, settings: Settings, *, condemned: tuple[str, ...] = ()) -> int:
     """Step one type until told to stop; return the exit code. Arguments as for `type_process.run_type`.
 
     Raises:

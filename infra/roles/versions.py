@@ -1,7 +1,7 @@
 """The versions of one type that a worker has compiled, and those that it is asked for."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -30,17 +30,23 @@ class Versions:
 
     Args:
         tell: Told what is being done, `""` for nothing any more.
-        condemned: A version that steps nothing any more; the one in force goes on in its place.
+        condemned: Versions that step nothing any more until they are deployed again; the one in force goes on in their
+            place.
     """
 
     def __init__(
-        self, type_name: str, settings: Settings, kafka: KafkaOptions, tell: Callable[[str], None], condemned: str = ""
+        self,
+        type_name: str,
+        settings: Settings,
+        kafka: KafkaOptions,
+        tell: Callable[[str], None],
+        condemned: Iterable[str] = (),
     ) -> None:
         self._type = type_name
         self._settings = settings
         self._kafka = kafka
         self._tell = tell
-        self._condemned = condemned
+        self._condemned = set(condemned)
         self._in_force = ""
         self._cache = kernel_cache(settings.data_dir)
         self._loaded: dict[str, TwinType] = {}
@@ -86,7 +92,7 @@ class Versions:
         """Load a version, compiling it if need be; waits for its bundle and for whatever is in the way."""
         if wanted in self._loaded:
             return
-        load = self._replace if self._in_force not in {"", wanted} and wanted == self._condemned else self._load
+        load = self._replace if self._in_force not in {"", wanted} and wanted in self._condemned else self._load
         loading = self._loading.get(wanted)
         if loading is None:
             loading = self._loading[wanted] = asyncio.create_task(load(wanted), name=f"load-{wanted[:8]}")
@@ -145,6 +151,11 @@ class Versions:
             bundle = catalogue.bundle(candidate.hash)
             if candidate.type != self._type or bundle is None:
                 return None
+            if candidate.hash in self._condemned:
+                # Somebody wants it again: from its next switch on it is itself, and nothing stands for it.
+                self._condemned.discard(candidate.hash)
+                self._loaded.pop(candidate.hash, None)
+                self._loading.pop(candidate.hash, None)
             if candidate.hash in self._loaded:
                 return []
             # Its code is new: it runs in another process first.

@@ -81,6 +81,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
         ):
             await catalogue.ready()
             running: dict[str, str] = {}
+            condemned: dict[str, set[str]] = {}
 
             def given_up() -> set[str]:
                 return {view.name.removeprefix(f"{NAME}:") for view in supervisor.view() if view.phase == ALARMED}
@@ -96,7 +97,8 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
                 deployed = {name: entry.bundle.hash for name, entry in catalogue.types().items()}
                 wanted = {name: value for name, value in deployed.items() if not only or name in only}
                 todo = changes(running, wanted, given_up())
-                await _apply(todo, supervisor, partial(_child, role, config), running)
+                condemn(condemned, todo, running, wanted)
+                await _apply(todo, supervisor, partial(_child, role, config), condemned)
                 running = wanted
                 role.ready(_waiting_for(only, wanted))
                 # A change between the look above and this call is found by the next look.
@@ -121,7 +123,20 @@ def _child_ports(role: Role) -> list[int]:
     return [entry.port for entry in role.registry.read() if entry.port is not None and entry.pid in children]
 
 
-async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]", running: Mapping[str, str]) -> None:
+def condemn(
+    condemned: dict[str, set[str]], todo: Changes, running: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    """Note the versions that a type's process died of since it last worked, each of which a partition may be under."""
+    for name in todo.mend:
+        condemned.setdefault(name, set()).add(running[name])
+        condemned[name].discard(wanted[name])
+    for name in todo.stop:
+        condemned.pop(name, None)
+
+
+async def _apply(
+    todo: Changes, supervisor: Supervisor, child: "partial[Child]", condemned: Mapping[str, set[str]]
+) -> None:
     for name in todo.stop:
         log.info("type is no longer deployed", type=name)
         await supervisor.remove(f"worker:{name}")
@@ -130,17 +145,19 @@ async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]",
         supervisor.add(child(name))
     for name in todo.mend:
         log.info("type has another version, and is stepped again", type=name)
-        # The version that its process died of never comes to the switch: the new one steps what it did not.
-        supervisor.restart(child(name, condemned=running[name]))
+        # Versions that its process died of never come to their end: the new one steps what they did not.
+        supervisor.restart(child(name, condemned=sorted(condemned[name])))
 
 
-def _child(role: Role, config: Path, type_name: str, *, condemned: str = "") -> Child:
+def _child(role: Role, config: Path, type_name: str, *, condemned: Collection[str] = ()) -> Child:
     name = f"{NAME}:{type_name}"
     folder = role.settings.data_dir / LOG_FOLDER
 
+    condemnations = [word for content in condemned for word in ("--condemned", content)]
+
     def run() -> ProcessRunner:
         return ProcessRunner(
-            role_argv("type-worker", "--type", type_name, *(["--condemned", condemned] if condemned else [])),
+            role_argv("type-worker", "--type", type_name, *condemnations),
             env=child_environment(config),
             error_log=folder / f"{name.replace(':', '-')}.err",
             say=_pass_on,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.roles.worker import Changes, changes
+from infra.roles.worker import Changes, changes, condemn
 
 TYPES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(("v1", "v2")))
 
@@ -14,6 +14,18 @@ def test_a_new_type_starts_a_retired_one_stops_and_another_version_starts_nothin
 
 def test_a_type_that_was_given_up_starts_again_with_another_version() -> None:
     assert changes({"a": "1", "b": "1"}, {"a": "2", "b": "1"}, {"a", "b"}).mend == ("a",)
+
+
+def test_every_version_that_a_process_died_of_stays_condemned_until_it_is_wanted_again() -> None:
+    condemned: dict[str, set[str]] = {}
+    for before, now in [("1", "2"), ("2", "3"), ("3", "1")]:
+        todo = changes({"a": before}, {"a": now}, {"a"})
+        condemn(condemned, todo, {"a": before}, {"a": now})
+        assert before in condemned["a"]
+        assert now not in condemned["a"]
+    assert condemned["a"] == {"2", "3"}
+    condemn(condemned, changes({"a": "1"}, {}), {"a": "1"}, {})
+    assert not condemned
 
 
 @given(TYPES, TYPES, st.sets(st.sampled_from("abcdef")))

@@ -1,0 +1,84 @@
+"""Versions that step nothing any more, and when they do again."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pytest
+
+from infra.roles import candidates, versions
+from infra.settings import Settings
+from schemas.bundle import Bundle, bundle_of
+from schemas.deployment import Deployment
+from schemas.errors import Problem
+from streams.log.client import KafkaOptions
+
+T = TypeVar("T")
+BROKEN, MENDED = (bundle_of({"twin.yaml": text}) for text in (b"broken", b"mended"))
+
+
+class _Definitions:
+    """A catalogue that knows two versions, the mended one in force."""
+
+    def __init__(self, _: KafkaOptions) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def ready(self) -> None:
+        pass
+
+    def bundle(self, content: str) -> Bundle | None:
+        return {one.hash: one for one in (BROKEN, MENDED)}.get(content)
+
+    async def until(self, look: Callable[[], T | None]) -> T:
+        found = look()
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> versions.Versions:
+    """The mended version is in force and stands for the broken one."""
+
+    async def compile_(self: versions.Versions, bundle: Bundle) -> list[Problem]:
+        self._loaded[bundle.hash] = bundle  # type: ignore[assignment]
+        return []
+
+    monkeypatch.setattr(versions, "Catalogue", _Definitions)
+    monkeypatch.setattr(versions, "check_apart", lambda *_: [])
+    monkeypatch.setattr(versions.Versions, "_compile", compile_)
+    found = versions.Versions(
+        "pump", Settings(data_dir=tmp_path), KafkaOptions(""), lambda _: None, (BROKEN.hash, "older")
+    )
+    found._in_force = MENDED.hash  # noqa: SLF001 - as `preload` finds it
+    return found
+
+
+async def test_a_version_that_was_given_up_is_itself_again_once_it_is_deployed_again(
+    made: versions.Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: dict[str, Any] = made._loaded  # noqa: SLF001 - what processors are given
+    await made.provide(BROKEN.hash)
+    await made.provide("older")
+    assert loaded[BROKEN.hash] == loaded["older"] == MENDED
+    asked = Deployment(type="pump", project="main", version="1", hash=BROKEN.hash, chunks=1, time_ns=1)
+    answers = []
+
+    async def answer(_: KafkaOptions, __: object, compile_: candidates.Compile) -> None:
+        answers.append(await compile_(asked))
+
+    monkeypatch.setattr(versions, "answer_candidates", answer)
+    await made.start()
+    async with asyncio.timeout(5):
+        while not answers:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+    await made.close()
+    assert answers == [[]]
+    assert loaded[BROKEN.hash] == BROKEN, "who rolls back to it gets it, not what stood for it"
+    assert loaded["older"] == MENDED
