@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.cli.checking import check_apart, examine_apart
+from infra.authoring.checking import check_apart, examine_apart
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
 from infra.cli.output import FAILED, fail, show_json, show_table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from infra.cli.checking import check_apart
+from infra.authoring.checking import check_apart
 from infra.registry import kernel_cache
 from infra.roles.candidates import answer_candidates
 from infra.settings import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from infra.cli.checking import check_apart
+from infra.authoring.checking import check_apart
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache
 from infra.roles.candidates import answer_candidates
 from infra.roles.role import Role

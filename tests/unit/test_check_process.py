@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.cli.checking import check_apart
+from infra.authoring.checking import check_apart
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = """\

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from infra.authoring.checking import Checked
 from infra.cli.app import app
-from infra.cli.checking import Checked
 from infra.cli.waiting import waiting
 
 

@@ -10,7 +10,7 @@ import pytest
 from support import stepping
 from support.oracle import load_type
 
-from infra.cli.checking import examine_apart
+from infra.authoring.checking import examine_apart
 from twins.kernel.cost import step_costs
 
 ROOT = Path(__file__).parents[2]

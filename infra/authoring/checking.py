@@ -1,0 +1,95 @@
+"""Checking a twin type's folder in a process of its own, which runs its author's code."""
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.supervisor.lifeline import PARENT_VARIABLE
+from infra.supervisor.process import role_argv
+from schemas.definition_file import FILE
+from schemas.errors import Problem
+
+IMPORT_LIMIT_S = 30.0
+"""How long the modules of a folder may take to be imported, unless told otherwise."""
+
+COSTS_LIMIT_S = 20.0
+"""How long measuring what steps cost may take."""
+
+_TIMEOUT_S = 300.0
+_TIMED_OUT = "Timeout ("
+_FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        problems: Every fault.
+        notes: What is worth knowing, no fault.
+    """
+
+    problems: list[Problem]
+    notes: list[str] = field(default_factory=list)
+
+
+def check_apart(folder: Path, cache: Path | None = None, import_limit_s: float = IMPORT_LIMIT_S) -> list[Problem]:
+    """Every problem of a twin type's folder; arguments as for `examine_apart`."""
+    return examine_apart(folder, cache, import_limit_s).problems
+
+
+def examine_apart(
+    folder: Path, cache: Path | None = None, import_limit_s: float = IMPORT_LIMIT_S, *, costs: bool = False
+) -> Checked:
+    """Check a twin type's folder; its author's code runs in a child process.
+
+    Args:
+        folder: Holds a `twin.yaml`.
+        cache: Where to keep what is compiled; nowhere when None.
+        import_limit_s: How long its modules may take to be imported.
+        costs: Whether to note what steps that are not compiled cost.
+    """
+    env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
+    options = ["--import-limit", str(import_limit_s), *(["--cache", str(cache)] if cache else [])]
+    options += ["--costs"] if costs else []
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command
+            role_argv("check-folder", str(folder), *options),
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"checking it took more than {_TIMEOUT_S:.0f} s"
+        return Checked([Problem(FILE, 1, "file", message, "keep work out of the modules themselves")])
+    first, _, second = done.stdout.partition(b"\n")
+    try:
+        found: list[dict[str, Any]] = json.loads(first)
+    except ValueError:
+        said = done.stderr.decode(errors="replace")
+        return Checked([_ended(folder.resolve(), done.returncode, said, import_limit_s)])
+    try:
+        notes = json.loads(second) if costs and not found else []
+    except ValueError:
+        notes = [f"what its steps in plain Python cost is not known: measuring took over {COSTS_LIMIT_S:g} s or failed"]
+    return Checked([Problem(**item) for item in found], notes)
+
+
+def _ended(folder: Path, code: int, said: str, import_limit_s: float) -> Problem:
+    """Why there is no answer, at the author's line where the trace names one."""
+    frames = [(Path(file), int(line), name) for file, line, name in _FRAME.findall(said)]
+    own = [(file.relative_to(folder), line, name) for file, line, name in frames if file.is_relative_to(folder)]
+    file, line, name = own[0] if own else (Path(FILE), 1, "file")
+    if _TIMED_OUT in said:
+        message, remedy = f"import takes more than {import_limit_s:g} s", "keep work out of the module itself"
+    else:
+        last = (said.strip().splitlines() or [""])[-1] if not own else ""
+        shown = f": {last}" if last and last.isprintable() else f" with exit code {code}"
+        message, remedy = f"checking it ended its process{shown}", "mend its Python files"
+    return Problem(file.as_posix(), line, "import" if name == "<module>" else name, message, remedy)
