@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import httpx
 import msgspec
+from aiokafka.errors import KafkaError
 
 from infra.deployment.deployer import COMPILE_TIMEOUT_S, deploy, rollback, undeploy
 from infra.registry import Registry, RunFile
@@ -87,6 +88,10 @@ async def _in_time(work: Awaitable[T], settings: Settings, compiling_s: float = 
     except TimeoutError:
         message = f"Kafka at {settings.kafka.bootstrap_servers} does not answer any more: try again when it does"
         raise SetupError(message) from None
+    except KafkaError as error:
+        where = settings.kafka.bootstrap_servers
+        message = f"Kafka at {where} failed: {error}; `twinstream types` shows what is in force now"
+        raise SetupError(message) from error
 
 
 def _nearby(registry: Registry) -> _Look:
