@@ -33,6 +33,9 @@ class TimeseriesOutput(Strict):
         if bool(self.interval_s) != (self.when == "interval"):
             message = "interval_s goes with when: interval, and must be greater than 0 there"
             raise ValueError(message)
+        if self.when == "change" and not self.fields:
+            message = "when: change needs fields: one of them has another value than before"
+            raise ValueError(message)
         return self
 
 

@@ -18,7 +18,8 @@ class Series:
         self._topic = TypeTopics(str(definition.type_name)).timeseries
         self._lines = lines
         self._line = KernelColumns.of(definition).line
-        self._marked = bool(series.fields) and series.when in {"change", "interval"}
+        # Without fields there is no line, but a route may follow from one that is due.
+        self._marked = series.when in {"change", "interval"}
         self._on_records = self._marked or series.when in {"record", "both"}
         self._on_ticks = self._marked or series.when in {"tick", "both"}
 

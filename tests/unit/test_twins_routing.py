@@ -102,6 +102,21 @@ def test_whenever_the_output_leaves_and_at_no_other_time(pump: TwinType) -> None
     )  # fmt: skip
 
 
+def test_a_route_follows_an_interval_without_any_line(tmp_path: Path) -> None:
+    folder = write_type(
+        tmp_path / "pump",
+        PUMP.replace("    fields: [flow]\n", "    when: interval\n    interval_s: 2\n").replace('""', "line-9"),
+    )
+    sent = _routed(load_type(folder, "content", tmp_path), [reading(TWIN, at, **READ) for at in range(5)])
+    assert [_seconds(value) for _, value, _ in sent["twinstream.site-line.telemetry"]] == [0, 2, 4]
+
+
+def test_lines_on_change_without_a_field_that_could_are_a_fault() -> None:
+    (problem,) = examine(PUMP.replace("    fields: [flow]\n", "    when: change\n")).problems
+    assert problem.path.startswith("outputs.timeseries")
+    assert "when: change needs fields" in problem.message
+
+
 def test_each_hop_is_counted_and_at_the_limit_the_record_is_a_dead_letter(pump: TwinType) -> None:
     def routed(hops: bytes, at_s: int) -> LogRecord:
         return reading(TWIN, at_s, **{**READ, "flow": at_s})._replace(headers=((HOPS, hops),))

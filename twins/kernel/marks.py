@@ -43,7 +43,7 @@ def metadata_lines(over: Pass, columns: KernelColumns) -> list[str]:
 def line_lines(over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that say whether a line of time series is due; before the row takes the new values."""
     series = over.definition.outputs.timeseries
-    if series.when == "change" and series.fields:
+    if series.when == "change":
         return [f"values[r, {columns.line}] = 1.0 if {_any_changed(series.fields, over)} else 0.0"]
     if series.when == "interval":
         interval_ns = round(series.interval_s * 1e9)
