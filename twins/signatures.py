@@ -9,16 +9,17 @@ from schemas.errors import Problem
 _STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
-def signature_faults(function: Callable[..., Any], file: str, *, compiled: bool) -> list[Problem]:
+def signature_faults(function: Callable[..., Any], file: str, line: int, *, compiled: bool) -> list[Problem]:
     """Faults of a step's function.
 
     Args:
         function: The function.
-        file: Of the folder, that it comes from.
+        file: Of the folder, that names it.
+        line: Where it is defined there.
         compiled: Whether it is compiled, which sees no further than the function itself; else what a decorator wraps
             counts.
     """
-    name, line = function.__name__, function.__code__.co_firstlineno
+    name = function.__name__
     found = []
     for one in inspect.signature(function, follow_wrapped=not compiled).parameters.values():
         if one.kind in _STARS:

@@ -159,8 +159,9 @@ def _function(code: AuthoredCode, target: str, path: str) -> Callable[..., Any]:
 def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode) -> WiredStep:
     function = _function(code, step.step, f"pipeline.{index}.step")
     file = step.step.partition(":")[0]
-    line = function.__code__.co_firstlineno
-    if problems := signature_faults(function, file, compiled=step.compiled):
+    # One that comes from elsewhere has no line in the folder.
+    line = function.__code__.co_firstlineno if code.owns(function) else 1
+    if problems := signature_faults(function, file, line, compiled=step.compiled):
         raise DefinitionError(problems)
     names = handler_arguments(function)
     conversions, problems = conversions_of(definition, step, index)

@@ -139,6 +139,9 @@ def test_a_function_that_no_file_holds_is_compiled_or_a_fault_like_any_other(tmp
     (problem,) = check_folder(folder, tmp_path / "cache")
     assert (problem.file, problem.line) == ("twin.yaml", 1)
     assert "name 'nothing' is not defined" in problem.message
+    folder = _folder(tmp_path / "type", steps="from textwrap import shorten as step\n")
+    (problem,) = check_folder(folder, tmp_path / "cache")
+    assert (problem.file, problem.line, problem.message) == ("steps.py", 1, "shorten takes **kwargs")
     folder = _folder(tmp_path / "type", steps="step = eval('lambda state, a: a + 1.0')\n")
     assert check_folder(folder, tmp_path / "cache") == []
 
