@@ -22,10 +22,14 @@ class _Rows:
     """Rows of one type.
 
     Attributes:
+        partitions: Where each twin's row is.
+        seen: Offset of the last record of each partition.
         ordered: Twin ids in order, as far as `sorted` says.
     """
 
     rows: dict[str, bytes] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict)
     ordered: list[str] = field(default_factory=list)
     sorted: bool = True
 
@@ -49,17 +53,30 @@ class StateTable:
         """Take in records of state topics, each partition's in order."""
         for record in records:
             type_name = type_of_topic(record.topic)
+            rows = self._types.setdefault(type_name, _Rows())
+            if record.offset <= rows.seen.get(record.partition, -1):
+                self._begin_anew(type_name, rows, record.partition)
+            rows.seen[record.partition] = record.offset
             if record.key is None:
                 continue
             if record.key.startswith(RESERVED_KEY_PREFIX):
                 self._reader.learn(type_name, record.key, record.value)
                 continue
             twin = record.key.decode(errors="replace")
-            self._put(self._types.setdefault(type_name, _Rows()), twin, record.value)
+            if record.value is not None:
+                rows.partitions[twin] = record.partition
+            self._put(rows, twin, record.value)
             if self._changed is not None:
                 self._changed(type_name, twin, record.value)
             if (type_name, twin) in self._waiting:
                 self._wake(type_name, twin)
+
+    def _begin_anew(self, type_name: str, rows: _Rows, partition: int) -> None:
+        """Forget the rows of a partition that is read from an earlier offset: its topic was deleted and made anew."""
+        for twin in [twin for twin in rows.rows if rows.partitions[twin] == partition]:
+            self._put(rows, twin, None)
+            if self._changed is not None:
+                self._changed(type_name, twin, None)
 
     @staticmethod
     def _put(rows: _Rows, twin: str, value: bytes | None) -> None:
@@ -67,6 +84,7 @@ class StateTable:
             rows.sorted = rows.sorted and twin in rows.rows
             rows.rows[twin] = value
         elif rows.rows.pop(twin, None) is not None:
+            del rows.partitions[twin]
             rows.sorted = False
 
     def raw(self, type_name: str, twin: str) -> bytes | None:
