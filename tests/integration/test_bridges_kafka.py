@@ -193,14 +193,18 @@ async def test_payload_that_a_topic_made_otherwise_can_not_take_is_a_dead_letter
     async with running(inbound(mqtt.url, kafka.bootstrap_servers)):
         topic = f"twins/{stock.type}/inc-1/telemetry"
         await mqtt.publish([(topic, b"x" * 1_048_570), (topic, b"x" * 1_040_000), (topic, b"{}")])
-        records = await records_of(kafka.bootstrap_servers, stock.telemetry, 2)
+        wanted, sizes = 2, [0]
+        while sizes[-1] != len(b"{}"):
+            # What shared a request with the one that was refused may have been sent twice: at least once, in order.
+            records = await records_of(kafka.bootstrap_servers, stock.telemetry, wanted)
+            sizes, wanted = [len(record.value or b"") for record in records], wanted + 1
         letters: list[DeadLetter] = []
         async with Follower(KafkaOptions(kafka.bootstrap_servers), topics=[DEADLETTER]) as follower:
             async with asyncio.timeout(30):
                 while not letters:
                     read = [msgspec.json.decode(one.value or b"", type=DeadLetter) for one in await follower.read()]
                     letters += [letter for letter in read if letter.type == stock.type]
-    assert [len(record.value or b"") for record in records] == [1_040_000, 2]
+    assert list(dict.fromkeys(sizes)) == [1_040_000, 2]
     assert [(letter.reason, letter.size) for letter in letters] == [("too_large", 1_048_570)]
 
 
