@@ -24,6 +24,11 @@ def kernel_cache(data_dir: Path) -> Path:
     return (data_dir / "kernels").resolve()
 
 
+def type_folder(data_dir: Path, content: str) -> Path:
+    """Where the files of a twin type's version are laid out."""
+    return (data_dir / "types" / content).resolve()
+
+
 class ChildView(msgspec.Struct, frozen=True, kw_only=True):
     """A child as its parent sees it.
 

@@ -27,7 +27,7 @@ async def write_bundle(writer: LogWriter, bundle: Bundle, time_ns: int, who: str
     definition = bundle.definition()
     chunks = chunks_of(bundle.pack())
     for index, chunk in enumerate(chunks):
-        await (await writer.send(DEFINITIONS, chunk_key(bundle.hash, index), chunk, partition=_PLACE))
+        await write_record(writer, chunk_key(bundle.hash, index), chunk)
     return Deployment(
         type=str(definition.type_name),
         project=definition.project,

@@ -9,10 +9,10 @@ from dataclasses import asdict
 import msgspec
 import structlog
 
+from infra.deployment.switching import write_record
 from schemas import deployment as messages
 from schemas.deployment import REPORT, Deployment, Report, key
 from schemas.errors import Problem
-from schemas.topics import DEFINITIONS
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
 from twins.catalogue import Catalogue
@@ -70,5 +70,4 @@ def _asked(catalogue: Catalogue, candidate: Deployment) -> bool:
 
 async def _tell(options: KafkaOptions, report: Report) -> None:
     async with LogWriter(options) as writer:
-        place = key(REPORT, report.hash, report.worker)
-        await (await writer.send(DEFINITIONS, place, msgspec.json.encode(report), partition=0))
+        await write_record(writer, key(REPORT, report.hash, report.worker), msgspec.json.encode(report))

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from infra.authoring.checking import check_apart
-from infra.registry import kernel_cache
+from infra.registry import kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
 from infra.settings import Settings
 from schemas.bundle import Bundle
@@ -136,7 +136,7 @@ class Versions:
         return []
 
     def _write(self, bundle: Bundle) -> Path:
-        folder = (self._settings.data_dir / "types" / bundle.hash).resolve()
+        folder = type_folder(self._settings.data_dir, bundle.hash)
         bundle.write(folder)
         return folder
 

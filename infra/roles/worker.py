@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from infra.authoring.checking import check_apart
-from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache
+from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
 from infra.roles.role import Role
 from infra.scraping import ChildMetrics
@@ -111,7 +111,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
 def _check(role: Role, catalogue: Catalogue, candidate: Deployment) -> list[Problem]:
     """Compile a version of a type that nothing steps here yet, in another process."""
     bundle = catalogue.bundle(candidate.hash)
-    folder = (role.settings.data_dir / "types" / candidate.hash).resolve()
+    folder = type_folder(role.settings.data_dir, candidate.hash)
     if bundle is None:
         return [Problem(str(folder), 0, "", "the bundle is gone", "deploy it again")]
     bundle.write(folder)

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.log.client import KafkaOptions
 from streams.log.retry import retrying
+from streams.log.starting import started
 
 TRANSACTION_TIMEOUT_S = 10.0
 
@@ -48,12 +49,7 @@ class AtomicWriter:
                 transaction_timeout_ms=round(TRANSACTION_TIMEOUT_S * 1000),
                 **self._options.client_kwargs(),
             )
-            try:
-                await producer.start()
-            except BaseException:
-                await producer.stop()
-                raise
-            return producer
+            return await started(producer)
 
         self._producer = await retrying(connect, "writing in a transaction")
         return self

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.topics import DEADLETTER_MAX_BYTES
 from streams.log.client import KafkaOptions
 from streams.log.retry import retrying
+from streams.log.starting import started
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +38,7 @@ class LogWriter:
                 metadata_max_age_ms=5000,
                 **self._options.client_kwargs(),
             )
-            try:
-                await producer.start()
-            except BaseException:
-                await producer.stop()
-                raise
-            return producer
+            return await started(producer)
 
         self._producer = await retrying(connect, "writing")
         return self
