@@ -104,7 +104,7 @@ def pump_of(options: argparse.Namespace, number: int, start_ns: int, boot: str) 
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = parser_of("Simulated pumps that publish and obey over MQTT.", "pump")
+    parser = parser_of("Simulated pumps that publish and obey over MQTT.", "lift_pump")
     parser.add_argument("--clog-s", type=float, default=120.0, help="simulated time at which a strainer clogs")
     parser.add_argument("--clog-for-s", type=float, default=240.0, help="for how long it does")
     parser.add_argument("--worn-s", type=float, default=60.0, help="simulated time at which a pump is worn")

@@ -30,7 +30,12 @@ log = structlog.get_logger(__name__)
 
 
 async def deploy(
-    settings: Settings, bundle: Bundle, *, who: str = "", patience_s: float = COMPILE_TIMEOUT_S
+    settings: Settings,
+    bundle: Bundle,
+    *,
+    who: str = "",
+    own_only: bool = False,
+    patience_s: float = COMPILE_TIMEOUT_S,
 ) -> Deployment:
     """Put a bundle into force; nothing is written when it is in force already.
 
@@ -38,17 +43,21 @@ async def deploy(
         settings: Where Kafka is, and how its topics are made.
         bundle: The type's folder.
         who: Who deploys, for the history.
+        own_only: Replace nothing that somebody else put into force.
         patience_s: How long workers may take to compile it.
 
     Raises:
         DefinitionError: it has faults, or a worker can't compile it; nothing has changed.
-        SetupError: no worker reports, another deployment is quicker, or topics exist with another number of partitions.
+        SetupError: no worker reports, another deployment is quicker, topics exist with another number of partitions, or
+            what is in force is somebody else's.
     """
     name = str(bundle.definition().type_name)
     async with _catalogue(settings) as catalogue:
         current = catalogue.get(name)
         if current is not None and current.deployment.hash == bundle.hash:
             return current.deployment
+        if own_only and current is not None and current.deployment.who != who:
+            raise _foreign(current.deployment, who)
         async with LogWriter(settings.kafka.options()) as writer:
             deployment = await write_bundle(writer, bundle, _next_time_ns(catalogue, name), who)
         await _put_into_force(settings, catalogue, deployment, patience_s)
@@ -192,6 +201,14 @@ def _in_force(catalogue: Catalogue, type_name: str) -> int:
     """When what is in force was put there, 0 for nothing."""
     current = catalogue.get(type_name)
     return current.deployment.time_ns if current is not None else 0
+
+
+def _foreign(current: Deployment, who: str) -> SetupError:
+    message = (
+        f"{current.type} {current.version} was put into force by {current.who or 'somebody else'}, and {who} does not"
+        " replace it: `twinstream up` goes on with it; with --data-dir DIR an example has a place of its own"
+    )
+    return SetupError(message)
 
 
 def _overtaken(candidate: Deployment) -> SetupError:

@@ -194,12 +194,11 @@ class Instance:
             await asyncio.Event().wait()
 
     async def _deploy_example(self, resolved: Settings, demo: Demo) -> None:
-        self._console.step(f"deploying the twin type {demo.example}")
         bundle = read_folder(example(demo.example))
+        self._console.step(f"deploying the twin type {bundle.definition().type_name}")
         # At another speed event time runs away from the time of arrival.
-        await deploy(
-            resolved, bundle if demo.speed == 1.0 else without_ahead_check(bundle), who="demo", patience_s=_COMPILING_S
-        )
+        shown = bundle if demo.speed == 1.0 else without_ahead_check(bundle)
+        await deploy(resolved, shown, who="demo", own_only=True, patience_s=_COMPILING_S)
 
     async def _until_ready(self, supervisor: Supervisor, resolved: Settings) -> None:
         """Wait until everything is up, saying what is still missing.

@@ -41,34 +41,34 @@ def told_events(api: str, type_name: str) -> Iterator[list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("example", "speed", "estimate", "command", "event"),
+    ("example", "kind", "speed", "estimate", "command", "event"),
     [
-        pytest.param("tanks", "20", "leak_flow", "pump", "leak_suspected", id="tanks"),
-        pytest.param("vibration", "5", "peak_frequency", "speed", "bearing_fault", id="vibration"),
-        pytest.param("pump", "20", "npsh_margin", "speed", "cavitation", id="pump"),
+        pytest.param("tanks", "tanks", "20", "leak_flow", "pump", "leak_suspected", id="tanks"),
+        pytest.param("vibration", "vibration", "5", "peak_frequency", "speed", "bearing_fault", id="vibration"),
+        pytest.param("pump", "lift_pump", "20", "npsh_margin", "speed", "cavitation", id="pump"),
     ],
 )
 def test_the_demo_shows_an_example_of_choice(
-    example: str, speed: str, estimate: str, command: str, event: str, tmp_path: Path
+    example: str, kind: str, speed: str, estimate: str, command: str, event: str, tmp_path: Path
 ) -> None:
     with (
         Instance(tmp_path / "data", "demo", "--example", example, "--speed", speed, "--duration", "120") as demo,
-        told_events(demo.api, example) as events,
+        told_events(demo.api, kind) as events,
     ):
 
         def estimated() -> Any:
-            twins = demo.get("/api/twins", type=example)["items"]
+            twins = demo.get("/api/twins", type=kind)["items"]
             return len(twins) == 3 and all(twin["outputs"][estimate] is not None for twin in twins)
 
         def obeyed() -> Any:
-            paths = [f"/api/twins/{example}/{example}-{number}/commands" for number in (1, 2, 3)]
+            paths = [f"/api/twins/{kind}/{kind}-{number}/commands" for number in (1, 2, 3)]
             items = [item for path in paths for item in demo.get(path)["items"]]
             return [item for item in items if (item["name"], item["status"]) == (command, "acked")]
 
         eventually(estimated, f"three twins estimate {estimate}")
         eventually(obeyed, f"a device acknowledges {command}")
         found = eventually(lambda: [one for one in events if one["name"] == event], f"a twin tells of {event}", 60)
-        assert found[0]["twin"] == f"{example}-2"
-        path = f"/api/twins/{example}/{example}-1/series"
+        assert found[0]["twin"] == f"{kind}-2"
+        path = f"/api/twins/{kind}/{kind}-1/series"
         eventually(lambda: demo.get(path, field=estimate)["time_ns"], f"{estimate} is stored")
-        assert demo.get("/api/deadletters", type=example)["items"] == []
+        assert demo.get("/api/deadletters", type=kind)["items"] == []
