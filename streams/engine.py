@@ -174,6 +174,7 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt from the log
                 log.warning("partition could not be opened, trying again", partition=number, error=repr(error))
                 self._observer.failed(number, "open")
+                self._observer.standing(number, f"it can't be opened: {error!r}")
                 delay_s = self._faults[number].delay_s()
                 opening.by_itself = True
                 self._source.pause(number)
@@ -184,6 +185,7 @@ class Engine:
             await transactions.close()
             return
         self._runs[number] = PartitionRun(rows, transactions, self._faults[number], self._host)
+        self._observer.standing(number, self._faults[number].standing)
         if opening.by_itself:
             await self._source.seek(number, rows.position)
             self._source.resume(number)

@@ -17,19 +17,23 @@ class Faults:
     """Failures of one partition since it last got on. Outlives the rows that failed.
 
     A block that fails is stepped record by record after the rebuild, so that the next failure names its record; a
-    record that fails twice by itself is given up as a dead letter, and the partition goes on behind it.
+    record that fails twice by itself is given up as a dead letter, and the partition goes on behind it; one that the
+    processor insists on is tried again, later and later.
 
     Attributes:
         count: Failures without progress between them.
         first: First suspected offset.
         end: Offset after the last suspected one.
+        standing: Why the partition can't go on, `""` while it can.
     """
 
     count: int = 0
     first: int = 0
     end: int = 0
+    standing: str = ""
     _alone: Counter[int] = field(default_factory=Counter)
     _latest: str = ""
+    _reached: int = -1
 
     def delay_s(self) -> float:
         """Note a failure; how long to wait before the partition is rebuilt."""
@@ -41,7 +45,7 @@ class Faults:
         self._latest = f"{type(error).__name__}: {error}"
         if len(block) == 1:
             self._alone[int(block.offsets[0])] += 1
-            if self._alone[int(block.offsets[0])] >= CONDEMNED_AFTER:
+            if self._alone[int(block.offsets[0])] == CONDEMNED_AFTER:
                 self.count = 0  # the next attempt passes it
         if self.end <= block.start:
             self.first, self.end = block.start, block.end
@@ -69,7 +73,9 @@ class Faults:
 
     def reached(self, position: int) -> None:
         """Everything below `position` is committed."""
-        self.count = 0
+        if position > self._reached:
+            self.count = 0
+        self._reached = position
         if self.end and position >= self.end:
             self.first = self.end = 0
             self._alone.clear()

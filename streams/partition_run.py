@@ -111,6 +111,7 @@ class PartitionRun:
                     continue
                 if self._wanted:
                     await self._provide()
+                    continue
                 await self._step_all(self._backlog[0])
                 if not self._wanted:
                     self._backlog.popleft()
@@ -132,7 +133,12 @@ class PartitionRun:
         observer.waiting(self.number, wanted)
         try:
             await self._host.provide(wanted)
+        except Exception as error:  # noqa: BLE001 - whatever it was, only what is wanted leads on
+            self._stand(f"what the record at offset {self.rows.position} needs can't be made ready: {error!r}")
+            self._break("provide")
+        else:
             self._wanted = ""
+            self._stand("")
         finally:
             observer.waiting(self.number, "")
 
@@ -152,20 +158,39 @@ class PartitionRun:
             self._break("input_truncated")
             return
         for part, detail in self._faults.parts(block):
-            if self._state is not State.RUNNING:
-                return
-            try:
-                self._wanted = await self._step(part, detail)
-            except Exception as error:
-                log.exception("block failed", partition=self.number, start=part.start, end=part.end, error=repr(error))
-                self._faults.suspect(part, error)
-                self._break("block")
-                return
-            if self._wanted:
+            if self._state is not State.RUNNING or self._wanted:
                 break
+            insists = bool(detail) and rows.processor.insists(part)
+            try:
+                self._wanted = await self._step(part, "" if insists else detail)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt
+                self._failed(part, error, insists=insists)
+                return
+            if insists and not self._wanted:
+                self._stand("")
         rows.behind = source.lag(self.number, rows.position) > 0
         if rows.urgent and not rows.behind:
             self._host.wake()
+
+    def _failed(self, part: Block, error: Exception, *, insists: bool) -> None:
+        if insists:
+            self._stand(f"the record at offset {part.start} can't be carried out: {error!r}")
+        else:
+            shown = {"start": part.start, "end": part.end, "error": repr(error)}
+            log.error("block failed", partition=self.number, exc_info=error, **shown)
+        self._faults.suspect(part, error)
+        self._break("block")
+
+    def _stand(self, why: str) -> None:
+        """Say that the partition can't go on and tries again, once in the log; `""`: it goes on."""
+        if not why and not self._faults.standing:
+            return
+        if why and not self._faults.standing:
+            log.error("partition stands still and tries again", partition=self.number, why=why)
+        elif not why:
+            log.info("partition goes on", partition=self.number)
+        self._faults.standing = why
+        self._host.observer.standing(self.number, why)
 
     async def _step(self, part: Block, detail: str) -> str:
         rows, observer = self.rows, self._host.observer

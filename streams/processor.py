@@ -92,6 +92,9 @@ class Processor(Protocol):
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a block of one record that can't be stepped."""
 
+    def insists(self, record: Block) -> bool:
+        """Whether a block of one record must be stepped, however often that fails; asked from any thread."""
+
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         """Rows changed since the last snapshot, key and value; None deletes. Clears the marks."""
 
@@ -153,6 +156,9 @@ class Observer(Protocol):
     def waiting(self, partition: int, wanted: str) -> None:
         """A partition waits for what its processor wants; `""`: no longer."""
 
+    def standing(self, partition: int, why: str) -> None:
+        """A partition can't go on and tries again, told at every failure; `""`: it goes on."""
+
 
 class SilentObserver:
     """An observer that nobody listens to."""
@@ -191,4 +197,7 @@ class SilentObserver:
         """Ignore."""
 
     def waiting(self, partition: int, wanted: str) -> None:
+        """Ignore."""
+
+    def standing(self, partition: int, why: str) -> None:
         """Ignore."""

@@ -105,6 +105,10 @@ class TwinProcessor:
         self._letters.send(outcome)
         return outcome
 
+    def insists(self, record: Block) -> bool:
+        """Whether a record is a switch: behind one that was passed over, all would be stepped by the wrong version."""
+        return _is_switch(record, 0) and not isinstance(_switched_to(record, 0), ValueError)
+
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         """Changed rows, and on the first occasion the layout they need."""
         if self._version is None:
@@ -138,7 +142,7 @@ class TwinProcessor:
 
     def _control(self, block: Block, index: int, outcome: Outcome) -> bool:
         """Carry out a record that is no telemetry; False when it switches to a version that is not there."""
-        if header(block, index, KIND) == _SWITCH and block.offset(index) not in block.unreadable:
+        if _is_switch(block, index):
             return self._switch(block, index, outcome)
         if self._version is not None and is_tick(block, index):
             self._version.tick(block, index, outcome)
@@ -149,10 +153,10 @@ class TwinProcessor:
         return True
 
     def _switch(self, block: Block, index: int, outcome: Outcome) -> bool:
-        try:
-            content = read_switch(block.value(index) or b"").definition
-        except ValueError as error:
-            self._letters.add(outcome, block, index, Reason.INVALID_REQUEST, str(error))
+        content = _switched_to(block, index)
+        if isinstance(content, ValueError):
+            # Deployments write none like it, so whoever wrote it, no version was meant.
+            self._letters.add(outcome, block, index, Reason.INVALID_REQUEST, str(content))
             return True
         earlier = self._version
         if earlier is not None and content == earlier.type.content:
@@ -166,3 +170,15 @@ class TwinProcessor:
             self._version.succeed(earlier, received_ns(block, index), outcome)
         log.info("version switched", partition=self._lineage.partition, version=found.definition.version)
         return True
+
+
+def _is_switch(block: Block, index: int) -> bool:
+    return header(block, index, KIND) == _SWITCH and block.offset(index) not in block.unreadable
+
+
+def _switched_to(block: Block, index: int) -> str | ValueError:
+    """Content hash that a switch names, or why it names none."""
+    try:
+        return read_switch(block.value(index) or b"").definition
+    except ValueError as error:
+        return error

@@ -142,6 +142,7 @@ class WorkerObserver:
         self._ready = False
         self._detail = "joining"
         self._lags: dict[int, int] = {}
+        self._standing: dict[int, str] = {}
         role.watch_lag(lambda: sum(self._lags.values()))
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -164,6 +165,12 @@ class WorkerObserver:
         self._partitions = Gauge(
             "twinstream_partitions", "Partitions that this worker steps.", ["type"], registry=registry
         ).labels(type_name)
+        self._partitions_standing = Gauge(
+            "twinstream_partitions_standing",
+            "Partitions that can't go on and try again; the role's detail tells why.",
+            ["type"],
+            registry=registry,
+        ).labels(type_name)
         self._step_seconds = Histogram(
             "twinstream_block_seconds", "Time to step a block.", ["type"], registry=registry
         ).labels(type_name)
@@ -184,12 +191,14 @@ class WorkerObserver:
             self._role.set_ready(ready=True)
         standby = "stand-by: the other workers have all partitions"
         self._detail = f"partitions {_shown(partitions)}" if partitions else standby
-        self._presence.change(ready=True, detail=self._detail)
+        self._presence.change(ready=True, detail=self._shown_detail())
 
     def given_up(self) -> None:
         """Note that nothing is stepped for the moment."""
         self._partitions.set(0)
         self._lags = {}
+        self._standing = {}
+        self._partitions_standing.set(0)
 
     def restored(self, partition: int, rows: int, seconds: float) -> None:
         """Count restored rows."""
@@ -238,9 +247,17 @@ class WorkerObserver:
         if wanted:
             log.info("partition waits for a version", partition=partition, hash=wanted)
 
+    def standing(self, partition: int, why: str) -> None:
+        """Say why a partition can't go on."""
+        if self._standing.get(partition, "") == why:
+            return
+        self._standing[partition] = why
+        self._partitions_standing.set(sum(map(bool, self._standing.values())))
+        self._presence.change(detail=self._shown_detail())
+
     def loading(self, text: str) -> None:
         """Say what is being loaded, `""` for nothing."""
-        self._presence.change(detail=text or self._detail)
+        self._presence.change(detail=text or self._shown_detail())
 
     def failed(self, partition: int, kind: str) -> None:  # noqa: ARG002 - bounded labels
         """Count a rebuilt partition."""
@@ -249,6 +266,14 @@ class WorkerObserver:
     def lost(self, partition: int, records: int) -> None:  # noqa: ARG002 - bounded labels
         """Count records that are gone."""
         self._lost.inc(records)
+
+    def _shown_detail(self) -> str:
+        standing = [(number, why) for number, why in sorted(self._standing.items()) if why]
+        if not standing:
+            return self._detail
+        number, why = standing[0]
+        others = f" (and {len(standing) - 1} more)" if len(standing) > 1 else ""
+        return f"partition {number} stands still and tries again: {why}{others}; {self._detail}"
 
 
 def _shown(partitions: frozenset[int]) -> str:

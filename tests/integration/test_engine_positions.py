@@ -48,6 +48,9 @@ class _Counter:
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         return list(self.rows.items())
 
+    def insists(self, record: Block) -> bool:
+        return len(record) != 1
+
     def note(self) -> Mapping[str, str]:
         return {}
 

@@ -69,3 +69,15 @@ def test_the_wait_doubles_up_to_a_limit_and_starts_anew_after_progress() -> None
     assert max(delays) == delays[-1] == LAST_DELAY_S
     faults.reached(1)
     assert faults.delay_s() == pytest.approx(0.1)
+
+
+def test_a_commit_that_leads_no_further_shortens_no_delay() -> None:
+    faults = Faults()
+    faults.reached(10)
+    delays_s = []
+    for _ in range(4):
+        delays_s.append(faults.delay_s())
+        faults.reached(10)
+    assert delays_s == [0.1, 0.2, 0.4, 0.8]
+    faults.reached(11)
+    assert faults.delay_s() == pytest.approx(0.1)

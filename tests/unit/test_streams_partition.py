@@ -47,6 +47,9 @@ class _Echo:
         rows, self.rows = list(self.rows.items()), {}
         return rows
 
+    def insists(self, record: Block) -> bool:
+        return len(record) != 1
+
     def note(self) -> Mapping[str, str]:
         return {"layout": "abc"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from streams.block import Block
 from streams.faults import Faults
@@ -29,7 +30,10 @@ OPTIONS = EngineOptions(
 
 
 class _Slow:
-    """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row, `new` wants itself first."""
+    """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row, `new` wants itself first.
+
+    `must` raises until it is known, and may not be given up.
+    """
 
     tick_s = 0.0
 
@@ -54,7 +58,7 @@ class _Slow:
                 time.sleep(0.3)
             self.stepped.append(value)
             self.dirty = True
-            if value == b"x":
+            if value == b"x" or (value == b"must" and "must" not in self.known):
                 message = "poison"
                 raise RuntimeError(message)
             outcome.add("out", b"k", value)
@@ -67,6 +71,9 @@ class _Slow:
         outcome.add("dead", b"k", detail.encode())
         assert len(record) == 1
         return outcome
+
+    def insists(self, record: Block) -> bool:
+        return record.value(0) == b"must"
 
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         self.dirty = False
@@ -152,6 +159,10 @@ class _Watch(SilentObserver):
     def __init__(self) -> None:
         self.steps: list[str] = []
         self.gone = 0
+        self.standing_for: list[str] = []
+
+    def standing(self, _partition: int, why: str) -> None:
+        self.standing_for.append(why)
 
     def stepping(self, _partition: int, _offset: int, _end: int) -> None:
         self.steps.append("stepping")
@@ -172,6 +183,7 @@ class _Bench:
         self.rebuilds: list[float] = []
         self.known: set[str] = set()
         self.providing = asyncio.Event()
+        self.fault: Exception | None = None
         self.run = self.rebuilt()
 
     def rebuilt(self) -> PartitionRun:
@@ -193,6 +205,8 @@ class _Bench:
         return self.run
 
     async def provide(self, wanted: str) -> None:
+        if self.fault is not None:
+            raise self.fault
         await self.providing.wait()
         self.known.add(wanted)
 
@@ -302,6 +316,60 @@ async def test_the_one_record_that_fails_becomes_a_dead_letter_and_its_neighbour
     assert bench.transactions.values("out") == [b"a", b"b", b"c", b"d"]
     assert bench.transactions.values("dead") == [b"RuntimeError: poison"]
     assert len(bench.rebuilds) == 3, "the block, the record alone, and once more to be sure"
+
+
+async def _attempt(bench: _Bench, *values: bytes) -> bool:
+    """Read values from the beginning as after a rebuild; whether the partition had to be thrown away for it."""
+    before = len(bench.rebuilds)
+    bench.rebuilt()
+    await bench.run.take(_block(0, *values).since(bench.run.rows.position))
+    await bench.flushed()
+    return len(bench.rebuilds) > before
+
+
+async def test_a_record_that_the_processor_insists_on_is_never_passed_over_but_tried_later_and_later(
+    bench: _Bench,
+) -> None:
+    for _ in range(8):
+        assert await _attempt(bench, b"a", b"must", b"b")
+    assert bench.transactions.values("out") in ([], [b"a"])
+    assert bench.rebuilds[-1] >= 8 * bench.rebuilds[-4]
+    bench.known.add("must")
+    assert not await _attempt(bench, b"a", b"must", b"b")
+    assert bench.transactions.values("out") == [b"a", b"must", b"b"]
+    assert bench.transactions.values("dead") == []
+
+
+async def test_what_a_partition_stands_still_for_is_logged_once_and_observed_until_it_goes_on(bench: _Bench) -> None:
+    with capture_logs() as logs:
+        for _ in range(8):
+            await _attempt(bench, b"must")
+        bench.known.add("must")
+        await _attempt(bench, b"must")
+    errors = [entry["event"] for entry in logs if entry["log_level"] == "error"]
+    assert errors == ["block failed"] * 2 + ["partition stands still and tries again"]
+    *standing, last = bench.watch.standing_for
+    assert standing
+    assert all("offset 0" in why and "poison" in why for why in standing)
+    assert last == ""
+
+
+async def test_a_version_that_cannot_be_made_ready_is_asked_for_again_with_growing_delay(bench: _Bench) -> None:
+    bench.fault = OSError("no space left")
+    with capture_logs() as logs:
+        for _ in range(4):
+            assert await _attempt(bench, b"a", b"new", b"b")
+    assert bench.rebuilds[-1] > bench.rebuilds[-2] > bench.rebuilds[-3]
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == [
+        "partition stands still and tries again"
+    ]
+    assert "no space left" in bench.watch.standing_for[-1]
+    bench.fault = None
+    bench.providing.set()
+    await _attempt(bench, b"a", b"new", b"b")
+    await bench.flushed()
+    assert bench.watch.standing_for[-1] == ""
+    assert bench.transactions.values("out") == [b"a", b"new", b"b"]
 
 
 async def test_a_flush_that_fails_again_and_again_is_tried_at_growing_intervals(bench: _Bench) -> None:

@@ -371,3 +371,13 @@ def test_a_large_payload_keeps_its_first_64_kilobytes_in_its_dead_letter(probe: 
     run = Stepping(probe).step(record(TWIN, raw))
     assert _dead(run) == [(Reason.UNDECODABLE, raw[:RAW_LIMIT_BYTES])]
     assert run.messages("deadletter")[0]["size"] == len(raw)
+
+
+def test_a_switch_is_insisted_on_and_what_is_no_switch_is_not(probe: TwinType) -> None:
+    made = Stepping(probe).processor
+    switch = stepping.switch("0" * 64)._replace(offset=3)
+    asked = [switch, switch._replace(value=b"[]"), reading(TWIN, 0, **GOOD)._replace(offset=3)]
+    assert [made.insists(block_of([item])) for item in asked] == [True, False, False]
+    block = block_of([switch])
+    block.unreadable[3] = "its batch is damaged"
+    assert not made.insists(block)

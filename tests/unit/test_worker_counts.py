@@ -21,3 +21,27 @@ def test_records_are_counted_by_outcome_and_dead_letters_by_reason() -> None:
     assert registry.get_sample_value("twinstream_ticks_total", ticks["ignored"]) == 1
     late = {"type": "box", "reason": "late"}
     assert registry.get_sample_value("twinstream_worker_deadletters_total", late) == 1
+
+
+def test_a_partition_that_stands_still_is_counted_and_shown_until_it_goes_on() -> None:
+    registry = CollectorRegistry()
+    elsewhere: Any = MagicMock()
+    presence: Any = MagicMock()
+    observer = WorkerObserver(registry, "box", presence, elsewhere, elsewhere)
+
+    def shown() -> tuple[float | None, str]:
+        standing = registry.get_sample_value("twinstream_partitions_standing", {"type": "box"})
+        return standing, presence.change.call_args.kwargs["detail"]
+
+    observer.owned(frozenset({0, 2}))
+    observer.standing(2, "no space left")
+    observer.standing(0, "no memory")
+    observer.loading("")
+    assert shown() == (2, "partition 0 stands still and tries again: no memory (and 1 more); partitions 0,2")
+    observer.standing(0, "")
+    observer.standing(2, "")
+    assert shown() == (0, "partitions 0,2")
+    observer.standing(2, "no memory")
+    observer.given_up()
+    observer.owned(frozenset({0}))
+    assert shown() == (0, "partitions 0")
