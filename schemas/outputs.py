@@ -99,8 +99,9 @@ class CommandOutput(Strict):
 
     It is wanted with a twin's first record, when the value changes, and again with the first record at least
     `refresh_s` of event time after the last command of this name. What is wanted leaves when it keeps to `range`,
-    `max_rate`, `min_interval_s` and `interlocks`; otherwise it is refused, once, and leaves with the first later record
-    that still wants it and at which it does.
+    `max_rate`, `min_interval_s` and `interlocks`; otherwise it is refused, and leaves with the first later record that
+    still wants it and at which it does. Each reason is told once until a record at which nothing holds the command
+    back; what is not told is counted.
 
     Attributes:
         field: The field whose value is commanded.
@@ -143,11 +144,6 @@ class CommandOutput(Strict):
             message = "refresh_s repeats what follows a value: with `when` the field says when"
             raise ValueError(message)
         return self
-
-    @property
-    def limits(self) -> bool:
-        """Whether anything may keep a wanted value from leaving."""
-        return bool(self.range or self.max_rate is not None or self.min_interval_s or self.interlocks)
 
 
 class Outputs(Strict):

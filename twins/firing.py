@@ -12,7 +12,7 @@ from streams.processor import Outcome
 from twins.acknowledgements import whole_offset
 from twins.admission import REFUSALS
 from twins.kernel.columns import KernelColumns
-from twins.kernel.commands import SENT, failures, refusals
+from twins.kernel.commands import SENT, SUPPRESSED, failures, refusals
 from twins.kernel.fields import value_fields
 from twins.kernel.marks import DOCUMENT
 from twins.kernel.run import Stepped
@@ -64,7 +64,10 @@ class Firing:
             return
         decisions = fired[records, marks]
         positions = marks - self._columns.commands
-        wanted = (positions >= 0) & (positions < len(self._commands))
+        of_command = (positions >= 0) & (positions < len(self._commands))
+        suppressed = of_command & (decisions == SUPPRESSED)
+        wanted = of_command & ~suppressed
+        outcome.count("refused", "suppressed", times=int(suppressed.sum()))
         columns_of = (
             slot[records],
             offsets[records],
@@ -81,7 +84,8 @@ class Firing:
             outcome,
             zip(positions[wanted].tolist(), decisions[wanted].tolist(), numbers, twins, *causes, strict=True),
         )
-        others = ~(wanted & (decisions == SENT))
+        others = ~(of_command & ((decisions == SENT) | suppressed))
+        outcome.count("refused", "told", times=int((wanted & others).sum()))
         for index, mark, decision, *place in zip(
             records[others].tolist(),
             marks[others].tolist(),

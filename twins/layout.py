@@ -85,9 +85,9 @@ class RowLayout:
             an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
             bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
             set. Only where the definition asks: `u_` the time of an input's last own value, `line_ns` that of the last
-            line, `ticked` whether the twin was there at the partition's last tick, `w_` the wanted value of a command
-            that was refused last, `l_` the value that was sent last, whatever was reset since, `k_` which of its last
-            commands still wait to be confirmed (bit 0: the latest), and `d_` until when.
+            line, `ticked` whether the twin was there at the partition's last tick, `r_` which of a command's limits
+            were told since something holds it back, `l_` the value that was sent last, whatever was reset since, `k_`
+            which of its last commands still wait to be confirmed (bit 0: the latest), and `d_` until when.
     """
 
     definition: Definition
@@ -143,7 +143,7 @@ class RowLayout:
         row["identity"] = identity(twin)
         row["seq"] = -1
         for name in self.dtype.names or ():
-            if name[:2] in {"i_", "o_", "c_", "w_", "l_"}:
+            if name[:2] in {"i_", "o_", "c_", "l_"}:
                 row[name] = np.nan
             elif name.startswith("a_"):
                 row[name] = NOT_ISSUED
@@ -162,9 +162,9 @@ class RowLayout:
                 row[f"s_{step}"][name] = declared.initial
         kept = {f"o_{name}" for name in self.definition.implied()}
         for name in self.dtype.names or ():
-            if name.startswith(("o_", "c_", "w_")) and name not in kept:
+            if name.startswith(("o_", "c_")) and name not in kept:
                 row[name] = np.nan
-            elif name.startswith("e_"):
+            elif name.startswith(("e_", "r_")):
                 row[name] = 0
         stale = any(row[f"o_{stale_field(name)}"][0] == 1.0 for name in self.definition.stale_inputs)
         row["status"] = row["status"] & QUARANTINED | (STALE if stale else 0)
@@ -251,8 +251,8 @@ def step_state(step: Step) -> dict[str, StateField]:
 
 def _command_fields(name: str, command: CommandOutput) -> list[Any]:
     fields: list[Any] = [(f"c_{name}", "f8"), (f"t_{name}", "i8"), (f"a_{name}", "u4", (ISSUED_DEPTH,))]
-    if remembers_refused(command):
-        fields.append((f"w_{name}", "f8"))
+    if limits := limits_of(command):
+        fields.append((f"r_{name}", packed([(limit, "u1") for limit in limits])))
     if remembers_sent(command):
         fields.append((f"l_{name}", "f8"))
     if command.confirm is not None:
@@ -260,9 +260,15 @@ def _command_fields(name: str, command: CommandOutput) -> list[Any]:
     return fields
 
 
-def remembers_refused(command: CommandOutput) -> bool:
-    """Whether a wanted value that is refused waits, so that rows keep it."""
-    return command.limits and command.when is None
+def limits_of(command: CommandOutput) -> tuple[str, ...]:
+    """Names of what may refuse a command, as they are asked."""
+    declared = {
+        "range": command.range is not None,
+        "max_rate": command.max_rate is not None,
+        "min_interval": round(command.min_interval_s * 1e9) > 0,
+    }
+    interlocks = (f"interlock_{name}" for name in command.interlocks)
+    return (*(limit for limit, given in declared.items() if given), *interlocks)
 
 
 def remembers_sent(command: CommandOutput) -> bool:

@@ -155,6 +155,9 @@ class WorkerObserver:
         self._ticks = counter("ticks", "Ticks by what became of them.", "outcome")
         self._extra = counter("extra_fields", "Undeclared fields that were ignored.").labels(type_name)
         self._routed = counter("routed_records", "Telemetry for other twins; unrouted: it named none.", "outcome")
+        self._refused = counter(
+            "refused_commands", "Commands against their limits; suppressed: for a reason told before.", "outcome"
+        )
         self._deadletters = counter("worker_deadletters", "Dead letters written by this worker.", "reason")
         self._failures = counter("partition_failures", "Partitions that were rebuilt.", "kind")
         self._lost = counter("lost_records", "Records that retention deleted unread.").labels(type_name)
@@ -229,6 +232,8 @@ class WorkerObserver:
         for (what, reason), times in counts.items():
             if what == "deadletter":
                 self._deadletters.labels(self._type, reason).inc(times)
+            elif what == "refused":
+                self._refused.labels(self._type, reason).inc(times)
             elif what in {"routed", "unrouted"}:
                 self._routed.labels(self._type, what).inc(times)
             elif what in {"tick", "tick_ignored"}:

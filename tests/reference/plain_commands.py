@@ -20,7 +20,7 @@ class _Memory:
 
     commanded: float | None = None  # what the device has, as far as nothing was reset
     sent: tuple[float, int] | None = None  # value and time of the last that left
-    told: float | None = None  # wanted and refused
+    told: set[str] = field(default_factory=set)  # why it was refused since something holds it back
     waiting: list[tuple[int, int]] = field(default_factory=list)  # cause and time, oldest first
 
 
@@ -34,7 +34,8 @@ class PlainCommands:
     def reset(self) -> None:
         """Everything is wanted anew."""
         for memory in self._memory.values():
-            memory.commanded = memory.told = None
+            memory.commanded = None
+            memory.told.clear()
 
     def acknowledge(self, name: str, cause: int) -> None:
         """The device said that it has a command."""
@@ -70,6 +71,9 @@ class PlainCommands:
         self, name: str, command: "CommandOutput", time_ns: int, offset: int, scope: Mapping[str, Any]
     ) -> list[Said]:
         memory, value = self._memory[name], float(scope[command.field])
+        reasons = self._reasons(command, memory, value, time_ns, scope)
+        if not reasons:
+            memory.told.clear()
         if command.when is not None:
             wanted = bool(scope[command.when])
         else:
@@ -77,34 +81,34 @@ class PlainCommands:
             if command.refresh_s and memory.sent is not None:
                 wanted = wanted or time_ns - memory.sent[1] >= round(command.refresh_s * 1e9)
         if not wanted:
-            memory.told = None
             return []
-        reason = self._reason(command, memory, value, time_ns, scope)
-        if reason:
-            again = command.when is None and memory.told == value
-            memory.told = value
+        if reasons:
+            reason, again = reasons[0], reasons[0] in memory.told
+            memory.told.add(reason)
             return [] if again else [("refused", name, offset, reason)]
         said: list[Said] = []
         if command.confirm is not None:
             gone = memory.waiting if memory.sent and memory.sent[0] != value else memory.waiting[: 1 - REMEMBERED]
             said = [("failed", name, cause, "superseded") for cause, _ in gone]
             memory.waiting = [*memory.waiting[len(gone) :], (offset, time_ns)]
-        memory.commanded, memory.told, memory.sent = value, None, (value, time_ns)
+        memory.commanded, memory.sent = value, (value, time_ns)
         return [*said, ("issued", name, offset, "")]
 
-    def _reason(
+    def _reasons(
         self, command: "CommandOutput", memory: _Memory, value: float, time_ns: int, scope: Mapping[str, Any]
-    ) -> str:
+    ) -> list[str]:
+        """All that holds a value back, in order; the first is told."""
+        found = []
         if command.range and not command.range[0] <= value <= command.range[1]:
-            return "range"
+            found.append("range")
         if memory.sent is not None:
             last, at_ns = memory.sent
             if command.max_rate is not None and abs(value - last) > command.max_rate * ((time_ns - at_ns) / 1e9):
-                return "max_rate"
+                found.append("max_rate")
             if command.min_interval_s and time_ns - at_ns < round(command.min_interval_s * 1e9):
-                return "min_interval"
+                found.append("min_interval")
         names = {"__builtins__": {}, "true": True, "false": False, "abs": abs, "min": min, "max": max, **scope}
         for interlock, condition in command.interlocks.items():
             if not eval(condition, names):  # noqa: S307 - a test's own conditions
-                return f"interlock {interlock}"
-        return ""
+                found.append(f"interlock {interlock}")
+        return found

@@ -117,11 +117,32 @@ def test_a_value_that_changes_too_fast_is_refused_once_and_leaves_as_soon_as_it_
     assert [told for told in _told(run, "motor") if told[1] == "refused"] == [(1, "refused", "max_rate")]
 
 
-def test_another_wanted_value_is_a_wish_of_its_own(engine: Stepping) -> None:
-    run = engine.step(_at(0), _at(1, speed=50), _at(2, speed=60), _at(3, speed=50), _at(4), _at(10, speed=50))
+def test_a_reason_is_told_once_until_nothing_holds_the_command_back_whatever_is_wanted(
+    engine: Stepping,
+) -> None:
+    refused = [_at(1, speed=50), _at(2, speed=60), _at(3, speed=50)]
+    run = engine.step(_at(0), *refused, _at(4), _at(5, speed=90), _at(15, speed=90), _at(16, speed=70))
     assert _commands(run, "motor") == [
-        (0, 0.0, "issued"), (1, 50.0, "max_rate"), (2, 60.0, "max_rate"), (3, 50.0, "max_rate"), (10, 50.0, "issued"),
+        (0, 0.0, "issued"), (1, 50.0, "max_rate"), (5, 90.0, "max_rate"), (15, 90.0, "issued"), (16, 70.0, "max_rate"),
     ]  # fmt: skip
+    assert (run.counts["refused", "told"], run.counts["refused", "suppressed"]) == (3, 2)
+
+
+def test_reasons_that_take_turns_are_told_once_each(engine: Stepping) -> None:
+    speeds = (0, 50, 0.5, 50, 0.5, 50, 0.5)
+    run = engine.step(*(_at(index / 10, speed=speed) for index, speed in enumerate(speeds)))
+    assert [(value, what) for _, value, what in _commands(run, "motor")] == [
+        (0.0, "issued"), (50.0, "max_rate"), (0.5, "min_interval"),
+    ]  # fmt: skip
+
+
+def test_over_a_continuous_value_refusals_are_no_more_than_commands_also_after_a_restart(engine: Stepping) -> None:
+    for at_s in range(100):
+        engine.step(_at(at_s / 10, speed=at_s / 10))
+        engine.restart()
+    told = [what for _, _, what in _commands(engine.run, "motor")]
+    assert told.count("min_interval") == told.count("issued") == 5
+    assert engine.run.counts["refused", "suppressed"] == 90
 
 
 def test_what_is_wanted_no_longer_does_not_leave(engine: Stepping) -> None:
@@ -170,7 +191,7 @@ def test_a_refused_command_is_an_object_that_says_so_in_value_and_header(engine:
 
 
 def test_when_asks_on_every_record_on_which_it_is_true(engine: Stepping) -> None:
-    times = ((0, False), (1, True), (1.5, True), (2, True), (3, False), (4, True))
+    times = ((0, False), (1, True), (1.5, True), (1.7, True), (2, True), (3, False), (4, True))
     run = engine.step(*(_at(at_s, go=go, level=7) for at_s, go in times))
     assert _commands(run, "pulse") == [(1, 7, "issued"), (1, 7, "min_interval"), (2, 7, "issued"), (4, 7, "issued")]
 
@@ -238,6 +259,13 @@ outputs:
     pulse: {field: a, when: go}
     call: {field: a, when: awake}
 """
+
+
+def test_a_shortest_interval_below_a_nanosecond_limits_nothing(cache: Path, tmp_path: Path) -> None:
+    text = "name: v\nversion: 1.0.0\ninputs: {a: {}}\noutputs: {commands: {c: {field: a, min_interval_s: 1.0e-12}}}\n"
+    engine = Stepping(load_type(write_type(tmp_path / "v", text), "v", cache))
+    run = engine.step(*(reading(TWIN, at_s, a=float(at_s)) for at_s in range(3)))
+    assert [what for _, _, what in _commands(run, "c")] == ["issued"] * 3
 
 
 def test_on_ticks_what_waits_leaves_what_is_overdue_fails_and_nothing_is_said_twice(

@@ -9,13 +9,16 @@ from schemas.definition import Definition
 from schemas.outputs import CommandOutput
 from twins.kernel.columns import KernelColumns
 from twins.kernel.fields import condition, indented, number
-from twins.layout import ISSUED_DEPTH, remembers_refused, remembers_sent
+from twins.layout import ISSUED_DEPTH, limits_of, remembers_sent
 
 SENT = 1
 """Mark in `fired`: the event or command leaves."""
 
 _RANGE, _MAX_RATE, _MIN_INTERVAL, _FIRST_INTERLOCK = 2, 3, 4, 5
 """Further marks of a command: what refused it. Interlocks count up from the last."""
+
+SUPPRESSED = 255
+"""Mark of a command that is refused for a reason that was told since something holds it back."""
 
 
 def refusals(command: CommandOutput) -> dict[int, str]:
@@ -43,22 +46,22 @@ def command_lines(name: str, definition: Definition, columns: KernelColumns) -> 
     """Lines that decide about one command and note it in the row."""
     command = definition.outputs.commands[name]
     mark = f"fired[r, {columns.commands + list(definition.outputs.commands).index(name)}]"
-    decision = [f"{mark} = {SENT}"]
-    for refusal, broken in reversed(_broken(name, command, definition).items()):
-        decision += [f"if {broken}:", f"    {mark} = {refusal}"]
-    sent = _sent(name, command, columns)
-    decision += [f"if {mark} == {SENT}:", *indented(sent)] if command.limits else sent
-    otherwise = []
-    if remembers_refused(command):
-        # Told once: what is still wanted waits in silence.
-        decision += ["else:", f"    if value == row.w_{name}:", f"        {mark} = 0", f"    row.w_{name} = value"]
-        otherwise = ["else:", f"    row.w_{name} = nan"]
-    return [
-        f"value = {number(command.field, definition)}",
-        f"if {_wanted(name, command)}:",
-        *indented(decision),
-        *otherwise,
-    ]
+    lines, told = [f"value = {number(command.field, definition)}"], []
+    decision = [f"{mark} = {SENT}", *_sent(name, command, columns)]
+    if limits := limits_of(command):
+        # Each reason is told once until nothing holds the command back, whatever is wanted meanwhile.
+        lines.append("refused = 0")
+        told_no_more = []
+        asked = list(zip(limits, _broken(name, command, definition).items(), strict=True))
+        for limit, (refusal, broken) in reversed(asked):
+            flag = f"row.r_{name}.{limit}"
+            lines += [f"if {broken}:", f"    refused = {refusal}"]
+            told_no_more.append(f"{flag} = 0")
+            told += [f"elif refused == {refusal}:", f"    {mark} = {SUPPRESSED} if {flag} else {refusal}"]
+            told.append(f"    {flag} = 1")
+        lines += ["if refused == 0:", *indented(told_no_more)]
+        decision = ["if refused == 0:", *indented(decision), *told]
+    return [*lines, f"if {_wanted(name, command)}:", *indented(decision)]
 
 
 def outcome_lines(
@@ -135,6 +138,4 @@ def _sent(name: str, command: CommandOutput, columns: KernelColumns) -> list[str
         latest.append(f"row.d_{name}[0] = at_ns + {round(command.confirm.within_s * 1e9)}")
     if remembers_sent(command):
         lines.append(f"row.l_{name} = value")
-    if remembers_refused(command):
-        lines.append(f"row.w_{name} = nan")
     return [*lines, f"for age in range({ISSUED_DEPTH - 1}, 0, -1):", *shift, *latest]
