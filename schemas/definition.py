@@ -85,6 +85,8 @@ _StatePath = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Z
 class Migration(Strict):
     """How this version goes on from an earlier one where names differ; what is called alike goes on by itself.
 
+    What the version in force does not have is refused by `deploy`. A rollback takes the names back.
+
     Attributes:
         state: State of a step, `step.field`, to what it was called before, `step.field`.
         parameters: Parameter to what it was called before.

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from schemas.definition import Definition
 from schemas.quantity import Parameter
 from twins.layout import RowLayout
+from twins.renaming import sources
 from twins.row_format import RowFormat, carry, carry_field
 
 
 def carried_over(layout: RowLayout, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], Counter[str]]:
     """Rows of a layout with everything that rows of an earlier one know.
 
-    What has the same name and shape goes on, and what its definition's migration says is called otherwise now.
+    What has the same name and shape goes on, and what its definition's migration says is called otherwise now, or that
+    of the earlier definition, when it goes back.
 
     Args:
         layout: Where they go.
@@ -23,7 +25,7 @@ def carried_over(layout: RowLayout, old: NDArray[np.void], earlier: RowFormat) -
         earlier: Their format.
 
     Returns:
-        (n,) rows, and how many of them had parameters set to what is no choice any more, by parameter: the default
+        (n,) rows, and how many of them had parameters set to what is permitted no more, by parameter: the default
         holds.
     """
     definition = layout.definition
@@ -31,24 +33,24 @@ def carried_over(layout: RowLayout, old: NDArray[np.void], earlier: RowFormat) -
     carry(old, rows)
     _begin(definition, old.dtype.names or (), rows)
     migration = definition.migration
-    for new, before in migration.state.items():
-        (step, name), (old_step, old_name) = new.split("."), before.split(".")
-        carry_field(old, (f"s_{old_step}", old_name), rows, (f"s_{step}", name))
+    carried = sources(layout.format.states(), earlier.states(), migration.state, earlier.renamed_state)
+    for new, before in carried.items():
+        if new != before:
+            (step, name), (old_step, old_name) = new.split("."), before.split(".")
+            carry_field(old, (f"s_{old_step}", old_name), rows, (f"s_{step}", name))
     refused: Counter[str] = Counter()
-    for name, parameter in definition.numbers.items():
-        before = migration.parameters.get(name, name)
-        if not earlier.has_parameter(before):
-            before = name
+    chosen = sources(definition.numbers, earlier.parameters(), migration.parameters, earlier.renamed_parameters)
+    for name, before in chosen.items():
         if before != name:
             carry_field(old, (f"p_{before}",), rows, (f"p_{name}",))
             carry_field(old, ("set", before), rows, ("set", name))
-        if earlier.has_parameter(before) and (parameter.choices or before in earlier.choices):
-            chosen = _chosen(old[f"p_{before}"], earlier.choices.get(before, ()), parameter)
-            lost = np.isnan(chosen)
-            rows[f"p_{name}"] = np.where(lost, parameter.encode(parameter.default), chosen)
-            if unset := int(np.count_nonzero(lost & (rows["set"][name] != 0))):
-                refused[name] = unset
-            rows["set"][name][lost] = 0
+        parameter = definition.numbers[name]
+        values = _permitted(old[f"p_{before}"], earlier.choices.get(before, ()), parameter)
+        lost = np.isnan(values)
+        rows[f"p_{name}"] = np.where(lost, parameter.encode(parameter.default), values)
+        if unset := int(np.count_nonzero(lost & (rows["set"][name] != 0))):
+            refused[name] = unset
+        rows["set"][name][lost] = 0
     return rows, refused
 
 
@@ -62,6 +64,17 @@ def _begin(definition: Definition, known: Collection[str], rows: NDArray[np.void
         if f"u_{name}" not in known:
             # An age that is new counts from the last record.
             rows[f"u_{name}"] = rows["event_time_ns"]
+
+
+def _permitted(numbers: NDArray[np.float64], choices: tuple[str, ...], parameter: Parameter) -> NDArray[np.float64]:
+    """Values of an earlier definition's parameter as those of this one, NaN where it permits no such value."""
+    if choices or parameter.choices:
+        return _chosen(numbers, choices, parameter)
+    low, high = (0.0, 1.0) if parameter.type == "bool" else parameter.bounds()
+    permitted = (low <= numbers) & (numbers <= high)
+    if parameter.type != "float":
+        permitted &= numbers == np.rint(numbers)
+    return np.where(permitted, numbers, np.nan)
 
 
 def _chosen(numbers: NDArray[np.float64], choices: tuple[str, ...], parameter: Parameter) -> NDArray[np.float64]:

@@ -118,8 +118,9 @@ class RowLayout:
     @cached_property
     def format(self) -> RowFormat:
         """What the bytes mean, for those who have no definition."""
-        parameters = self.definition.parameters
-        return RowFormat(self.dtype, {name: item.choices for name, item in parameters.items() if item.choices})
+        parameters, migration = self.definition.parameters, self.definition.migration
+        choices = {name: item.choices for name, item in parameters.items() if item.choices}
+        return RowFormat(self.dtype, choices, migration.state, migration.parameters)
 
     @cached_property
     def _parameters(self) -> np.dtype[np.void]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _INT_LIMIT = 2.0**63
+_GAP = "_gap"
 
 
 @dataclass(frozen=True)
@@ -17,25 +18,43 @@ class RowFormat:
     Attributes:
         dtype: The record.
         choices: Permitted values of each parameter that is a text; rows hold the index among them.
+        renamed_state: By the definition's migration: what state was called before, `step.name` both.
+        renamed_parameters: Likewise of parameters.
     """
 
     dtype: np.dtype[np.void]
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    renamed_state: dict[str, str] = field(default_factory=dict)
+    renamed_parameters: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, description: bytes) -> Self:
         """Undo `describe`."""
         described = msgspec.json.decode(description)
         choices = {name: tuple(texts) for name, texts in described.get("choices", {}).items()}
-        return cls(_undescribed(described), choices)
+        renamed = described.get("renamed", {})
+        return cls(_undescribed(described), choices, renamed.get("state", {}), renamed.get("parameters", {}))
 
     def describe(self) -> bytes:
-        """Fields, offsets, size and choices as JSON."""
-        return msgspec.json.encode({**_described(self.dtype), "choices": self.choices})
+        """Fields, offsets, size, choices and what was renamed as JSON."""
+        described = {**_described(self.dtype), "choices": self.choices}
+        if self.renamed_state or self.renamed_parameters:
+            described["renamed"] = {"state": self.renamed_state, "parameters": self.renamed_parameters}
+        return msgspec.json.encode(described)
 
-    def has_parameter(self, name: str) -> bool:
-        """Whether rows hold a parameter of this name."""
-        return f"p_{name}" in (self.dtype.names or ())
+    def parameters(self) -> set[str]:
+        """Parameters that rows hold."""
+        return {name.removeprefix("p_") for name in self.dtype.names or () if name.startswith("p_")}
+
+    def states(self) -> list[str]:
+        """State that rows hold, each `step.name`."""
+        steps = [name for name in self.dtype.names or () if name.startswith("s_")]
+        return [
+            f"{step.removeprefix('s_')}.{name}"
+            for step in steps
+            for name in self.dtype[step].names or ()
+            if name != _GAP
+        ]
 
 
 def _described(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
@@ -111,7 +130,7 @@ def packed(fields: list[Any]) -> np.dtype[np.void]:
     words = [item for item in fields if np.dtype(item[1]).itemsize % 8 == 0]
     octets = sorted((item for item in fields if np.dtype(item[1]).itemsize % 8), key=_size, reverse=True)
     rest = -np.dtype(octets).itemsize % 8 if octets else 0
-    gap: list[Any] = [("_gap", "u1", (rest,))] if rest else []
+    gap: list[Any] = [(_GAP, "u1", (rest,))] if rest else []
     dtype: np.dtype[np.void] = np.dtype([*words, *octets, *gap], align=True)
     return dtype
 

@@ -29,7 +29,7 @@ class RowTable:
         ids: Twin id of each slot, empty for a twin that was taken out.
         tags: Tags of each slot, and its texts (`twins.texts`).
         tick_ns: Time of the partition's last tick, 0 for none.
-        refused: How many restored rows held a text that is no longer a choice of a parameter, by parameter.
+        refused: How many restored rows held a value that is no longer permitted of a parameter, by parameter.
     """
 
     def __init__(self, layout: RowLayout) -> None:
@@ -103,15 +103,17 @@ class RowTable:
             slot = self.add(key)
         end = FINGERPRINT_BYTES + earlier.dtype.itemsize
         row = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
+        tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
         if fingerprint == self.layout.fingerprint:
             self.rows[slot] = row[0]
         else:
+            tags = renamed(tags, self.layout.definition, earlier)
             carried, refused = carried_over(self.layout, row, earlier)
             self.rows[slot] = carried[0]
             self.rows["identity"][slot] = identity(key)
             self.refused.update(refused)
             self.dirty[slot] = 1
-        self.tags[slot] = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
+        self.tags[slot] = tags
         return slot
 
     def take_over(self, earlier: "RowTable") -> None:
@@ -122,7 +124,7 @@ class RowTable:
         self.dirty = np.ones(len(self.rows), np.uint8)
         self.dirty[count:] = 0
         self.slots, self.ids = earlier.slots, earlier.ids
-        self.tags = [renamed(stored, self.layout.definition) if stored else stored for stored in earlier.tags]
+        self.tags = [renamed(stored, self.layout.definition, earlier.layout.format) for stored in earlier.tags]
         self.tick_ns = earlier.tick_ns
         self.refused.update(refused)
 

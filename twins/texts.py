@@ -5,6 +5,8 @@ from typing import cast
 
 from schemas.definition import Definition
 from schemas.quantity import Parameter
+from twins.renaming import sources
+from twins.row_format import RowFormat
 
 MARK = "#"
 
@@ -19,14 +21,17 @@ def text_of(stored: Mapping[str, str], name: str, declared: Parameter) -> str:
     return stored.get(text_key(name), cast("str", declared.default))
 
 
-def renamed(stored: dict[str, str], definition: Definition) -> dict[str, str]:
-    """The same under the names that a definition's migration gives."""
+def renamed(stored: dict[str, str], definition: Definition, earlier: RowFormat) -> dict[str, str]:
+    """The same under the names of a definition, by its migration, or that of the earlier one when it goes back."""
+    known = {name.removeprefix(MARK) for name in stored if name.startswith(MARK)}
+    if not known:
+        return stored
     found = dict(stored)
-    for name, before in definition.migration.parameters.items():
-        if name in definition.texts and text_key(before) in found:
-            found.setdefault(text_key(name), found[text_key(before)])
-            if before not in definition.texts:
-                del found[text_key(before)]
+    before = sources(definition.texts, known, definition.migration.parameters, earlier.renamed_parameters)
+    for name, source in before.items():
+        found[text_key(name)] = stored[text_key(source)]
+        if source not in definition.texts:
+            del found[text_key(source)]
     return found
 
 

@@ -64,7 +64,7 @@ class Version:
     def begin(self) -> None:
         """Prepare what is derived from the rows, once they are there."""
         for parameter, twins in self.table.refused.items():
-            log.warning("stored text is no longer a choice: the default holds", parameter=parameter, twins=twins)
+            log.warning("stored value is no longer permitted: the default holds", parameter=parameter, twins=twins)
         self.table.refused.clear()
         for slot in range(len(self.table)):
             self._population.set_prefix(slot)

@@ -4,22 +4,22 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from infra.authoring.checking import check_apart, examine_apart
 from infra.cli.connecting import connect
-from infra.cli.options import AsJson, Config, DataDir, Url, read_settings
-from infra.cli.output import FAILED, fail, show_json, show_table
+from infra.cli.options import AsJson, Config, DataDir, Url, is_near, read_settings
+from infra.cli.output import FAILED, fail, local_time, show_json, show_table
 from infra.cli.waiting import waiting
 from infra.registry import Registry, kernel_cache
 from infra.settings_file import ConfigurationError, load
 from schemas.definition_file import FILE
-from schemas.errors import Problem
+from schemas.errors import DefinitionError, Problem
 from schemas.names import parse_type
 
 Folder = Annotated[Path, typer.Argument(metavar="PATH", help="A twin type's folder.", exists=True, file_okay=False)]
@@ -40,21 +40,32 @@ def deploy(
     stepped by the version before, what comes after by this one, and state that both know goes on. When it has faults,
     or no worker can compile it, nothing changes.
     """
-    from infra.cli.deploying import deploy_folder
+    from infra.cli.deploying import Said, deploy_folder
     from infra.cli.log import settings_with_log
 
     if not (path / FILE).is_file():
         fail(f"no {FILE} in {path}: name a twin type's folder")
     settings = settings_with_log(url, data_dir, config)
-    nearby = url is None or data_dir is not None
+    registry = Registry(settings.data_dir) if is_near(url, data_dir) else None
     # What is compiled here is not compiled again by a worker of this data directory.
-    cache = kernel_cache(settings.data_dir) if nearby else None
-    demand_sound(path, cache)
-    deployment = asyncio.run(deploy_folder(path, settings, url, Registry(settings.data_dir) if nearby else None))
+    demand_sound(path, kernel_cache(settings.data_dir) if registry else None)
+    said = Said(aloud=not as_json)
+    said.stage(f"{path} is checked")
+    try:
+        deployment = asyncio.run(deploy_folder(path, settings, url, registry, said))
+    except DefinitionError as error:
+        _fail_below(path, error.problems)
     if as_json:
         show_json(deployment)
+        return
+    name = f"{deployment['type']} {deployment['version']} ({deployment['hash'][:12]})"
+    if said.is_written:
+        typer.echo(f"{name} is deployed")
     else:
-        typer.echo(f"{deployment['type']} {deployment['version']} is deployed ({deployment['hash'][:12]})")
+        since = local_time(deployment["time_ns"])
+        typer.echo(
+            f"{name} is in force already, since {since} by {deployment['who'] or 'nobody known'}: nothing changed"
+        )
 
 
 def rollback(
@@ -66,13 +77,13 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Go back to the version of a type that was in force before, the same way as a deployment."""
-    from infra.cli.deploying import roll_back
+    from infra.cli.deploying import Said, roll_back
     from infra.cli.log import settings_with_log
 
     name = str(parse_type(type_name))
     settings = settings_with_log(url, data_dir, config)
-    registry = Registry(settings.data_dir) if url is None or data_dir is not None else None
-    deployment = asyncio.run(roll_back(name, settings, url, registry))
+    registry = Registry(settings.data_dir) if is_near(url, data_dir) else None
+    deployment = asyncio.run(roll_back(name, settings, url, registry, Said(aloud=not as_json)))
     if as_json:
         show_json(deployment)
     else:
@@ -141,7 +152,7 @@ def _show_history(answer: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON
             item["type"],
             item["version"],
             item["hash"][:12],
-            str(datetime.fromtimestamp(item["time_ns"] // 10**9, UTC).astimezone()),
+            local_time(item["time_ns"]),
             item["who"],
             " ".join(f"{partition}:{offset}" for partition, offset in item["from"].items()),
         ]
@@ -210,9 +221,14 @@ def _show_checked(problems: list[Problem], notes: list[str], checked: list[str])
 def demand_sound(folder: Path, cache: Path | None) -> None:
     """End the command with every problem of a twin type's folder, if there is any; arguments as for `check_apart`."""
     with waiting(f"{folder}: checking and compiling"):
-        problems = [_below(folder, problem) for problem in check_apart(folder, cache)]
+        problems = check_apart(folder, cache)
     if problems:
-        fail("\n".join(map(str, problems)), [asdict(problem) for problem in problems])
+        _fail_below(folder, problems)
+
+
+def _fail_below(folder: Path, problems: Sequence[Problem]) -> NoReturn:
+    found = [_below(folder, problem) for problem in problems]
+    fail("\n".join(map(str, found)), [asdict(problem) for problem in found])
 
 
 def _folders(path: Path) -> list[Path]:

@@ -9,9 +9,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import httpx
 import msgspec
+import typer
 from aiokafka.errors import KafkaError
 
-from infra.deployment.deployer import COMPILE_TIMEOUT_S, deploy, rollback, undeploy
+from infra.deployment.deployer import COMPILE_TIMEOUT_S, NoAnswerError, deploy, rollback, undeploy
+from infra.deployment.telling import Telling
 from infra.registry import Registry, RunFile
 from infra.settings import Settings
 from infra.status import RoleStatus
@@ -29,7 +31,30 @@ _Look: TypeAlias = Callable[[], Sequence[RunFile | RoleStatus]]
 """Gives the roles that run now."""
 
 
-async def deploy_folder(path: Path, settings: Settings, url: str | None, registry: Registry | None) -> dict[str, Any]:
+class Said(Telling):
+    """Shows on standard error how a deployment goes on, one line for each thing, also where nobody watches."""
+
+    def __init__(self, *, aloud: bool) -> None:
+        super().__init__()
+        self._aloud = aloud
+
+    def stage(self, text: str) -> None:
+        """Show it."""
+        self._say(text)
+
+    def note(self, text: str) -> None:
+        """Show and keep it."""
+        super().note(text)
+        self._say(f"note: {text}")
+
+    def _say(self, text: str) -> None:
+        if self._aloud:
+            typer.echo(f"twinstream: {text}", err=True)
+
+
+async def deploy_folder(
+    path: Path, settings: Settings, url: str | None, registry: Registry | None, said: Telling
+) -> dict[str, Any]:
     """Deploy a folder that was checked.
 
     Args:
@@ -37,22 +62,29 @@ async def deploy_folder(path: Path, settings: Settings, url: str | None, registr
         settings: Where Kafka is.
         url: Of the API, when it is not that of the data directory's instance.
         registry: Of the instance's data directory; None when only its API is known.
+        said: Hears how it goes on.
+
+    Returns:
+        The deployment, with `written` (false when it was in force already) and `notes`.
 
     Raises:
-        SetupError: Kafka does not answer, or no worker steps the type in time.
+        DefinitionError: what the folder holds does not fit what is in force, or a worker can't compile it.
+        SetupError: Kafka does not answer, or no worker compiles or steps the type in time.
     """
-    deployment = await _in_time(deploy(settings, read_folder(path), who=_who()), settings, COMPILE_TIMEOUT_S)
-    return await _everywhere(deployment, url, registry)
+    work = deploy(settings, read_folder(path), who=_who(), telling=said)
+    return await _everywhere(work, settings, url, registry, said)
 
 
-async def roll_back(type_name: str, settings: Settings, url: str | None, registry: Registry | None) -> dict[str, Any]:
+async def roll_back(
+    type_name: str, settings: Settings, url: str | None, registry: Registry | None, said: Telling
+) -> dict[str, Any]:
     """Go back to the version before; arguments as for `deploy_folder`.
 
     Raises:
         SetupError: there is none, or as for `deploy_folder`.
     """
-    deployment = await _in_time(rollback(settings, type_name, who=_who()), settings, COMPILE_TIMEOUT_S)
-    return await _everywhere(deployment, url, registry)
+    work = rollback(settings, type_name, who=_who(), telling=said)
+    return await _everywhere(work, settings, url, registry, said)
 
 
 async def undeploy_type(settings: Settings, type_name: str, *, topics_too: bool) -> Deployment | None:
@@ -71,14 +103,33 @@ def _who() -> str:
         return f"uid {os.getuid()}"
 
 
-async def _everywhere(deployment: Deployment, url: str | None, registry: Registry | None) -> dict[str, Any]:
-    """Wait until the API shows a version that is in force, and a worker steps the type."""
+async def _everywhere(
+    work: Awaitable[Deployment], settings: Settings, url: str | None, registry: Registry | None, said: Telling
+) -> dict[str, Any]:
+    """Put a version into force; wait until the API shows it and a worker steps the type."""
     api = registry.find("api") if registry else None
     url = (url or (api.url if api else "")).rstrip("/")
+    look = _nearby(registry) if registry else _behind(url)
+    if registry and not registry.find("worker"):
+        said.stage(f"no worker runs here: one elsewhere has {COMPILE_TIMEOUT_S:.0f} s to compile it")
+    try:
+        deployment = await _in_time(work, settings, COMPILE_TIMEOUT_S)
+    except NoAnswerError as error:
+        message = f"{error}: {_workers(await asyncio.to_thread(look))}"
+        raise SetupError(message) from None
     await _until_known(url, deployment.type, deployment.hash)
-    await _until_stepped(_nearby(registry) if registry else _behind(url), deployment)
+    await _until_stepped(look, deployment)
     found: dict[str, Any] = msgspec.to_builtins(deployment)
-    return found
+    return found | {"written": said.is_written, "notes": said.notes}
+
+
+def _workers(roles: Sequence[RunFile | RoleStatus]) -> str:
+    """What the workers of an instance say of themselves, and what to do."""
+    found = sorted((role for role in roles if role.name.partition(":")[0] == "worker"), key=lambda role: role.name)
+    if not found:
+        return "no worker runs here; `twinstream worker` starts one, and `twinstream status` shows what runs"
+    said = ", ".join(f"{role.name} ({role.detail or ('ready' if role.ready else 'not ready')})" for role in found)
+    return f"of the workers here {said}; see their logs, and try again"
 
 
 async def _in_time(work: Awaitable[T], settings: Settings, compiling_s: float = 0.0) -> T:
@@ -125,7 +176,7 @@ async def _until_stepped(look: _Look, deployment: Deployment) -> None:
         await asyncio.sleep(_LOOK_S)
     message = (
         f"{deployment.type} is deployed, but no worker steps it after {_WORKER_TIMEOUT_S:.0f} s:"
-        " see twinstream status and the worker's log"
+        f" {_workers(await asyncio.to_thread(look))}"
     )
     raise SetupError(message)
 

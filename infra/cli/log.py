@@ -6,7 +6,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from infra.cli.connecting import connect
-from infra.cli.options import read_settings, read_settings_near
+from infra.cli.options import is_near, read_settings, read_settings_near
 from infra.cli.output import fail
 from infra.logs import configure
 from infra.registry import Registry
@@ -28,7 +28,7 @@ def settings_with_log(url: str | None, data_dir: Path | None, config: Path | Non
     """
     # What the Kafka client says meanwhile is not for people: how it ends is told in one line.
     configure("client", log_dir=None, console=None)
-    nearby = url is None or data_dir is not None
+    nearby = is_near(url, data_dir)
     settings = read_settings_near(config, data_dir) if nearby else read_settings(config, data_dir)
     if settings.kafka.embedded:
         told = {"bootstrap_servers": _embedded(settings.data_dir)} if nearby else {}

@@ -81,6 +81,11 @@ def read_settings_near(config: Path | None, data_dir: Path | None) -> Settings:
     return settings
 
 
+def is_near(url: str | None, data_dir: Path | None) -> bool:
+    """Whether a command works beside the instance of a data directory, not only with the API at `url`."""
+    return url is None or data_dir is not None
+
+
 def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
     found = {key: _without_none(value) if isinstance(value, dict) else value for key, value in tree.items()}
     return {key: value for key, value in found.items() if value not in (None, {})}

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import typer
@@ -65,6 +66,11 @@ def plain(value: object) -> str:
         return f"{value:g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def local_time(time_ns: int) -> str:
+    """A time as people here write it, to the second."""
+    return str(datetime.fromtimestamp(time_ns // 10**9, UTC).astimezone())
 
 
 def fail(message: str, problems: Sequence[Mapping[str, object]] = ()) -> NoReturn:

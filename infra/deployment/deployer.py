@@ -13,9 +13,11 @@ import msgspec
 import structlog
 
 from infra.deployment.switching import switch_over, write_bundle, write_record
+from infra.deployment.telling import Telling, demand_succession, number_notes, succession_notes
 from infra.settings import Settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
+from schemas.definition import Definition
 from schemas.deployment import CANDIDATE, REPORT, TYPE, Deployment, Report, key
 from schemas.errors import DefinitionError, Problem, SetupError
 from schemas.topics import TypeTopics
@@ -29,6 +31,10 @@ _WITHDRAW_TIMEOUT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
+class NoAnswerError(SetupError):
+    """No worker has said in time what it makes of a version; nothing has changed."""
+
+
 async def deploy(
     settings: Settings,
     bundle: Bundle,
@@ -36,6 +42,7 @@ async def deploy(
     who: str = "",
     own_only: bool = False,
     patience_s: float = COMPILE_TIMEOUT_S,
+    telling: Telling | None = None,
 ) -> Deployment:
     """Put a bundle into force; nothing is written when it is in force already.
 
@@ -45,29 +52,44 @@ async def deploy(
         who: Who deploys, for the history.
         own_only: Replace nothing that somebody else put into force.
         patience_s: How long workers may take to compile it.
+        telling: Hears what happens, and what does not go on from the version before.
 
     Raises:
-        DefinitionError: it has faults, or a worker can't compile it; nothing has changed.
-        SetupError: no worker reports, another deployment is quicker, topics exist with another number of partitions, or
-            what is in force is somebody else's.
+        DefinitionError: it has faults, does not fit what it goes on from, or a worker can't compile it; nothing has
+            changed.
+        NoAnswerError: no worker reports.
+        SetupError: another deployment is quicker, topics exist with another number of partitions, or what is in force
+            is somebody else's.
     """
-    name = str(bundle.definition().type_name)
+    definition, telling = bundle.definition(), telling or Telling()
+    name = str(definition.type_name)
     async with _catalogue(settings) as catalogue:
         current = catalogue.get(name)
         if current is not None and current.deployment.hash == bundle.hash:
             return current.deployment
         if own_only and current is not None and current.deployment.who != who:
             raise _foreign(current.deployment, who)
+        earlier = await _under(settings, catalogue, name)
+        demand_succession(bundle, earlier)
+        in_force = current.deployment if current else None
+        notes = number_notes(definition, bundle.hash, in_force, catalogue.history(name))
+        for note in [*notes, *succession_notes(definition, earlier)]:
+            telling.note(note)
         async with LogWriter(settings.kafka.options()) as writer:
             deployment = await write_bundle(writer, bundle, _next_time_ns(catalogue, name), who)
-        await _put_into_force(settings, catalogue, deployment, patience_s)
+        await _put_into_force(settings, catalogue, deployment, patience_s, telling)
         return deployment
 
 
 async def rollback(
-    settings: Settings, type_name: str, *, who: str = "", patience_s: float = COMPILE_TIMEOUT_S
+    settings: Settings,
+    type_name: str,
+    *,
+    who: str = "",
+    patience_s: float = COMPILE_TIMEOUT_S,
+    telling: Telling | None = None,
 ) -> Deployment:
-    """Go back to the version that was in force before, the same way as a deployment.
+    """Go back to the version that was in force before, the same way as a deployment; arguments as there.
 
     Raises:
         SetupError: the type is not in force or never had another version; otherwise as for `deploy`.
@@ -90,7 +112,10 @@ async def rollback(
             time_ns=_next_time_ns(catalogue, type_name),
             who=who,
         )
-        await _put_into_force(settings, catalogue, deployment, patience_s)
+        definition, telling = catalogue.version(before.hash), telling or Telling()
+        for note in succession_notes(definition, current.definition) if definition else []:
+            telling.note(note)
+        await _put_into_force(settings, catalogue, deployment, patience_s, telling)
         return deployment
 
 
@@ -131,24 +156,38 @@ async def _catalogue(settings: Settings) -> AsyncIterator[Catalogue]:
         yield catalogue
 
 
+async def _under(settings: Settings, catalogue: Catalogue, type_name: str) -> Definition | None:
+    """What the twins of a type are under, also while it is not deployed; None when there are none."""
+    past = catalogue.history(type_name)
+    async with LogAdmin(settings.kafka.options()) as admin:
+        is_there = TypeTopics(type_name).state in await admin.topics()
+    return catalogue.version(past[-1].hash) if past and is_there else None
+
+
 async def _ensure_topics(settings: Settings, topics: Iterable[str]) -> None:
     kafka = settings.kafka
     async with LogAdmin(kafka.options()) as admin:
         await admin.ensure_topics(topics, kafka.partitions, kafka.replication, kafka.retention_ms)
 
 
-async def _put_into_force(settings: Settings, catalogue: Catalogue, deployment: Deployment, patience_s: float) -> None:
+async def _put_into_force(
+    settings: Settings, catalogue: Catalogue, deployment: Deployment, patience_s: float, telling: Telling
+) -> None:
     before = _in_force(catalogue, deployment.type)
     async with LogWriter(settings.kafka.options()) as writer:
         await write_record(writer, key(CANDIDATE, deployment.type), msgspec.json.encode(deployment))
+        telling.stage(f"published as {deployment.hash[:12]}, workers compile it")
         try:
             report = await _compiled(catalogue, deployment, patience_s)
             if report.problems:
                 raise DefinitionError([Problem(**msgspec.structs.asdict(problem)) for problem in report.problems])
+            telling.stage(f"compiled by worker {report.worker}")
             if _in_force(catalogue, deployment.type) != before:
                 raise _overtaken(deployment)
             await _ensure_topics(settings, TypeTopics(deployment.type).all())
             await switch_over(settings.kafka.options(), deployment, settings.kafka.partitions)
+            telling.is_written = True
+            telling.stage(f"switched in all {settings.kafka.partitions} partitions")
         finally:
             await _withdraw(writer, catalogue, deployment)
 
@@ -188,9 +227,9 @@ async def _compiled(catalogue: Catalogue, candidate: Deployment, patience_s: flo
     except TimeoutError:
         message = (
             f"no worker has compiled {candidate.type} {candidate.version} within {patience_s:.0f} s, and nothing has"
-            " changed: is a worker running? (`twinstream status`; `twinstream worker` starts one)"
+            " changed"
         )
-        raise SetupError(message) from None
+        raise NoAnswerError(message) from None
 
 
 def _answers(catalogue: Catalogue, candidate: Deployment) -> Iterator[Report]:

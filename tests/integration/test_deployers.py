@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaTimeoutError
 from infra.deployment import deployer
 from infra.deployment.deployer import deploy, rollback, undeploy
 from infra.deployment.switching import write_record
+from infra.deployment.telling import Telling
 from infra.roles.candidates import answer_candidates
 from infra.settings import Settings
 from schemas.bundle import Bundle, bundle_of
@@ -147,3 +148,29 @@ async def test_a_type_comes_back_after_its_topics_were_deleted(settings: Setting
         await catalogue.ready()
         assert catalogue.types()[name].deployment == again
         assert [item.start for item in catalogue.history(name)][-1] == dict.fromkeys(range(8), 0)
+
+
+async def test_what_does_not_go_on_is_refused_or_told_before_anything_changes(settings: Settings, name: str) -> None:
+    first = DEFINITION + "parameters: {limit: {default: 1}, most: {default: 1}}\n"
+    second = DEFINITION + "parameters: {limits: {default: 1}}\nmigration: {parameters: {limits: limt}}\n"
+
+    def bundle(text: str, version: str) -> Bundle:
+        return bundle_of({"twin.yaml": text.replace("NAME", name).replace("VERSION", version).encode()})
+
+    async with _worker(settings):
+        one = await deploy(settings, bundle(first, "1.1.0"))
+        await undeploy(settings, name)
+        with pytest.raises(
+            DefinitionError, match=r"twin.yaml:8: migration.parameters.limits: no parameter limt before"
+        ):
+            await deploy(settings, bundle(second, "1.2.0"))
+        telling = Telling()
+        await deploy(settings, bundle(second.replace("limt", "limit"), "1.1.0"), telling=telling)
+        assert telling.is_written
+        assert [note.split()[0] for note in telling.notes] == ["version", "parameters"]
+        assert one.hash[:12] in telling.notes[0]
+        assert telling.notes[1] == "parameters whose values are dropped: most"
+        back, telling = await rollback(settings, name, telling=telling), Telling()
+        assert (back.hash, back.version) == (one.hash, "1.1.0")
+        assert await deploy(settings, bundle(first, "1.1.0"), telling=telling) == back
+    assert not telling.is_written

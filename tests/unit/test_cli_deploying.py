@@ -1,14 +1,136 @@
-"""What deploying from the command line says when Kafka fails in the middle of it."""
+"""What deploying from the command line says: how it goes on, what came of it, and what to do when it fails."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError, KafkaTimeoutError, TransactionalIdAuthorizationFailed
+from msgspec import structs
+from typer.testing import CliRunner
 
 from infra.cli import deploying
+from infra.cli.app import app
+from infra.deployment.deployer import NoAnswerError
+from infra.deployment.telling import Telling, demand_succession, number_notes
+from infra.registry import Presence, Registry
 from infra.settings import Settings
-from schemas.errors import SetupError
+from schemas.bundle import Bundle, bundle_of
+from schemas.deployment import Deployment, HistoryItem
+from schemas.errors import DefinitionError, Problem, SetupError
+
+DEFINITION = """\
+name: pump
+version: VERSION
+inputs:
+  value: {type: float}
+migration:
+  parameters: {}
+  state: {}
+"""
+IN_FORCE = Deployment(type="pump", project="main", version="1.1.0", hash="f" * 64, chunks=1, time_ns=10**18, who="ann")
+
+
+def _bundle(version: str = "1.1.0") -> Bundle:
+    return bundle_of({"twin.yaml": DEFINITION.replace("VERSION", version).encode()})
+
+
+def _item(version: str, content: str) -> HistoryItem:
+    return HistoryItem(type="pump", version=version, hash=content, chunks=1, time_ns=1, who="", start={})
+
+
+def test_version_numbers_that_mislead_are_noted() -> None:
+    definition, past = _bundle().definition(), [_item("1.0.0", "a"), _item("1.1.0", "b"), _item("1.2.0", "c")]
+    newer = structs.replace(IN_FORCE, version="1.10.0")
+    first, second = number_notes(definition, "d", newer, past)
+    assert "version 1.1.0 was in force before with other content (b, now d)" in first
+    assert "1.1.0 is older than 1.10.0" in second
+    assert "`twinstream rollback pump`" in second
+    assert number_notes(definition, "b", IN_FORCE, past) == []
+    assert number_notes(definition, "d", None, []) == []
+
+
+def test_a_migration_that_fits_nothing_is_refused_at_its_line() -> None:
+    text = DEFINITION.replace("VERSION", "1.2.0").replace("parameters: {}", "parameters: {limit: limt}")
+    text = text.replace("inputs:", "parameters:\n  limit: {default: 1}\ninputs:")
+    with pytest.raises(DefinitionError, match=r"twin\.yaml:8: migration\.parameters\.limit: no parameter limt before"):
+        demand_succession(bundle_of({"twin.yaml": text.encode()}), _bundle().definition())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that checks, beside a Kafka that nothing asks."""
+    (tmp_path / "twin.yaml").write_text(DEFINITION.replace("VERSION", "1.1.0"))
+    monkeypatch.setattr("infra.cli.log.settings_with_log", lambda *_: Settings(data_dir=tmp_path / "data"))
+    monkeypatch.setattr("infra.cli.definitions.check_apart", lambda *_: [])
+    return tmp_path
+
+
+def test_each_stage_and_note_is_a_line_though_nobody_watches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deploys(*_: object, telling: Telling, **__: object) -> Deployment:
+        telling.note("state that begins anew: a.b")
+        telling.stage("compiled by worker w")
+        telling.is_written = True
+        return IN_FORCE
+
+    monkeypatch.setattr(deploying, "deploy", deploys)
+    said = CliRunner().invoke(app, ["deploy", str(folder)])
+    assert said.stdout == f"pump 1.1.0 ({'f' * 12}) is deployed\n"
+    assert said.stderr.splitlines() == [
+        f"twinstream: {folder} is checked",
+        "twinstream: no worker runs here: one elsewhere has 60 s to compile it",
+        "twinstream: note: state that begins anew: a.b",
+        "twinstream: compiled by worker w",
+    ]
+
+
+def test_what_is_in_force_already_is_told_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deploys(*_: object, **__: object) -> Deployment:
+        return IN_FORCE
+
+    monkeypatch.setattr(deploying, "deploy", deploys)
+    said = CliRunner().invoke(app, ["deploy", str(folder)]).stdout
+    assert "is in force already, since" in said
+    assert "by ann: nothing changed" in said
+
+
+def test_machines_are_told_what_was_written_and_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deploys(*_: object, telling: Telling, **__: object) -> Deployment:
+        telling.note("state that is dropped: a.b")
+        return IN_FORCE
+
+    monkeypatch.setattr(deploying, "deploy", deploys)
+    said = CliRunner().invoke(app, ["deploy", str(folder), "--json"])
+    told = json.loads(said.stdout)
+    assert (told["written"], told["notes"]) == (False, ["state that is dropped: a.b"])
+    assert said.stderr == ""
+
+
+def test_faults_that_a_worker_found_are_told_where_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deploys(*_: object, **__: object) -> Deployment:
+        raise DefinitionError([Problem("steps.py", 3, "step", "no", "mend it")])
+
+    monkeypatch.setattr(deploying, "deploy", deploys)
+    said = CliRunner().invoke(app, ["deploy", str(folder)])
+    assert said.exit_code == 1
+    assert f"twinstream: {folder}/steps.py:3: step: no (mend it)" in said.stderr
+
+
+async def test_without_an_answer_workers_are_told_with_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waits(*_: object, **__: object) -> None:
+        message = "no worker has compiled pump"
+        raise NoAnswerError(message)
+
+    monkeypatch.setattr(deploying, "rollback", waits)
+    registry, settings = Registry(tmp_path), Settings(data_dir=tmp_path)
+    with pytest.raises(SetupError, match="`twinstream worker` starts one"):
+        await deploying.roll_back("pump", settings, None, registry, Telling())
+    Presence(registry, "worker").change(ready=True)
+    Presence(registry, "worker:pump").change(detail="compiling version 1.1.0")
+    with pytest.raises(SetupError, match=re.escape("worker (ready), worker:pump (compiling version 1.1.0); see")):
+        await deploying.roll_back("pump", settings, None, registry, Telling())
 
 
 @pytest.mark.parametrize("error", [KafkaTimeoutError(), TransactionalIdAuthorizationFailed("twinstream-deploy-pump")])
@@ -23,6 +145,6 @@ async def test_a_failure_of_kafka_is_one_clear_line(
         monkeypatch.setattr(deploying, command, fails)
     said = re.escape(f"failed: {error}")
     with pytest.raises(SetupError, match=said):
-        await deploying.roll_back("pump", settings, None, None)
+        await deploying.roll_back("pump", settings, None, None, Telling())
     with pytest.raises(SetupError, match="shows what is in force now"):
         await deploying.undeploy_type(settings, "pump", topics_too=False)
