@@ -1,6 +1,7 @@
 """Checks a twin type's folder the way a worker will use it. Imports the author's code: run it in a child process."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,41 +15,64 @@ from twins.author_faults import unknown_names
 from twins.authored import AuthoredCode
 from twins.kernel.compile_faults import compile_faults
 from twins.kernel.cost import step_costs
+from twins.kernel.trial_faults import Tried, tried
 from twins.layout import RowLayout, step_state
 from twins.twin_type import TwinType
 from twins.unit_faults import unit_faults
 from twins.unrepeatable import unrepeatable
 from twins.wiring import WiredStep, wired
 
+Trying = Callable[[TwinType, list[WiredStep]], Tried]
+"""Steps a twin of a type by records that have every input at mid-range."""
+
 
 def check_folder(
-    folder: Path, cache: Path | None = None, importing: AbstractContextManager[None] | None = None
+    folder: Path,
+    cache: Path | None = None,
+    importing: AbstractContextManager[None] | None = None,
+    trying: Trying = tried,
 ) -> list[Problem]:
-    """Every fault of a folder: definition, wiring, imports and compilation; empty when it can be deployed.
+    """Every fault of a folder; arguments as for `examine_folder`."""
+    return examine_folder(folder, cache, importing, trying).problems
 
-    A fault of one part hides none of another, except that only steps whose definition is right are compiled.
+
+def examine_folder(
+    folder: Path,
+    cache: Path | None = None,
+    importing: AbstractContextManager[None] | None = None,
+    trying: Trying = tried,
+) -> Tried:
+    """Every fault of a folder: definition, wiring, imports, compilation, and steps that can't be run.
+
+    A fault of one part hides none of another, except that only steps whose definition is right are compiled, and that
+    only a type without other faults is stepped. A step that never ends is left running: end the process soon.
 
     Args:
         folder: Holds `twin.yaml`.
         cache: Where compiled kernels are kept; a temporary folder when None.
         importing: Surrounds what runs the author's modules.
+        trying: Runs the steps.
 
     Returns:
-        The faults, those of `twin.yaml` first, each with a line and a path: of keys, of a function, or `file`.
+        No problems when it can be deployed; else those of `twin.yaml` first, each with a line and a path: of keys, of a
+        function, or `file`.
     """
     lines: dict[str, int] = {}
+    found = Tried()
     try:
         bundle = read_folder(folder)
         reading = bundle.examine()
         lines = reading.lines
-        problems = reading.problems + _beyond_reading(bundle, reading, AuthoredCode(folder), cache, importing)
+        found = _beyond_reading(bundle, reading, AuthoredCode(folder), cache, importing, trying)
+        problems = reading.problems + found.problems
     except DefinitionError as error:
         problems = list(error.problems)
     located = [
         replace(one, line=one.line or (line_of(one.path, lines) if one.file == FILE else 1), path=one.path or "file")
         for one in problems
     ]
-    return sorted(dict.fromkeys(located), key=lambda problem: (problem.file != FILE, problem.file, problem.line))
+    problems = sorted(dict.fromkeys(located), key=lambda problem: (problem.file != FILE, problem.file, problem.line))
+    return Tried(problems, found.notes)
 
 
 def cost_notes(folder: Path, cache: Path) -> list[str]:
@@ -73,20 +97,21 @@ def _beyond_reading(
     code: AuthoredCode,
     cache: Path | None,
     importing: AbstractContextManager[None] | None,
-) -> list[Problem]:
-    """Faults of wiring, code, units and compilation."""
+    trying: Trying,
+) -> Tried:
+    """Faults of wiring, code, units, compilation and running."""
     definition = reading.definition
     if definition is None:
-        return []
+        return Tried()
     with importing or nullcontext():
         steps, found = wired(definition, code, reading.replaced)
     found += _unknown_names(definition, steps, code)
     found += unit_faults(definition, {step.name for step in steps})
     if reading.problems:
-        return found
+        return Tried(found)
     if found:
-        return found + _compiled_apart(definition, steps, code)
-    return _compiled(bundle, definition, steps, code, cache)
+        return Tried(found + _compiled_apart(definition, steps, code))
+    return _compiled(bundle, definition, steps, code, cache, trying)
 
 
 def _unknown_names(definition: Definition, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
@@ -105,15 +130,21 @@ def _unknown_names(definition: Definition, steps: list[WiredStep], code: Authore
 
 
 def _compiled(
-    bundle: Bundle, definition: Definition, steps: list[WiredStep], code: AuthoredCode, cache: Path | None
-) -> list[Problem]:
+    bundle: Bundle,
+    definition: Definition,
+    steps: list[WiredStep],
+    code: AuthoredCode,
+    cache: Path | None,
+    trying: Trying,
+) -> Tried:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            TwinType.load(code.folder, definition, bundle.hash, 1, cache or Path(scratch)).warm_up()
+            twin_type = TwinType.load(code.folder, definition, bundle.hash, 1, cache or Path(scratch))
+            twin_type.warm_up()
         except DefinitionError as error:
             # Each step by itself tells more than the kernel that is made of all of them.
-            return compile_faults(RowLayout.of(definition), steps, code) or list(error.problems)
-    return []
+            return Tried(compile_faults(RowLayout.of(definition), steps, code) or list(error.problems))
+        return trying(twin_type, steps)
 
 
 def _compiled_apart(definition: Definition, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:

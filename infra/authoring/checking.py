@@ -16,6 +16,9 @@ from schemas.errors import Problem
 IMPORT_LIMIT_S = 30.0
 """How long the modules of a folder may take to be imported, unless told otherwise."""
 
+STEP_LIMIT_S = 10.0
+"""How long the steps of a folder may take for one record, unless told otherwise."""
+
 COSTS_LIMIT_S = 20.0
 """How long measuring what steps cost may take."""
 
@@ -37,13 +40,23 @@ class Checked:
     notes: list[str] = field(default_factory=list)
 
 
-def check_apart(folder: Path, cache: Path | None = None, import_limit_s: float = IMPORT_LIMIT_S) -> list[Problem]:
+def check_apart(
+    folder: Path,
+    cache: Path | None = None,
+    import_limit_s: float = IMPORT_LIMIT_S,
+    step_limit_s: float = STEP_LIMIT_S,
+) -> list[Problem]:
     """Every problem of a twin type's folder; arguments as for `examine_apart`."""
-    return examine_apart(folder, cache, import_limit_s).problems
+    return examine_apart(folder, cache, import_limit_s, step_limit_s).problems
 
 
 def examine_apart(
-    folder: Path, cache: Path | None = None, import_limit_s: float = IMPORT_LIMIT_S, *, costs: bool = False
+    folder: Path,
+    cache: Path | None = None,
+    import_limit_s: float = IMPORT_LIMIT_S,
+    step_limit_s: float = STEP_LIMIT_S,
+    *,
+    costs: bool = False,
 ) -> Checked:
     """Check a twin type's folder; its author's code runs in a child process.
 
@@ -51,10 +64,12 @@ def examine_apart(
         folder: Holds a `twin.yaml`.
         cache: Where to keep what is compiled; nowhere when None.
         import_limit_s: How long its modules may take to be imported.
+        step_limit_s: How long its steps may take for one record; 0 to run none of them.
         costs: Whether to note what steps that are not compiled cost.
     """
     env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
-    options = ["--import-limit", str(import_limit_s), *(["--cache", str(cache)] if cache else [])]
+    options = ["--import-limit", str(import_limit_s), "--step-limit", str(step_limit_s)]
+    options += ["--cache", str(cache)] if cache else []
     options += ["--costs"] if costs else []
     try:
         done = subprocess.run(  # noqa: S603 - our own command
@@ -73,7 +88,7 @@ def examine_apart(
         found: list[dict[str, Any]] = json.loads(first)
     except ValueError:
         said = done.stderr.decode(errors="replace")
-        return Checked([_ended(folder.resolve(), done.returncode, said, import_limit_s)])
+        return Checked([_ended(folder.resolve(), done.returncode, said, import_limit_s, step_limit_s)])
     try:
         notes = json.loads(second) if costs and not found else []
     except ValueError:
@@ -81,12 +96,15 @@ def examine_apart(
     return Checked([Problem(**item) for item in found], notes)
 
 
-def _ended(folder: Path, code: int, said: str, import_limit_s: float) -> Problem:
+def _ended(folder: Path, code: int, said: str, import_limit_s: float, step_limit_s: float) -> Problem:
     """Why there is no answer, at the author's line where the trace names one."""
     frames = [(Path(file), int(line), name) for file, line, name in _FRAME.findall(said)]
     own = [(file.relative_to(folder), line, name) for file, line, name in frames if file.is_relative_to(folder)]
     file, line, name = own[0] if own else (Path(FILE), 1, "file")
-    if _TIMED_OUT in said:
+    if _TIMED_OUT in said and own and all(name != "<module>" for *_, name in own):
+        message = f"did not finish within {step_limit_s:g} s for a record with all inputs at mid-range"
+        remedy = "give its loops an end"
+    elif _TIMED_OUT in said:
         message, remedy = f"import takes more than {import_limit_s:g} s", "keep work out of the module itself"
     else:
         last = (said.strip().splitlines() or [""])[-1] if not own else ""

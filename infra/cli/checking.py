@@ -15,29 +15,44 @@ from typing import Annotated
 
 import typer
 
-from infra.authoring.checking import COSTS_LIMIT_S, IMPORT_LIMIT_S
+from infra.authoring.checking import COSTS_LIMIT_S, IMPORT_LIMIT_S, STEP_LIMIT_S
 from infra.cli.options import Config
+
+_RECORDS, _FINDING_S = 5, 20.0
+"""A trial takes at most so many times as long as one record may, and so long to find the step that never ends."""
 
 
 def check_folder(
     path: Path,
     cache: Annotated[Path | None, typer.Option(help="Where to keep what is compiled.")] = None,
     import_limit: Annotated[float, typer.Option(help="Seconds that its modules may take.")] = IMPORT_LIMIT_S,
+    step_limit: Annotated[
+        float, typer.Option(help="Seconds that its steps may take for a record; 0: don't run them.")
+    ] = STEP_LIMIT_S,
     costs: Annotated[bool, typer.Option("--costs", help="Measure steps that are not compiled.")] = False,  # noqa: FBT002
     config: Config = None,  # noqa: ARG001 - set in the environment of children
 ) -> None:
     """Check one folder in this process, which runs its author's code; prints problems as JSON, then notes."""
-    from twins.check import check_folder as check_here
-    from twins.check import cost_notes
+    from twins.check import cost_notes, examine_folder
+    from twins.kernel.trial_faults import Tried, tried
+    from twins.twin_type import TwinType
+    from twins.wiring import WiredStep
+
+    def trying(twin_type: TwinType, steps: list[WiredStep]) -> Tried:
+        if not step_limit:
+            return Tried()
+        # It minds its time by itself, unless a step lets no other thread of Python run.
+        with _limited(_RECORDS * step_limit + _FINDING_S):
+            return tried(twin_type, steps, step_limit)
 
     with _own_output() as descriptor, tempfile.TemporaryDirectory() as scratch:
         cache = cache or Path(scratch)
-        problems = check_here(path, cache, _limited(import_limit))
-        os.write(descriptor, json.dumps([asdict(problem) for problem in problems]).encode() + b"\n")
-        if costs and not problems:
+        found = examine_folder(path, cache, _limited(import_limit), trying)
+        os.write(descriptor, json.dumps([asdict(problem) for problem in found.problems]).encode() + b"\n")
+        if costs and not found.problems:
             # A step without end leaves the problems told and the notes not.
             with _limited(COSTS_LIMIT_S):
-                os.write(descriptor, json.dumps(cost_notes(path, cache)).encode())
+                os.write(descriptor, json.dumps(found.notes + cost_notes(path, cache)).encode())
 
 
 @contextlib.contextmanager

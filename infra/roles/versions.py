@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from infra.authoring.checking import check_apart
+from infra.authoring.checking import IMPORT_LIMIT_S, check_apart
 from infra.registry import kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
 from infra.settings import Settings
@@ -127,7 +127,8 @@ class Versions:
             twin_type = await asyncio.to_thread(self._prepare, folder, bundle)
             if not twin_type.kernels.are_compiled:
                 self._tell(f"compiling version {twin_type.definition.version}")
-                if problems := await asyncio.to_thread(check_apart, folder, self._cache):
+                # What is in force was tried before that; here it only has to be compiled again.
+                if problems := await asyncio.to_thread(check_apart, folder, self._cache, IMPORT_LIMIT_S, 0.0):
                     return problems
             await asyncio.to_thread(twin_type.warm_up)
         except DefinitionError as error:

@@ -34,16 +34,18 @@ class Failure(NamedTuple):
     Attributes:
         status: `FAILED` or `NOT_FINITE` of `twins.admission`.
         detail: For people.
+        line: Of the function's file, where it raised; 0 where it did not.
     """
 
     status: int
     detail: str
+    line: int = 0
 
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this module
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, line: int = 0) -> None:
         super().__init__(detail)
-        self.failure = Failure(status, detail)
+        self.failure = Failure(status, detail, line)
 
 
 @dataclass(slots=True)
@@ -112,7 +114,8 @@ class UncompiledStep:
         try:
             return self._function(*(view if place is None else values[place] for place in self._places))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's function may raise anything
-            raise _Unusable(admission.FAILED, raised(error, self.name)) from None
+            line = _line(error, self._function.__code__.co_filename)
+            raise _Unusable(admission.FAILED, raised(error, self.name), line) from None
 
     def _results(self, returned: Any) -> list[bool | int | float]:  # noqa: ANN401 - likewise
         names = tuple(self._outputs)
@@ -161,6 +164,17 @@ def raised(error: BaseException, step: str = "") -> str:
     text = " ".join(_ADDRESS.sub("", str(error)).split())
     named = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"{f'step {step}' if step else 'a step'} raised {named}"[:_DETAIL_CHARS]
+
+
+def _line(error: BaseException, file: str) -> int:
+    """Where a file was when an error was raised in it, or in what it called."""
+    lines = [0]
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return lines[-1]
 
 
 def _kind(value: object) -> str:

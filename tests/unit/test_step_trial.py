@@ -1,0 +1,154 @@
+"""A version is tried with records that have every input at mid-range before anything is stepped by it."""
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from support import stepping
+
+from infra.authoring.checking import check_apart, examine_apart
+from infra.roles import worker
+from schemas.bundle import read_folder
+from twins.check import examine_folder
+from twins.kernel.trial_faults import Tried, tried
+from twins.twin_type import TwinType
+from twins.wiring import WiredStep
+
+DEFINITION = """\
+name: machine
+version: 1.0.0
+inputs: {a: {range: [2, 4]}, b: {type: bool}}
+pipeline:
+  - {name: smooth, step: exponential_average, inputs: {value: a}, config: {time_constant_s: 3}, outputs: [s]}
+  - {name: one, step: "steps.py:one", compiled: false, outputs: [y]}
+  - {name: two, step: "steps.py:two", compiled: false, state: {n: {type: int}}, outputs: [z]}
+outputs: {timeseries: {fields: [z]}}
+"""
+STEPS = """\
+def one(s):
+    return half(s)
+
+
+def two(state, y):
+    state.n += 1
+    return y
+
+
+def half(y):
+    return y / 2
+"""
+COMPILED = DEFINITION.replace("compiled: false, ", "")
+WITH = ", for a record with all inputs at mid-range (a = 3.0, b = false)"
+ENDLESS = "    while y > 0.0:\n        y += 1.0\n    return y / 2\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("return y\n", "return [y]\n", [(5, "two", f"step two returned a list for z, not a number{WITH}")]),
+        (
+            "    return y / 2",
+            "    return y / 0",
+            [(11, "one", f"step one raised ZeroDivisionError: float division by zero{WITH}")],
+        ),
+        (
+            "return half(s)\n",
+            "return 'high'\n",
+            [(1, "one", f"step one returned a str for y, not a number{WITH}")],
+        ),
+        (
+            "state.n += 1\n",
+            "y /= state.n\n",
+            [(6, "two", f"step two raised ZeroDivisionError: float division by zero{WITH}")],
+        ),
+        ("return y / 2", "return float('nan')", [(1, "one", f"step one gave nan for y{WITH}")]),
+    ],
+)
+def test_a_step_that_is_not_compiled_must_not_fail(
+    tmp_path: Path, before: str, after: str, told: list[tuple[int, str, str]]
+) -> None:
+    found = examine_folder(stepping.write_type(tmp_path, DEFINITION, steps=STEPS.replace(before, after, 1)))
+    assert [(one.line, one.path, one.message) for one in found.problems] == told
+    assert all(one.file == "steps.py" and one.remedy for one in found.problems)
+
+
+def test_all_steps_that_return_no_number_are_told_at_once(tmp_path: Path) -> None:
+    steps = STEPS.replace("return half(s)", "return None").replace("return y\n", "return [y]\n")
+    problems = examine_folder(stepping.write_type(tmp_path, DEFINITION, steps=steps)).problems
+    assert [(one.line, one.remedy) for one in problems] == [
+        (1, "return one number for each of y"),
+        (5, "return one number for each of z"),
+    ]
+
+
+def test_a_compiled_step_that_fails_is_a_note(tmp_path: Path) -> None:
+    found = examine_folder(stepping.write_type(tmp_path, COMPILED, steps=STEPS.replace("y / 2", "y / (y - y)")))
+    assert found.problems == []
+    (note,) = found.notes
+    assert note == (
+        "with all inputs at mid-range (a = 3.0, b = false) twins go into quarantine:"
+        " a step raised ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_step_that_is_at_work_when_its_time_is_over_is_told_where_it_is(tmp_path: Path) -> None:
+    steps = STEPS.replace(
+        "    return y / 2", "    while True:\n        AWAKE.wait(0.01)\n        if AWAKE.is_set(): return y"
+    )
+    folder = stepping.write_type(tmp_path, DEFINITION, steps=f"import threading\nAWAKE = threading.Event()\n{steps}")
+
+    def trying(twin_type: TwinType, wired: list[WiredStep]) -> Tried:
+        found = tried(twin_type, wired, 0.3)
+        wired[1].function.__globals__["AWAKE"].set()
+        return found
+
+    (problem,) = examine_folder(folder, trying=trying).problems
+    assert (problem.file, problem.path) == ("steps.py", "one")
+    assert problem.line in {13, 14, 15}
+    assert problem.message == (
+        "step one did not finish within 0.3 s for a record with all inputs at mid-range (a = 3.0, b = false)"
+    )
+    assert "loops an end" in problem.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("definition", "body", "lines"),
+    [
+        (COMPILED, ENDLESS, {11, 12}),
+        (DEFINITION, ENDLESS, {11, 12}),
+        # It never gives way to another thread.
+        (DEFINITION, "    return sum(range(10**15)) + y\n", {11}),
+    ],
+    ids=["compiled", "plain", "in C"],
+)
+def test_a_step_that_never_ends_ends_no_check(tmp_path: Path, definition: str, body: str, lines: set[int]) -> None:
+    definition = definition.replace('one, step: "steps.py:one"', 'one, inputs: {y: s}, step: "steps.py:half"')
+    steps = STEPS.replace("    return y / 2\n", body)
+    (problem,) = check_apart(stepping.write_type(tmp_path, definition, steps=steps), step_limit_s=0.5)
+    assert (problem.file, problem.path) == ("steps.py", "half")
+    assert problem.line in lines
+    assert "did not finish within 0.5 s for a record with all inputs at mid-range" in problem.message
+
+
+@pytest.mark.slow
+def test_a_worker_refuses_a_candidate_that_never_ends_however_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stepping.write_type(tmp_path / "type", COMPILED, steps=STEPS.replace("    return y / 2\n", ENDLESS))
+    monkeypatch.setattr(worker, "check_apart", partial(check_apart, step_limit_s=0.5))
+    role = SimpleNamespace(settings=SimpleNamespace(data_dir=tmp_path / "data"))
+    catalogue = SimpleNamespace(bundle=lambda _: read_folder(folder))
+    candidate = SimpleNamespace(hash="0" * 64)
+    for _ in range(2):
+        # The second time machine code is there.
+        (problem,) = worker._check(role, catalogue, candidate)  # type: ignore[arg-type]  # noqa: SLF001
+        assert (problem.file, problem.path) == ("steps.py", "one")
+        assert "step one did not finish" in problem.message
+
+
+def test_check_tells_notes_of_a_type_that_is_compiled_throughout(tmp_path: Path) -> None:
+    folder = stepping.write_type(tmp_path, COMPILED, steps=STEPS.replace("y / 2", "y / (y - y)"))
+    (note,) = examine_apart(folder, costs=True).notes
+    assert "twins go into quarantine" in note
