@@ -7,6 +7,7 @@ import msgspec
 import psutil
 import structlog
 
+from infra.embedded.cache import cache_dir
 from schemas.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,11 @@ _SAME_PROCESS_S = 2.0
 def kernel_cache(data_dir: Path) -> Path:
     """Where compiled kernels of twin types are kept."""
     return (data_dir / "kernels").resolve()
+
+
+def trial_cache(data_dir: Path) -> Path:
+    """Where commands keep compiled kernels: a trial makes no data directory where there is none."""
+    return kernel_cache(data_dir if data_dir.is_dir() else cache_dir())
 
 
 def type_folder(data_dir: Path, content: str) -> Path:

@@ -7,6 +7,7 @@ import os
 import tarfile
 import threading
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -22,7 +23,8 @@ _ARCHIVE_LIMIT_BYTES = 2 * BUNDLE_LIMIT_BYTES
 """Of a bundle's files and what frames them."""
 
 _MEMORY_BYTES = 64 * 1024 * 1024
-_LEFT_OUT = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
+_NOT_READ = ("__pycache__", "*.pyc", "*.md", "*.svg", "test_*.py", "*_test.py", "conftest.py")
+"""What no step reads, but people, pytest and Python itself: a change of theirs is no other version."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -71,10 +73,20 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 def _inside(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """What lies in a folder, but for what is hidden or made by tools, and its path there; in order."""
+    """What is deployed of a folder, and its path there; in order: all but what is hidden and what no step reads."""
+    try:
+        definition = (folder / FILE).read_bytes()
+    except OSError:  # whoever reads all files says so
+        definition = b""
+
+    def left_out(name: str) -> bool:
+        unread = any(fnmatchcase(name, pattern) for pattern in _NOT_READ)
+        # A definition may take its steps from a file of any name.
+        return name.startswith(".") or (unread and name.encode(errors="replace") not in definition)
+
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not any(part in _LEFT_OUT or part.startswith(".") for part in relative.parts):
+        if not any(map(left_out, relative.parts)):
             yield path, relative
 
 

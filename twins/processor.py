@@ -123,6 +123,11 @@ class TwinProcessor:
         return rows
 
     @property
+    def version(self) -> Version | None:
+        """What is in force, with the twins' rows; None before the first switch."""
+        return self._version
+
+    @property
     def tick_s(self) -> float:
         """Period of the ticks that the twins want."""
         return self._version.type.definition.tick_s if self._version is not None else 0.0

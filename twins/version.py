@@ -1,5 +1,7 @@
 """One version of a type at work in one partition: its twins' rows, and what records do to them."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -26,6 +28,9 @@ from twins.telemetry import TelemetryDecoder
 from twins.ticks import Ticks
 from twins.twin_type import TwinType
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 log = structlog.get_logger(__name__)
 
 
@@ -38,6 +43,7 @@ class Version:
         control: Carries out records that are no telemetry.
         kernel: Steps telemetry.
         ticks: Let time go by.
+        watch: Is told offsets and statuses, (n,) of `twins.admission`, when not all of n records were simply accepted.
 
     What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields), `tick`,
     `tick_ignored` and, with its reason, `deadletter`.
@@ -46,6 +52,7 @@ class Version:
     def __init__(self, twin_type: TwinType, lineage: Lineage, letters: DeadLetters) -> None:
         definition = twin_type.definition
         self.type = twin_type
+        self.watch: Callable[[NDArray[np.int64], NDArray[np.uint8]], None] | None = None
         self._definition = definition
         self._letters = letters
         self._decoder = TelemetryDecoder(definition)
@@ -137,6 +144,8 @@ class Version:
     def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""
         status = found.status
+        if self.watch is not None:
+            self.watch(block.offsets, status)
         outcome.count("duplicate", times=int((status == admission.DUPLICATE).sum()))
         late = (status == admission.LATE) | (status == admission.ACCEPTED_LATE)
         outcome.count("late", times=int(late.sum()))

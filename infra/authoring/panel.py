@@ -1,14 +1,20 @@
 """What a plot shows of one field, whatever it is drawn with."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from infra.authoring.curve import Curve
 from schemas.definition import Definition
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARGIN = 0.05
+_FLAT = 1e-9
+"""What varies by less than this share of itself is drawn as constant."""
+_LARGEST, _SMALLEST = 1e300, 1e-300
+"""Axes beyond are no numbers any more."""
 _SPANS = ((2 * 86400, "d", 86400), (2 * 3600, "h", 3600), (2 * 60, "min", 60))
 
 
@@ -18,10 +24,11 @@ class Panel:
 
     Attributes:
         title: Its name, with its unit.
-        times_ns: UTC nanoseconds of n points, at least one.
+        times_ns: UTC nanoseconds of the n points of its line, at least one.
         values: Of these points.
         low: Lower end of the axis, below every value.
         high: Upper end.
+        marks: What stands at the axis: values and how they are written, from below.
     """
 
     title: str
@@ -29,20 +36,60 @@ class Panel:
     values: list[float]
     low: float
     high: float
+    marks: list[tuple[float, str]]
 
 
 def panels_of(definition: Definition, curves: Mapping[str, Curve]) -> list[Panel]:
     """A panel for each stored field that has values, in the definition's order."""
+    types: dict[str, str] = {name: declared.type for name, declared in definition.inputs.items()}
+    types |= {name: declared.type for name, declared in definition.fields().items()}
     panels = []
     for name in definition.outputs.timeseries.fields:
-        if name not in curves:
-            continue
-        times_ns, values = curves[name].points()
-        low, high = min(values), max(values)
-        margin = _MARGIN * ((high - low) or abs(high) or 1.0)
-        unit = definition.unit_of(name)
-        panels.append(Panel(f"{name} [{unit}]" if unit else name, times_ns, values, low - margin, high + margin))
+        if name in curves:
+            unit = definition.unit_of(name)
+            panels.append(_panel(f"{name} [{unit}]" if unit else name, types[name], curves[name]))
     return panels
+
+
+def _panel(title: str, kind: str, curve: Curve) -> Panel:
+    times_ns, values = curve.points()
+    if kind != "float":
+        times_ns, values = _steps(times_ns, values)
+    if kind == "bool":
+        return Panel(title, times_ns, values, -_MARGIN, 1.0 + _MARGIN, [(0.0, "false"), (1.0, "true")])
+    values = [min(max(value, -_LARGEST), _LARGEST) for value in values]
+    low, high = min(values), max(values)
+    if high - low <= max(_FLAT * abs(high), _SMALLEST):
+        margin = max(abs(high) / 2, _SMALLEST) if high else 1.0
+        return Panel(title, times_ns, values, low - margin, high + margin, [(low, f"{low:.10g}")])
+    margin = _MARGIN * (high - low)
+    marks = marks_between(low, high, whole=kind == "int")
+    return Panel(title, times_ns, values, low - margin, high + margin, marks)
+
+
+def _steps(times_ns: list[int], values: list[float]) -> tuple[list[int], list[float]]:
+    """A line that keeps each value until the next one."""
+    stepped_ns, stepped = times_ns[:1], values[:1]
+    for (before, value), next_ns in zip(pairwise(values), times_ns[1:], strict=True):
+        stepped_ns += [next_ns, next_ns]
+        stepped += [before, value]
+    return stepped_ns, stepped
+
+
+def marks_between(low: float, high: float, *, whole: bool = False) -> list[tuple[float, str]]:
+    """Two to six round numbers from `low` to `high`, which differ, and how they are written."""
+    rough = (high - low) / 3.0
+    scale = 10.0 ** math.floor(math.log10(rough))
+    step = scale * max(factor for factor in (1, 2, 5) if factor * scale <= rough * (1 + _FLAT))
+    step = max(step, 1.0) if whole else step
+    decimals = max(0, -math.floor(math.log10(step) + _FLAT))
+    numbers = range(math.ceil(low / step - _FLAT), math.floor(high / step + _FLAT) + 1)
+    return [(number * step, _written(number * step, decimals)) for number in numbers]
+
+
+def _written(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}" if value else "0"
+    return text if len(text) <= 10 else f"{value:.6g}"  # noqa: PLR2004 - letters beside an axis
 
 
 def utc(time_ns: int) -> str:

@@ -8,11 +8,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from schemas.clock import NS_PER_S
 from schemas.definition import Definition
 from schemas.errors import PayloadError, SetupError
 from schemas.telemetry import parse_time
 
 TIME = "time"
+
+_YEAR_NS = 365 * 86_400 * NS_PER_S
+_IN_2001_NS, _IN_2096_NS = 10**9 * NS_PER_S, 4 * 10**9 * NS_PER_S
+_UNITS = (("seconds", NS_PER_S), ("milliseconds", 1_000_000), ("microseconds", 1000))
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
@@ -52,14 +57,17 @@ def read_rows(path: Path, definition: Definition) -> Iterator[Row]:
     line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            taken: list[str] = []
+            reader = csv.reader(_noted(file, taken))
             names = [name.strip() for name in next(reader, [])]
             _check_columns(path, names, definition)
             line = reader.line_num
+            taken.clear()
             for cells in reader:
                 if cells:
-                    yield _row(line + 1, names, cells)
+                    yield _row(line + 1, "".join(taken).rstrip("\r\n"), names, cells)
                 line = reader.line_num
+                taken.clear()
     except UnicodeDecodeError:
         message = f"{path} can't be read: behind line {line} there is something that is no UTF-8"
         raise SetupError(message) from None
@@ -69,6 +77,32 @@ def read_rows(path: Path, definition: Definition) -> Iterator[Row]:
     except OSError as error:
         message = f"{path} can't be read: {error.strerror}"
         raise SetupError(message) from None
+
+
+def hint_of(first_ns: int | None, last_ns: int | None) -> str:
+    """What is wrong with times that all lie in 1970, `""` for nothing.
+
+    Args:
+        first_ns: Earliest time as it was read, UTC nanoseconds; None where there was none.
+        last_ns: Latest.
+    """
+    if first_ns is None or last_ns is None or last_ns >= _YEAR_NS:
+        return ""
+    unit, factor = next(
+        ((unit, factor) for unit, factor in _UNITS if _IN_2001_NS <= first_ns * factor < _IN_2096_NS), ("", 0)
+    )
+    looks = f": these look like {unit}, which are to be multiplied by {factor:,}" if unit else ""
+    return (
+        f"every time is in 1970, because {TIME} counts nanoseconds since then{looks};"
+        " a time may also be written as 2026-01-01T12:00:00Z"
+    )
+
+
+def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """The lines, each of which is also put into `taken`."""
+    for line in lines:
+        taken.append(line)
+        yield line
 
 
 def _check_columns(path: Path, names: list[str], definition: Definition) -> None:
@@ -89,10 +123,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(ascii(name)[1:-1][:80] or "without a name" for name in names)
 
 
-def _row(line: int, names: list[str], cells: list[str]) -> Row:
-    raw = ",".join(cells)
+def _row(line: int, raw: str, names: list[str], cells: list[str]) -> Row:
     if len(cells) != len(names):
-        return Row(line, raw, None, b"", f"{len(cells)} values under {len(names)} columns")
+        values = f"{len(cells)} value{'s' * (len(cells) != 1)}"
+        return Row(line, raw, None, b"", f"{values} under {len(names)} columns")
     time_ns = None
     fields = []
     for name, cell in zip(names, map(str.strip, cells), strict=True):

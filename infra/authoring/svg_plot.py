@@ -36,15 +36,23 @@ def as_svg(title: str, panels: Sequence[Panel]) -> str:
 def _panel(panel: Panel, top: int, first_ns: int, last_ns: int) -> list[str]:
     width = _WIDTH - _LEFT - _RIGHT
     across, upwards = width / ((last_ns - first_ns) or 1), _HEIGHT / (panel.high - panel.low)
+
+    def down(value: float) -> float:
+        return top + 16 + (panel.high - value) * upwards
+
     points = " ".join(
-        f"{_LEFT + (time_ns - first_ns) * across:.1f},{top + 16 + (panel.high - value) * upwards:.1f}"
+        f"{_LEFT + (time_ns - first_ns) * across:.1f},{down(value):.1f}"
         for time_ns, value in zip(panel.times_ns, panel.values, strict=True)
     )
+    grid = [
+        f'<line x1="{_LEFT}" y1="{down(value):.1f}" x2="{_LEFT + width}" y2="{down(value):.1f}" stroke="#eeeeee"/>'
+        for value, _ in panel.marks
+    ]
     return [
         _text(_LEFT, top + 10, "start", panel.title),
+        *grid,
         f'<rect x="{_LEFT}" y="{top + 16}" width="{width}" height="{_HEIGHT}" fill="none" stroke="#bbbbbb"/>',
-        _text(_LEFT - 6, top + 26, "end", f"{panel.high:.5g}"),
-        _text(_LEFT - 6, top + 16 + _HEIGHT, "end", f"{panel.low:.5g}"),
+        *(_text(_LEFT - 6, round(down(value)) + 4, "end", text) for value, text in panel.marks),
         f'<polyline points="{points}" fill="none" stroke="#1f77b4" stroke-width="1.5" stroke-linejoin="round"/>',
     ]
 

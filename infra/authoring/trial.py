@@ -1,22 +1,28 @@
 """Plays a recording through a twin type's compiled steps: one twin, exactly as a worker steps it, without Kafka."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from infra.authoring.curve import Curve
+from infra.authoring.endless import LIMIT_S, watched
+from infra.authoring.passing_time import with_ticks
 from infra.authoring.recording import Row
 from schemas.clock import NS_PER_S, Clock, SystemClock
 from schemas.headers import Kind, input_headers
 from schemas.line_protocol import parse_lines
 from schemas.messages import DeadLetter
 from schemas.reasons import Reason
+from schemas.tick import tick_record
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.block import Block, Record
 from streams.processor import Lineage, Outcome
+from twins import admission
 from twins.processor import TwinProcessor
 from twins.twin_type import TwinType
 
@@ -26,14 +32,18 @@ _TWIN = b"trial"
 _LINEAGE = Lineage("trial", "trial", 0)
 _BLOCK_RECORDS = 2000
 _S_PER_HOUR = 3600.0
+_PASSED_OVER = {
+    admission.DUPLICATE: ("duplicate", "the same time and values as the record before"),
+    admission.LATE: ("late", "older than a record before, which this type drops (late: drop)"),
+}
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that the type would refuse.
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row that the type would refuse, or pass over without a dead letter.
 
     Attributes:
         line: Of the file, 1-based.
-        reason: That of its dead letter.
+        reason: That of its dead letter; `duplicate` or `late` for one that is passed over.
         raw: What stands in the file.
     """
 
@@ -41,6 +51,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     detail: str
     raw: str
+    passed_over: bool = False
 
 
 class _Named(msgspec.Struct):
@@ -56,8 +67,11 @@ class Trial:
         records: Rows of the file.
         refused: Rows that would become dead letters.
         accepted: Rows that were stepped; the others were duplicates or late.
+        ticks: Between the rows.
+        left_out: Ticks that were not played because there were too many, by the line of the row behind them.
         events: Number by name; `commands` likewise.
         curves: Of every field that is stored as time series.
+        first_ns: Event time of the first row that was not refused; `last_ns` the latest.
         computing_s: Spent by the worker's pass, decoding included, compiling excluded.
     """
 
@@ -66,6 +80,8 @@ class Trial:
     accepted: int = 0
     duplicate: int = 0
     late: int = 0
+    ticks: int = 0
+    left_out: dict[int, int] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
     curves: defaultdict[str, Curve] = field(default_factory=lambda: defaultdict(Curve))
@@ -85,63 +101,129 @@ class Trial:
 
 
 def play(
-    twin_type: TwinType, rows: Iterable[Row], refused: Callable[[Refusal], None], clock: Clock | None = None
+    twin_type: TwinType,
+    rows: Iterable[Row],
+    refused: Callable[[Sequence[Refusal]], None],
+    stuck: Callable[[Row | int], None] | None = None,
+    clock: Clock | None = None,
 ) -> Trial:
-    """Step every row; each arrives at its own event time.
+    """Step every row; each arrives at its own event time, and ticks go by in between.
 
     Args:
         twin_type: Loaded for `PARTITIONS` partitions, and warmed up.
         rows: In the order of the file.
-        refused: Is told of every row that would be refused, in this order.
+        refused: Is told of the rows that would be refused or passed over, in this order.
+        stuck: Is told, by another thread, the row or the time of the tick at which a step does not come to an end.
         clock: Measures computing.
     """
     clock = clock or SystemClock()
     trial = Trial()
-    processor = _processor(twin_type)
+
+    def left_out(row: Row, ticks: int) -> None:
+        trial.left_out[row.line] = ticks
+
+    items = with_ticks(rows, twin_type.definition.tick_s, left_out)
+    stepping = _Stepping(twin_type)
     topics = TypeTopics(str(twin_type.definition.type_name))
-    arrival_ns = 0
-    for number, part in enumerate(_parts(rows)):
-        records: list[Record] = []
-        for row in part:
-            arrival_ns = arrival_ns if row.time_ns is None else row.time_ns
-            if not row.fault:
-                records.append(_record(row.line, arrival_ns, row.payload))
-        block = Block.of_records(_LINEAGE.partition, records)
-        if number == 0:
-            # What is compiled at the first records is no part of computing.
-            _processor(twin_type).process(block)
-        started_s = clock.monotonic_s()
-        outcome = processor.process(block)
-        trial.computing_s += clock.monotonic_s() - started_s
-        _take(trial, outcome, topics)
-        refusals = _refusals(part, outcome)
-        for line in sorted(refusals):
-            refused(refusals[line])
-        trial.records += len(part)
-        trial.refused += len(refusals)
-        times = [row.time_ns for row in part if row.time_ns is not None and row.line not in refusals]
-        if times:
-            trial.first_ns = times[0] if trial.first_ns is None else trial.first_ns
-            trial.last_ns = max(times if trial.last_ns is None else [trial.last_ns, *times])
+    told = stuck or (lambda _: None)
+    with watched(stepping.progress, lambda: told(stepping.standing()), LIMIT_S):
+        for part in _parts(items):
+            outcome = stepping.step(part, trial, clock)
+            _take(trial, outcome, topics)
+            _account(trial, [item for item in part if isinstance(item, Row)], outcome, stepping.passed_over, refused)
     return trial
 
 
-def _processor(twin_type: TwinType) -> TwinProcessor:
-    processor = TwinProcessor.of(twin_type, _LINEAGE)
-    if twin_type.definition.provision == "declared":
-        made = _record(0, 0, b'{"parameters":{},"tags":{}}', Kind.PARAMETERS)
-        processor.process(Block.of_records(_LINEAGE.partition, [made]))
-    return processor
+class _Stepping:
+    """The twin and the part of the recording that it is at.
+
+    Attributes:
+        passed_over: Rows of the last part that were duplicates or late, by line.
+    """
+
+    def __init__(self, twin_type: TwinType) -> None:
+        self._type = twin_type
+        self._part: Sequence[Row | int] = ()
+        self._first = 1
+        self._arrival_ns = 0
+        self._at_work = False
+        self.passed_over: dict[int, Refusal] = {}
+        # What is compiled at the first records is no part of computing: another twin steps them before.
+        self._processors = [self._processor(), self._processor()]
+
+    def step(self, part: Sequence[Row | int], trial: Trial, clock: Clock) -> Outcome:
+        """Step rows and ticks."""
+        self._first += len(self._part)
+        self._part = part
+        self.passed_over = {}
+        block = Block.of_records(_LINEAGE.partition, self._records())
+        self._at_work = True
+        if len(self._processors) > 1:
+            self._processors[0].process(block)
+            self._processors.pop(0)
+        started_s = clock.monotonic_s()
+        outcome = self._processors[0].process(block)
+        trial.computing_s += clock.monotonic_s() - started_s
+        self._at_work = False
+        return outcome
+
+    def progress(self) -> object:
+        """Something that differs from what it was whenever something went on, or nothing is stepped at all."""
+        return self._reached() if self._at_work else object()
+
+    def _reached(self) -> tuple[int, int, int]:
+        """Where its part begins, the last record that changed the twin, and the last tick."""
+        version = self._processors[0].version
+        if version is None or not len(version.table):
+            return self._first, 0, 0
+        return self._first, int(version.table.rows["offset"][0]), version.table.tick_ns
+
+    def standing(self) -> Row | int:
+        """The row, or the time of the tick, that is not done yet."""
+        _, offset, tick_ns = self._reached()
+        done = -1
+        for index, item in enumerate(self._part):
+            if self._first + index <= offset or (not isinstance(item, Row) and item <= tick_ns):
+                done = index
+        rest = [item for item in self._part[done + 1 :] if not isinstance(item, Row) or not item.fault]
+        return (rest or self._part)[0]
+
+    def _processor(self) -> TwinProcessor:
+        processor = TwinProcessor.of(self._type, _LINEAGE)
+        if self._type.definition.provision == "declared":
+            made = _record(0, 0, "trial", b'{"parameters":{},"tags":{}}', Kind.PARAMETERS)
+            processor.process(Block.of_records(_LINEAGE.partition, [made]))
+        if processor.version is not None:
+            processor.version.watch = self._note
+        return processor
+
+    def _records(self) -> Iterator[Record]:
+        for offset, item in enumerate(self._part, self._first):
+            if not isinstance(item, Row):
+                value, headers = tick_record(item)
+                yield offset, item // 1_000_000, None, value, headers
+            elif not item.fault:
+                self._arrival_ns = self._arrival_ns if item.time_ns is None else item.time_ns
+                yield _record(offset, self._arrival_ns, f"csv:{item.line}", item.payload)
+
+    def _note(self, offsets: NDArray[np.int64], status: NDArray[np.uint8]) -> None:
+        for index in np.flatnonzero((status == admission.DUPLICATE) | (status == admission.LATE)).tolist():
+            row = self._part[int(offsets[index]) - self._first]
+            if isinstance(row, Row):
+                reason, detail = _PASSED_OVER[int(status[index])]
+                self.passed_over[row.line] = Refusal(
+                    line=row.line, reason=reason, detail=detail, raw=row.raw, passed_over=True
+                )
 
 
-def _record(line: int, arrival_ns: int, payload: bytes, kind: Kind = Kind.TELEMETRY) -> Record:
-    """A record of the input topic: its offset is the line of the file."""
-    headers = input_headers(received_ns=arrival_ns, source=f"csv:{line}", kind=kind)
-    return line, arrival_ns // 1_000_000, _TWIN, payload, headers
+def _record(offset: int, arrival_ns: int, source: str, payload: bytes, kind: Kind = Kind.TELEMETRY) -> Record:
+    """A record of the input topic."""
+    headers = input_headers(received_ns=arrival_ns, source=source, kind=kind)
+    return offset, arrival_ns // 1_000_000, _TWIN, payload, headers
 
 
-def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
+def _parts(items: Iterable[Row | int]) -> Iterator[list[Row | int]]:
+    remaining = iter(items)
     while part := list(islice(remaining, _BLOCK_RECORDS)):
         yield part
 
@@ -150,6 +232,7 @@ def _take(trial: Trial, outcome: Outcome, topics: TypeTopics) -> None:
     trial.accepted += outcome.counts.get(("accepted", ""), 0)
     trial.duplicate += outcome.counts.get(("duplicate", ""), 0)
     trial.late += outcome.counts.get(("late", ""), 0)
+    trial.ticks += outcome.counts.get(("tick", ""), 0)
     for topic, count in ((topics.events, trial.events), (topics.commands, trial.commands)):
         for _, value, _ in outcome.outputs.get(topic, ()):
             named = msgspec.json.decode(value or b"", type=_Named)
@@ -160,15 +243,34 @@ def _take(trial: Trial, outcome: Outcome, topics: TypeTopics) -> None:
             trial.curves[name].add(point.time_ns or 0, float(number))
 
 
-def _refusals(part: list[Row], outcome: Outcome) -> dict[int, Refusal]:
+def _account(
+    trial: Trial,
+    rows: list[Row],
+    outcome: Outcome,
+    passed_over: dict[int, Refusal],
+    refused: Callable[[Sequence[Refusal]], None],
+) -> None:
+    refusals = _refusals(rows, outcome)
+    told = passed_over | refusals
+    if told:
+        refused([told[line] for line in sorted(told)])
+    trial.records += len(rows)
+    trial.refused += len(refusals)
+    times = [row.time_ns for row in rows if row.time_ns is not None and row.line not in refusals]
+    if times:
+        trial.first_ns = times[0] if trial.first_ns is None else trial.first_ns
+        trial.last_ns = max(times if trial.last_ns is None else [trial.last_ns, *times])
+
+
+def _refusals(rows: list[Row], outcome: Outcome) -> dict[int, Refusal]:
     """Refused rows by line."""
     found = {
         row.line: Refusal(line=row.line, reason=Reason.UNDECODABLE, detail=row.fault, raw=row.raw)
-        for row in part
+        for row in rows
         if row.fault
     }
     letters = [value or b"" for _, value, _ in outcome.outputs.get(DEADLETTER, ())]
-    raw = {row.line: row.raw for row in part} if letters else {}
+    raw = {row.line: row.raw for row in rows} if letters else {}
     for value in letters:
         letter = msgspec.json.decode(value, type=DeadLetter)
         line = int(letter.source.removeprefix("csv:"))

@@ -13,12 +13,14 @@ import typer
 
 from infra.cli.definitions import Folder, demand_sound
 from infra.cli.options import AsJson, DataDir, read_settings
-from infra.cli.output import fail, plain, show_json
-from infra.registry import kernel_cache
+from infra.cli.output import end_process, fail, plain, show_json
+from infra.registry import trial_cache
 from schemas.errors import InvalidNameError, SetupError
 from schemas.names import DEFAULT_PROJECT, parse_type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.authoring.panel import Panel
     from infra.authoring.trial import Refusal, Trial
     from schemas.definition import Definition
@@ -63,13 +65,15 @@ def try_(
     as_json: AsJson = False,
 ) -> None:
     """Play recorded values through a twin type on this machine, and plot what it makes of them."""
-    from infra.authoring.recording import read_rows
+    from infra.authoring.endless import LIMIT_S, place_in
+    from infra.authoring.panel import utc
+    from infra.authoring.recording import Row, read_rows
     from infra.authoring.trial import PARTITIONS, play
     from schemas.bundle import read_folder
     from twins.twin_type import TwinType
 
     # What is compiled here is not compiled again by the next trial, or when it is deployed.
-    cache = kernel_cache(read_settings(None, data_dir).data_dir)
+    cache = trial_cache(read_settings(None, data_dir).data_dir)
     demand_sound(path, cache)
     bundle = read_folder(path)
     definition = bundle.definition()
@@ -77,20 +81,42 @@ def try_(
     twin_type.warm_up()
     listed: list[Refusal] = []
 
-    def refused(refusal: "Refusal") -> None:
-        if not as_json:
-            typer.echo(_line(refusal))
-        elif len(listed) < _MOST_LISTED:
-            listed.append(refusal)
+    def refused(refusals: "Sequence[Refusal]") -> None:
+        if as_json:
+            listed.extend(refusals[: _MOST_LISTED - len(listed)])
+        else:
+            typer.echo("\n".join(map(_line, refusals)))
 
-    trial = play(twin_type, read_rows(file, definition), refused)
+    def stuck(item: Row | int) -> None:
+        where = f"line {item.line}" if isinstance(item, Row) else f"the tick of {utc(item)} UTC"
+        raw = f": {_cut(item.raw)}" if isinstance(item, Row) else ""
+        place = f" (it is at {found})" if (found := place_in(path)) else ""
+        end_process(f"{file}: {where}: a step has not come to its end within {LIMIT_S:g} s{place}{raw}")
+
+    trial = play(twin_type, read_rows(file, definition), refused, stuck)
     if not trial.records:
         fail(f"{file} holds no record")
     picture, panels = _draw(definition, trial, file)
+    notes = _notes(trial)
     if as_json:
-        show_json(_document(definition, trial, listed, picture))
+        show_json(_document(definition, trial, listed, picture) | {"notes": notes})
     else:
         _show(trial, panels, picture)
+        for note in notes:
+            typer.echo(f"note: {note}")
+
+
+def _notes(trial: "Trial") -> list[str]:
+    """What is worth knowing, no fault."""
+    from infra.authoring.recording import hint_of
+
+    notes = [
+        f"line {line}: too long after the line before: {ticks} of the ticks in between were not played"
+        for line, ticks in trial.left_out.items()
+    ]
+    if hint := hint_of(trial.first_ns, trial.last_ns):
+        notes.append(hint)
+    return notes
 
 
 def _draw(definition: "Definition", trial: "Trial", file: Path) -> tuple[Path, list["Panel"]]:
@@ -108,8 +134,11 @@ def _draw(definition: "Definition", trial: "Trial", file: Path) -> tuple[Path, l
 
 
 def _line(refusal: "Refusal") -> str:
-    raw = refusal.raw if len(refusal.raw) <= _RAW_LETTERS else f"{refusal.raw[:_RAW_LETTERS]}…"
-    return f"line {refusal.line}: {refusal.reason}: {plain(refusal.detail)}: {plain(raw)}"
+    return f"line {refusal.line}: {refusal.reason}: {plain(refusal.detail)}: {_cut(refusal.raw)}"
+
+
+def _cut(raw: str) -> str:
+    return plain(raw if len(raw) <= _RAW_LETTERS else f"{raw[:_RAW_LETTERS]}…")
 
 
 def _show(trial: "Trial", panels: list["Panel"], picture: Path) -> None:
@@ -120,7 +149,8 @@ def _show(trial: "Trial", panels: list["Panel"], picture: Path) -> None:
         text = as_text(panels, shutil.get_terminal_size((_COLUMNS, 0)).columns)
         encoding = sys.stdout.encoding or "utf-8"
         typer.echo(f"\n{text.encode(encoding, 'replace').decode(encoding)}\n")
-    typer.echo(f"accepted {trial.accepted}, duplicate {trial.duplicate}, late {trial.late}")
+    ticks = f", ticks {trial.ticks}" if trial.ticks else ""
+    typer.echo(f"accepted {trial.accepted}, duplicate {trial.duplicate}, late {trial.late}{ticks}")
     for what, counts in (("events", trial.events), ("commands", trial.commands)):
         named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         typer.echo(f"{what} {counts.total()}{f' ({named})' if named else ''}")
@@ -139,7 +169,9 @@ def _document(definition: "Definition", trial: "Trial", listed: list["Refusal"],
         "duplicate": trial.duplicate,
         "late": trial.late,
         "refused": trial.refused,
-        "refusals": msgspec.to_builtins(listed),
+        "ticks": trial.ticks,
+        "refusals": msgspec.to_builtins([one for one in listed if not one.passed_over]),
+        "passed_over": msgspec.to_builtins([one for one in listed if one.passed_over]),
         "events": dict(trial.events),
         "commands": dict(trial.commands),
         "simulated_s": trial.simulated_s,

@@ -16,7 +16,7 @@ from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, is_near, read_settings
 from infra.cli.output import FAILED, fail, local_time, show_json, show_table
 from infra.cli.waiting import waiting
-from infra.registry import Registry, kernel_cache
+from infra.registry import Registry, trial_cache
 from infra.settings_file import ConfigurationError, load
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
@@ -48,7 +48,7 @@ def deploy(
     settings = settings_with_log(url, data_dir, config)
     registry = Registry(settings.data_dir) if is_near(url, data_dir) else None
     # What is compiled here is not compiled again by a worker of this data directory.
-    demand_sound(path, kernel_cache(settings.data_dir) if registry else None)
+    demand_sound(path, trial_cache(settings.data_dir) if registry else None)
     said = Said(aloud=not as_json)
     said.stage(f"{path} is checked")
     try:

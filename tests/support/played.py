@@ -18,7 +18,7 @@ class Played:
 
     Attributes:
         trial: Counts.
-        refusals: Every row that would be refused.
+        refusals: Every row that would be refused or passed over.
         start_ns: Time of the first row, from which `series` counts.
     """
 
@@ -44,7 +44,7 @@ def played(folder: Path, file: Path, cache: Path) -> Played:
     twin_type = TwinType.load(folder, definition, bundle.hash, PARTITIONS, cache)
     twin_type.warm_up()
     refusals: list[Refusal] = []
-    trial = play(twin_type, read_rows(file, definition), refusals.append)
+    trial = play(twin_type, read_rows(file, definition), refusals.extend)
     return Played(trial, refusals, trial.first_ns or 0)
 
 

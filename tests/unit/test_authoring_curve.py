@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from infra.authoring.curve import Curve
-from infra.authoring.panel import panels_of
+from infra.authoring.panel import marks_between, panels_of
 from infra.authoring.svg_plot import as_svg
 from infra.authoring.terminal_plot import as_text
 from schemas.definition_file import read_definition
@@ -73,3 +73,52 @@ def test_a_terminal_shows_every_field_over_time_in_a_unit_that_reads_well(step_n
     assert text.startswith("y\n")
     assert "\nx [<&>]\n" in text
     assert f"time in {unit} since 2023-11-14 22:13:20 UTC" in text
+
+
+STEPPED = read_definition(
+    "name: a\nversion: 1.0.0\ninputs: {b: {type: bool}, n: {type: int}, flat: {}}\n"
+    "outputs: {timeseries: {fields: [b, n, flat]}}\n"
+)
+
+
+def test_what_is_no_float_keeps_each_value_until_the_next() -> None:
+    on, state, _ = panels_of(
+        STEPPED, {"b": _curve([0.0, 1.0]), "n": _curve([0.0, 3.0, 3.0, 1.0]), "flat": _curve([1.0])}
+    )
+    assert on.marks == [(0.0, "false"), (1.0, "true")]
+    assert list(zip(on.times_ns, on.values, strict=True)) == [
+        (START_NS, 0.0),
+        (START_NS + 10**9, 0.0),
+        (START_NS + 10**9, 1.0),
+    ]
+    assert state.values == [0.0, 0.0, 3.0, 3.0, 3.0, 3.0, 1.0]
+    assert [text for _, text in state.marks] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("value", [0.0, 22.5, -1e-9, 1e308, -5e-324])
+def test_the_axis_of_a_constant_names_its_value_alone(value: float) -> None:
+    (panel,) = panels_of(STEPPED, {"flat": _curve([value, value])})
+    assert len(panel.marks) == 1
+    assert panel.low < panel.values[0] < panel.high
+    assert as_text([panel], 80).splitlines()[2].split("|")[0].strip() == panel.marks[0][1]
+    ET.fromstring(as_svg("flat", [panel]))  # noqa: S314 - our own
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0.0, 1.0, ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (15.2, 25.0, ["16", "18", "20", "22", "24"]),
+        (1013.25, 1013.26, ["1013.250", "1013.252", "1013.254", "1013.256", "1013.258", "1013.260"]),
+        (-3e-5, 0.0, ["-0.00003", "-0.00002", "-0.00001", "0"]),
+    ],
+)
+def test_marks_are_round_and_differ(low: float, high: float, texts: list[str]) -> None:
+    assert [text for _, text in marks_between(low, high)] == texts
+
+
+@pytest.mark.parametrize("values", [[1e308, -1e308], [0.0, 5e-324], [1e-300, 2e-300]])
+def test_the_ends_of_what_a_number_can_be_are_drawn(values: list[float]) -> None:
+    panels = panels_of(STEPPED, {"flat": _curve(values)})
+    assert "nan" not in as_svg("wide", panels)
+    assert as_text(panels, 80)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.authoring.recording import Row, read_rows
+from infra.authoring.recording import Row, hint_of, read_rows
 from schemas.definition_file import read_definition
 from schemas.errors import SetupError
 
@@ -66,6 +66,31 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
         (8, "5 values under 4 columns"),
     ]
     assert rows[2].raw == "3,1"
+
+
+def test_what_stands_in_the_file_is_told_with_its_quotes(tmp_path: Path) -> None:
+    rows = _rows(tmp_path, HEAD + '1,"say ""hi"", you",1,true\r\n"2","a\nb",1,true\n3,4')
+    assert [row.raw for row in rows] == ['1,"say ""hi"", you",1,true', '"2","a\nb",1,true', "3,4"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "unit"),
+    [
+        (1_767_268_800, 1_767_272_400, "seconds, which are to be multiplied by 1,000,000,000"),
+        (1_767_268_800_000, 1_767_272_400_000, "milliseconds, which are to be multiplied by 1,000,000"),
+        (1_767_268_800_000_000, 1_767_272_400_000_000, "microseconds, which are to be multiplied by 1,000"),
+        (0, 100, "since then; a time may also be written as 2026-01-01T12:00:00Z"),
+    ],
+)
+def test_times_that_all_lie_in_1970_are_told_with_the_unit_that_they_look_like(
+    first: int, last: int, unit: str
+) -> None:
+    assert hint_of(first, last).startswith("every time is in 1970, because time counts nanoseconds")
+    assert unit in hint_of(first, last)
+
+
+def test_times_of_later_years_are_told_nothing() -> None:
+    assert hint_of(START_NS, START_NS) == hint_of(0, START_NS) == hint_of(None, None) == ""
 
 
 @pytest.mark.parametrize(

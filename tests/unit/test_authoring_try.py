@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.authoring import trial as trial_module
+from infra.authoring.endless import place_in
 from infra.authoring.folder import create
 from infra.authoring.recording import Row
 from infra.authoring.trial import PARTITIONS, Refusal, play
 from infra.cli.app import app
 from schemas.bundle import read_folder
-from schemas.clock import ManualClock
+from schemas.clock import NS_PER_S, ManualClock
 from twins.twin_type import TwinType
 
 HEAD = "time,temperature\n"
@@ -41,6 +42,7 @@ REFUSED = [
     (9, "missing_field", "2026-01-01T12:00:50Z,"),
     (10, "undecodable", "2026-01-01T12:00:55Z"),
 ]
+PASSED_OVER = [(12, "duplicate", "2026-01-01T12:01:00Z,21"), (13, "late", "2026-01-01T12:00:59Z,21")]
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +80,16 @@ def test_each_refused_record_is_a_line_with_its_reason_and_raw_value_then_their_
     pump: Path, data_dir: Path
 ) -> None:
     lines = _try(pump, data_dir, BAD).splitlines()
-    told = [re.fullmatch(r"line (\d+): (\w+): .*: (.*)", line) for line in lines[: len(REFUSED)]]
-    assert [(int(match[1]), match[2], match[3]) for match in told if match] == REFUSED
-    assert lines[len(REFUSED)] == "7 of 11 records refused"
+    told = [re.fullmatch(r"line (\d+): (\w+): .*: (.*)", line) for line in lines[: len(REFUSED) + 2]]
+    assert [(int(match[1]), match[2], match[3]) for match in told if match] == REFUSED + PASSED_OVER
+    assert lines[len(REFUSED) + 2] == "7 of 11 records refused"
     assert "accepted 2, duplicate 1, late 1" in lines
 
 
 def test_a_document_tells_the_same(pump: Path, data_dir: Path, tmp_path: Path) -> None:
     said = json.loads(_try(pump, data_dir, BAD, "--json"))
     assert [(item["line"], item["reason"], item["raw"]) for item in said["refusals"]] == REFUSED
+    assert [(item["line"], item["reason"], item["raw"]) for item in said["passed_over"]] == PASSED_OVER
     counts = {name: said[name] for name in ("records", "accepted", "duplicate", "late", "refused", "simulated_s")}
     assert counts == {"records": 11, "accepted": 2, "duplicate": 1, "late": 1, "refused": 7, "simulated_s": 60.0}
     assert (said["type"], said["version"], said["svg"]) == ("pump", "1.0.0", str(tmp_path / "pump-data.svg"))
@@ -103,6 +106,21 @@ def test_stored_fields_are_drawn_on_the_terminal_and_into_the_current_folder(
     assert [path.name for path in tmp_path.glob("*.svg")] == ["pump-data.svg"]
     picture = ET.parse(tmp_path / "pump-data.svg").getroot()  # noqa: S314 - our own
     assert len(picture.findall("{http://www.w3.org/2000/svg}polyline")) == 3
+
+
+def test_seconds_since_1970_are_taken_as_the_nanoseconds_that_they_are_with_a_note(pump: Path, data_dir: Path) -> None:
+    text = HEAD + "1767268800,20\n1767268801,21\n"
+    (note,) = json.loads(_try(pump, data_dir, text, "--json"))["notes"]
+    assert "look like seconds" in note
+
+
+def test_a_trial_makes_no_data_directory_where_there_is_none(
+    pump: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWINSTREAM_CACHE", str(data_dir))  # where this is compiled already
+    Path("data.csv").write_text(_recording(2))
+    assert CliRunner().invoke(app, ["try", str(pump), "data.csv"]).exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv", "pump-data.svg"]
 
 
 def test_a_recording_of_which_all_is_refused_is_told_and_is_no_failure(pump: Path, data_dir: Path) -> None:
@@ -163,7 +181,93 @@ def test_a_trial_does_not_depend_on_how_its_records_are_cut(
     for size in (1, 7, 2000):
         monkeypatch.setattr(trial_module, "_BLOCK_RECORDS", size)
         refused: list[Refusal] = []
-        trial = play(twin_type, rows, refused.append, ManualClock())
+        trial = play(twin_type, rows, refused.extend, clock=ManualClock())
         found.append((refused, trial.events, trial.accepted, trial.simulated_s, trial.curves["smoothed"].points()))
     assert found[0] == found[1] == found[2]
     assert len(found[0][0]) == 7 * 19
+
+
+SILENT = """\
+name: silent
+version: 1.0.0
+tick_s: 10
+inputs: {x: {}}
+pipeline:
+  - name: silence
+    step: staleness
+    runs_on: both
+    config: {max_age_s: 30, since: record}
+    outputs: {silent: {type: bool}, silent_s: {unit: s}}
+outputs:
+  timeseries: {fields: [silent, silent_s], when: both}
+  events: {fell_silent: {when: silent}}
+"""
+
+
+def test_time_goes_by_between_the_rows_of_a_type_with_ticks_and_not_behind_the_last(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    (folder / "twin.yaml").write_text(SILENT)
+    definition = read_folder(folder).definition()
+    twin_type = TwinType.load(folder, definition, "silent", PARTITIONS, data_dir / "kernels")
+    start_ns = 1_767_268_800 * NS_PER_S
+    rows = [
+        Row(line, "", start_ns + s * NS_PER_S, b'{"time":%d,"x":1}' % (start_ns + s * NS_PER_S), "")
+        for line, s in ((2, 0), (3, 5), (4, 62))
+    ]
+    found = []
+    for size in (1, 3, 2000):
+        monkeypatch.setattr(trial_module, "_BLOCK_RECORDS", size)
+        trial = play(twin_type, rows, lambda _: None)
+        found.append((trial.ticks, trial.records, trial.events, trial.curves["silent_s"].points()))
+    assert found[0] == found[1] == found[2]
+    assert found[0][:3] == (6, 3, {"fell_silent": 1})
+    times_ns, silent_s = found[0][3]
+    assert [(time_ns - start_ns) / NS_PER_S for time_ns in times_ns] == [0, 5, 10, 20, 30, 40, 50, 60, 62]
+    assert silent_s == pytest.approx([0, 0, 5, 15, 25, 35, 45, 55, 0])
+
+
+SLOW = """\
+name: slow
+version: 1.0.0
+inputs: {x: {}}
+pipeline:
+  - {name: slow, step: slow.py:wait, compiled: false, outputs: [y]}
+outputs: {timeseries: {fields: [y]}}
+"""
+WAITING = """\
+import time
+
+
+def wait(x):
+    while x == 3.0 and not done():
+        time.sleep(0.001)
+    return x
+
+
+def done():
+    wait.turns = getattr(wait, "turns", 0) + 1
+    return wait.turns > 400
+"""
+
+
+def test_a_step_that_does_not_end_is_told_with_its_row(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / "twin.yaml").write_text(SLOW)
+    (folder / "slow.py").write_text(WAITING)
+    twin_type = TwinType.load(folder, read_folder(folder).definition(), "slow", PARTITIONS, data_dir / "kernels")
+    twin_type.warm_up()
+    monkeypatch.setattr(trial_module, "LIMIT_S", 0.2)
+    rows = [Row(n, "", n * NS_PER_S, b'{"time":%d,"x":%d}' % (n * NS_PER_S, n), "") for n in range(1, 6)]
+    told: list[tuple[Row | int, str]] = []
+    trial = play(twin_type, rows, lambda _: None, lambda row: told.append((row, place_in(folder))))
+    assert trial.accepted == 5
+    ((row, place),) = told
+    assert isinstance(row, Row)
+    assert row.line == 3
+    assert re.fullmatch(r"slow\.py:(5|6|11|12), in (wait|done)", place)

@@ -23,12 +23,11 @@ def _in_force(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     async def catalogue(_: Settings) -> AsyncIterator[SimpleNamespace]:
         yield SimpleNamespace(get=lambda _: SimpleNamespace(deployment=deployed))
 
-    class Writer:
-        def __init__(self, _: object) -> None:
-            raise InterruptedError
+    async def under(*_: object) -> None:
+        raise InterruptedError
 
     monkeypatch.setattr(deployer, "_catalogue", catalogue)
-    monkeypatch.setattr(deployer, "LogWriter", Writer)
+    monkeypatch.setattr(deployer, "_under", under)
 
 
 async def test_the_demo_replaces_no_type_that_somebody_else_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +35,7 @@ async def test_the_demo_replaces_no_type_that_somebody_else_deployed(monkeypatch
     with pytest.raises(SetupError, match=r"^pump 1\.0\.0 was put into force by ada, and demo does not replace it: "):
         await deployer.deploy(Settings(), NEW, who="demo", own_only=True)
     assert (await deployer.deploy(Settings(), OLD, who="demo", own_only=True)).who == "ada"
-    with pytest.raises(InterruptedError):  # it would write
+    with pytest.raises(InterruptedError):  # it would go on
         await deployer.deploy(Settings(), NEW, who="eve")
 
 

@@ -258,6 +258,29 @@ def test_a_byte_that_moves_between_files_changes_the_hash() -> None:
     assert bundle_of({"a": b"xy", "b": b"z"}).hash != bundle_of({"a": b"x", "b": b"yz"}).hash
 
 
+def test_a_change_of_what_no_step_reads_is_no_other_version(tmp_path: Path) -> None:
+    text = GOOD.replace("steps.py:alarm", "test_alarm.py:alarm")
+    for name in ("steps.py", "data/a.csv", "test_alarm.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "twin.yaml").write_text(text)
+    before = read_folder(tmp_path)
+    assert set(before.files) == {"twin.yaml", "steps.py", "data/a.csv", "test_alarm.py"}
+    for name in (
+        "README.md",
+        "probe-a.svg",
+        "test_probe.py",
+        "probe_test.py",
+        "conftest.py",
+        "steps.pyc",
+        ".gitignore",
+    ):
+        (tmp_path / name).touch()
+    assert read_folder(tmp_path) == before
+    (tmp_path / "data/a.csv").write_text("1")
+    assert read_folder(tmp_path).hash != before.hash
+
+
 def test_a_folder_is_read_without_caches_and_written_as_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "type"
     for name, text in {
