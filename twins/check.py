@@ -13,7 +13,7 @@ from schemas.errors import DefinitionError, Problem
 from schemas.yaml_text import line_of
 from twins.author_faults import unknown_names
 from twins.authored import AuthoredCode
-from twins.kernel.compile_faults import compile_faults
+from twins.kernel.compile_faults import compile_faults, kernel_faults
 from twins.kernel.cost import step_costs
 from twins.kernel.trial_faults import Tried, tried
 from twins.layout import RowLayout, step_state
@@ -144,6 +144,8 @@ def _compiled(
         except DefinitionError as error:
             # Each step by itself tells more than the kernel that is made of all of them.
             return Tried(compile_faults(RowLayout.of(definition), steps, code) or list(error.problems))
+        if faults := kernel_faults(twin_type.kernels, twin_type.layout, steps, code):
+            return Tried(faults)
         return trying(twin_type, steps)
 
 

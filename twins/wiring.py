@@ -21,8 +21,8 @@ from twins.functions.registry import BUILT_INS
 from twins.layout import step_state
 from twins.signatures import signature_faults
 
-_LOSES = {"float": {"int", "bool"}, "int": {"bool"}, "bool": set[str]()}
-"""By the type of a built-in's result, the types that would lose some of it."""
+_UNFIT = {"float": {"int", "bool"}, "int": {"bool"}, "bool": {"float"}}
+"""By the type of a built-in's result, the types that would lose some of it, or that nothing makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +233,9 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
         remedy = f"name {len(bound.outputs)}: {', '.join(bound.outputs)}"
         problems.append(Problem(FILE, 0, f"{path}.outputs", f"{step.step} gives {len(bound.outputs)} outputs", remedy))
     for (own, gives), (name, declared) in zip(bound.outputs.items(), step.outputs.items(), strict=False):
-        if declared.type in _LOSES[gives.type]:
+        if declared.type in _UNFIT[gives.type]:
             message = f"{step.step} gives its {own} as {gives.type}, which {declared.type} can't hold"
+            message += "" if "type" in declared.model_fields_set else ", and that is what an output is by default"
             problems.append(Problem(FILE, 0, f"{path}.outputs.{name}.type", message, f"write type: {gives.type}"))
     if step.state:
         problems.append(Problem(FILE, 0, f"{path}.state", "a built-in declares its own state", "remove it"))

@@ -194,7 +194,8 @@ pipeline:
       is_high: {type: bool}
       lamp: {}
 """
-    (mean, state) = check_folder(write_type(tmp_path / "cut", definition))
+    (mean, state, lamp) = check_folder(write_type(tmp_path / "cut", definition))
     assert (mean.line, mean.path, mean.remedy) == (11, "pipeline.0.outputs.mean.type", "write type: float")
     assert mean.message == "exponential_average gives its average as float, which int can't hold"
     assert (state.line, state.path, state.remedy) == (19, "pipeline.1.outputs.is_high.type", "write type: int")
+    assert (lamp.line, lamp.path, lamp.remedy) == (20, "pipeline.1.outputs.lamp.type", "write type: bool")

@@ -18,8 +18,9 @@ from schemas.errors import DefinitionError, Problem
 from twins.author_faults import attributes_of, file_of
 from twins.authored import AuthoredCode
 from twins.folder_calls import FolderCall
-from twins.kernel.compiler import jit
+from twins.kernel.compiler import Kernels, jit
 from twins.kernel.fields import argument_type
+from twins.kernel.narrowing import narrowing_faults
 from twins.layout import RowLayout
 from twins.wiring import WiredStep
 
@@ -74,6 +75,20 @@ def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
             message = f"{step.function.__name__} returns {_returned(returned)}, but {wanted}"
             remedy = f"return one number for each of {', '.join(step.outputs)}"
             problems.append(Problem(file, line, step.function.__name__, message, remedy))
+        else:
+            problems += narrowing_faults(compiled, step, layout, code)
+    return problems
+
+
+def kernel_faults(kernels: Kernels, layout: RowLayout, steps: list[WiredStep], code: AuthoredCode) -> list[Problem]:
+    """Faults of the steps of the folder that compile, and lose something of what they return or remember."""
+    problems = []
+    for index, step in enumerate(steps):
+        if step.authored and step.compiled and code.owns(step.function):
+            compiled = kernels.step(index)
+            if not compiled.signatures:  # the kernel's machine code was made before
+                compiled.compile(tuple(_type(kind, name, step, layout) for kind, name in step.arguments))
+            problems += narrowing_faults(compiled, step, layout, code)
     return problems
 
 
