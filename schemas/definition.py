@@ -165,12 +165,12 @@ class Definition(Strict):
         """Every field that is no input: what inputs bring along, then every output of the pipeline, in order."""
         return self.implied() | {name: output for step in self.pipeline for name, output in step.outputs.items()}
 
-    @property
+    @cached_property
     def stale_inputs(self) -> tuple[str, ...]:
         """Inputs that grow stale."""
         return tuple(name for name, declared in self.inputs.items() if declared.max_age_s is not None)
 
-    @property
+    @cached_property
     def has_status(self) -> bool:
         """Whether twins of the type may be stale or drifting."""
         status = self.outputs.status

@@ -54,7 +54,7 @@ class ControlRecords:
                 if kind == Kind.REQUEST.value.encode():
                     self._answer(block, index, key, 0, header_text(block, index, NAME), detail, outcome)
                 return
-            slot = self._population.create(key, received_ns(block, index), outcome, announce=False)
+            slot = self._population.create(key, received_ns(block, index))
         if kind == Kind.ACK.value.encode():
             self._acknowledged(block, index, slot, outcome)
         else:
@@ -90,7 +90,7 @@ class ControlRecords:
         elif not reason:
             if table.tags[slot] != tags:
                 self._population.set_prefix(slot)
-            self._output.document(outcome, table, slot, received)
+            self._output.documents(outcome, table, [slot], [received])
 
     def _answer(
         self, block: Block, index: int, twin: bytes, revision: int, name: str, reason: str, outcome: Outcome

@@ -191,4 +191,4 @@ class Firing:
             event_ns=event_ns,
             data={"reason": detail, "remedy": "mend the type or the parameters, then send the request release"},
         )
-        self._output.document(outcome, table, slot, received)
+        self._output.documents(outcome, table, [slot], [received])

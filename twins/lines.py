@@ -8,13 +8,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from schemas.line_protocol import escape_measurement, escape_tag
+from schemas.line_protocol import escape_tag
+from twins.prefixes import LinePrefixes
 
 BLOCK_BYTES = 480 * 1024
 """Blocks of text are cut at the last line below this."""
-
-_WASTE_BYTES = 64 * 1024
-"""Prefixes that were replaced are kept until they take this much and more than those in use."""
 
 _NULL, _COMMA, _BRACKET, _SPACE, _NEWLINE, _DOT, _ZERO, _ONE = b"n,] \n.01"
 _BOOLEAN_BYTES = 3
@@ -30,10 +28,13 @@ class LineWriter:
         measurement: Of every line.
         fields: Names of the columns.
         booleans: Those among them that hold nothing but 0 and 1.
+
+    Attributes:
+        prefixes: How the lines of each row begin; another writer's may take their place.
     """
 
     def __init__(self, measurement: str, fields: tuple[str, ...], booleans: Container[str] = ()) -> None:
-        self._measurement = escape_measurement(measurement)
+        self.prefixes = LinePrefixes(measurement)
         names = [f"{escape_tag(field)}=".encode() for field in fields]
         self._names = np.frombuffer(b"".join(names), np.uint8)
         self._name_ends = np.cumsum([len(name) for name in names], dtype=np.int64)
@@ -42,45 +43,8 @@ class LineWriter:
         self._numeric = np.flatnonzero(~self._is_boolean)
         # Kept from block to block: fresh memory of this size costs more than what is written into it.
         self._text = np.zeros(0, np.uint8)
-        self._prefixes = np.zeros(4096, np.uint8)
-        self._prefix_used = 0
-        self._prefix_starts = np.zeros(64, np.int64)
-        self._prefix_ends = np.zeros(64, np.int64)
-        self._prefix_live = 0
         nothing = np.zeros(1, np.int64)
         self.write(nothing, nothing, np.zeros((1, len(fields))))  # compiles, where the event loop does not wait for it
-
-    def set_prefix(self, slot: int, twin: str, tags: dict[str, str]) -> None:
-        """Fix measurement and tags of a row."""
-        parts = [self._measurement, f"twin={escape_tag(twin)}"]
-        parts += [f"{escape_tag(key)}={escape_tag(value)}" for key, value in sorted(tags.items()) if value]
-        prefix = ",".join(parts).encode()
-        self._prefix_starts = _grown(self._prefix_starts, slot + 1)
-        self._prefix_ends = _grown(self._prefix_ends, slot + 1)
-        start, old_end = int(self._prefix_starts[slot]), int(self._prefix_ends[slot])
-        self._prefix_live += len(prefix) - (old_end - start)
-        if len(prefix) > old_end - start:
-            self._prefix_starts[slot] = self._prefix_ends[slot] = 0
-            if self._prefix_used > 2 * self._prefix_live + _WASTE_BYTES:
-                self._compact()
-            start = self._prefix_used
-            self._prefix_used += len(prefix)
-            self._prefixes = _grown(self._prefixes, self._prefix_used)
-        self._prefixes[start : start + len(prefix)] = np.frombuffer(prefix, np.uint8)
-        self._prefix_starts[slot], self._prefix_ends[slot] = start, start + len(prefix)
-
-    @property
-    def prefix_bytes(self) -> int:
-        """Memory that prefixes take."""
-        return len(self._prefixes)
-
-    def _compact(self) -> None:
-        """Leave out the prefixes that no row has any more."""
-        starts, ends = self._prefix_starts, self._prefix_ends
-        kept = np.concatenate([self._prefixes[start:end] for start, end in zip(starts, ends, strict=True)])
-        ends[:] = np.cumsum(ends - starts)
-        starts[1:], starts[0] = ends[:-1], 0
-        self._prefixes, self._prefix_used = kept, len(kept)
 
     def write(self, slot: NDArray[np.int64], time_ns: NDArray[np.int64], values: NDArray[np.float64]) -> list[bytes]:
         """Text blocks for n records.
@@ -96,7 +60,8 @@ class LineWriter:
         # Not the booleans: orjson takes its time with zeros.
         numeric = np.ascontiguousarray(values[:, self._numeric])
         numbers = np.frombuffer(orjson.dumps(numeric, option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
-        prefix_bytes = int((self._prefix_ends[slot] - self._prefix_starts[slot]).sum())
+        prefixes = self.prefixes
+        prefix_bytes = int((prefixes.ends[slot] - prefixes.starts[slot]).sum())
         line_bytes = self._names_bytes + _BOOLEAN_BYTES * (fields - len(self._numeric)) + _LINE_OVERHEAD
         room = len(numbers) + prefix_bytes + len(slot) * line_bytes
         if room > len(self._text):
@@ -108,9 +73,9 @@ class LineWriter:
             self._is_boolean,
             self._names,
             self._name_ends,
-            self._prefixes,
-            self._prefix_starts,
-            self._prefix_ends,
+            prefixes.text,
+            prefixes.starts,
+            prefixes.ends,
             slot,
             time_ns,
             self._text,
@@ -128,14 +93,6 @@ def _cut(whole: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytes]:
         blocks.append(whole[start:end].tobytes())
         start = end
     return blocks
-
-
-def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
-    if size <= len(array):
-        return array
-    larger = np.zeros(max(size, 2 * len(array)), array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -1,10 +1,13 @@
 """Builds what leaves a twin: commands, events and documents, each with its cause."""
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas import messages
 from schemas.definition import Definition
@@ -135,42 +138,80 @@ class OutputWriter:
         outcome.add(self._topics.events, twin, messages.encode(event))
         outcome.urgent = True
 
+    def documents(self, outcome: Outcome, table: RowTable, slots: Sequence[int], updated_ns: Sequence[int]) -> None:
+        """Add the metadata documents of n twins as they are now.
+
+        Args:
+            outcome: Takes them.
+            table: Has the rows.
+            slots: (n,) rows.
+            updated_ns: (n,) arrival of what they are written for.
+        """
+        rows = table.rows[list(slots)]
+        names = self._definition.outputs.metadata
+        metadata = (
+            zip(*(self._latest(rows, name) for name in names), strict=True)
+            if names
+            else itertools.repeat((), len(rows))
+        )
+        for slot, at_ns, revision, status, created_ns, numbers, values in zip(
+            slots,
+            updated_ns,
+            rows["revision"].tolist(),
+            rows["status"].tolist(),
+            rows["created_ns"].tolist(),
+            self._layout.numbers(rows),
+            metadata,
+            strict=True,
+        ):
+            now = (revision, dict(zip(names, values, strict=True)), status)
+            self._document(outcome, table, slot, at_ns, created_ns, numbers, now)
+
     def document(
         self,
         outcome: Outcome,
         table: RowTable,
         slot: int,
         updated_ns: int,
-        then: tuple[int, Mapping[str, Value | None], int] | None = None,
+        then: tuple[int, Mapping[str, Value | None], int],
     ) -> None:
-        """Add the twin's metadata document as it is now, or as it was `then`: revision, metadata and status bits."""
-        row = table.row(slot)
-        revision, metadata, status = then or (
-            int(row["revision"]),
-            {name: self.value(row, name) for name in self._definition.outputs.metadata},
-            int(row["status"]),
-        )
-        twin = table.ids[slot]
+        """Add a twin's metadata document as it was `then`: revision, metadata and status bits."""
+        rows = table.rows[slot : slot + 1]
+        (numbers,) = self._layout.numbers(rows)
+        self._document(outcome, table, slot, updated_ns, int(rows["created_ns"][0]), numbers, then)
+
+    def _document(
+        self,
+        outcome: Outcome,
+        table: RowTable,
+        slot: int,
+        updated_ns: int,
+        created_ns: int,
+        numbers: tuple[float, ...],
+        then: tuple[int, Mapping[str, Value | None], int],
+    ) -> None:
+        revision, metadata, status = then
+        twin, stored = table.ids[slot], table.tags[slot]
         document = TwinDocument(
             id=twin.decode(),
             type=self._definition.name,
             project=self._definition.project,
             version=self._definition.version,
             revision=revision,
-            parameters=self._layout.parameters(row, table.tags[slot]),
-            tags=tags_of(table.tags[slot]),
+            parameters=self._layout.parameters(numbers, stored),
+            tags=tags_of(stored),
             definition=self._content,
-            created_ns=int(row["created_ns"]),
+            created_ns=created_ns,
             updated_ns=updated_ns,
             status=self._layout.status(status),
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
         outcome.add(self._topics.metadata, twin, messages.encode(document))
 
-    def value(self, row: Any, field: str) -> Value | None:  # noqa: ANN401
-        """Latest value of an input or output, None before there is one."""
-        number = float(row[f"i_{field}" if field in self._definition.inputs else f"o_{field}"])
-        return None if np.isnan(number) else self.typed(field, number)
+    def _latest(self, rows: NDArray[np.void], field: str) -> list[Value | None]:
+        """Latest value of an input or output of n rows, None before there is one."""
+        numbers = rows[f"i_{field}" if field in self._definition.inputs else f"o_{field}"].tolist()
+        return [None if isnan(number) else self.typed(field, number) for number in numbers]
 
     def typed(self, field: str, number: float) -> Value:
         """A field's number as its declared type."""

@@ -31,6 +31,7 @@ class Population:
     Attributes:
         table: The rows.
         lines: Writes the time series of the rows.
+        tags: Names of those that lines bear.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Population:
         declared: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
         booleans = {name for name, item in declared.items() if item.type == "bool"}
         self.lines = LineWriter(str(definition.type_name), definition.outputs.timeseries.fields, booleans)
-        self._tags = definition.outputs.timeseries.tags
+        self.tags = definition.outputs.timeseries.tags
         self._partition = lineage.partition
         self._partitions = partitions
         self._output = output
@@ -64,13 +65,17 @@ class Population:
         slots[list(refused)] = NO_SLOT
         unknown = [index for index in np.flatnonzero(slots == NO_SLOT).tolist() if index not in refused]
         known = self.table.slots
+        made: dict[int, int] = {}
         for index, key in zip(unknown, block.keys(unknown), strict=True):
             if key in known:
                 slots[index] = known[key]
             elif (refusal := self.wrong_key(key) or self._undeclared) is not None:
                 refused[index] = refusal
             else:
-                slots[index] = self.create(key, int(received_ns[index]), outcome, announce=True)
+                slots[index] = slot = self.create(key, int(received_ns[index]))
+                made[slot] = int(received_ns[index])
+        if made:
+            self._output.documents(outcome, self.table, list(made), list(made.values()))
         return slots
 
     def wrong_key(self, key: bytes) -> tuple[Reason, str] | None:
@@ -85,18 +90,23 @@ class Population:
             return Reason.WRONG_PARTITION, detail
         return None
 
-    def create(self, key: bytes, received_ns: int, outcome: Outcome, *, announce: bool) -> int:
-        """Make a row for a new twin, with its document where it is announced; return its slot."""
+    def create(self, key: bytes, received_ns: int) -> int:
+        """Make a row for a new twin; return its slot."""
         slot = self.table.add(key)
-        row = self.table.row(slot)
-        row["created_ns"] = received_ns
+        self.table.row(slot)["created_ns"] = received_ns
         self.set_prefix(slot)
-        if announce:
-            self._output.document(outcome, self.table, slot, received_ns)
         return slot
+
+    def begin(self, earlier: "Population | None" = None) -> None:
+        """Fix how all lines begin; where `earlier` has the same rows, and the same tags in its lines, as it did."""
+        if earlier is not None and earlier.tags == self.tags:
+            self.lines.prefixes = earlier.lines.prefixes
+            return
+        for slot in range(len(self.table)):
+            self.set_prefix(slot)
 
     def set_prefix(self, slot: int) -> None:
         """Fix how the lines of a row begin, after its tags changed."""
         tags = self.table.tags[slot]
-        wanted = {name: tags[name] for name in self._tags if name in tags}
-        self.lines.set_prefix(slot, self.table.ids[slot].decode(), wanted)
+        wanted = {name: tags[name] for name in self.tags if name in tags}
+        self.lines.prefixes.set(slot, self.table.ids[slot].decode(), wanted)

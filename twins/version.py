@@ -39,7 +39,8 @@ class Version:
 
     Attributes:
         type: The version.
-        table: Rows of the partition's twins.
+        population: The partition's twins.
+        table: Their rows.
         control: Carries out records that are no telemetry.
         kernel: Steps telemetry.
         ticks: Let time go by.
@@ -57,37 +58,35 @@ class Version:
         self._letters = letters
         self._decoder = TelemetryDecoder(definition)
         self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
-        self._population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
-        self.table = self._population.table
+        self.population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
+        self.table = self.population.table
         self.kernel = KernelRun(definition, twin_type.kernels, self.table)
         self._firing = Firing(definition, self.table, self._output)
         self._routes = Routes(definition, self.table, lineage)
-        self._series = Series(definition, self._population.lines)
+        self._series = Series(definition, self.population.lines)
         self.ticks = Ticks(definition, self.table, self.kernel, self._series, self._firing, self._routes)
         requests = RequestRunner(definition, twin_type.code)
         acknowledgements = Acknowledgements(definition, self.table, self._output)
-        self.control = ControlRecords(self._population, requests, acknowledgements, self._output, letters)
+        self.control = ControlRecords(self.population, requests, acknowledgements, self._output, letters)
 
-    def begin(self) -> None:
-        """Prepare what is derived from the rows, once they are there."""
+    def begin(self, earlier: "Version | None" = None) -> None:
+        """Prepare what is derived from the rows, once they are there; `earlier` had the same twins before."""
         for parameter, twins in self.table.refused.items():
             log.warning("stored value is no longer permitted: the default holds", parameter=parameter, twins=twins)
         self.table.refused.clear()
-        for slot in range(len(self.table)):
-            self._population.set_prefix(slot)
+        self.population.begin(earlier.population if earlier is not None else None)
 
     def succeed(self, earlier: "Version", received_ns: int, outcome: Outcome) -> None:
         """Take over the twins of an earlier version: what both know goes on; every document is written again."""
         self.table.take_over(earlier.table)
-        self.settle(received_ns, outcome)
+        self.settle(received_ns, outcome, earlier)
 
-    def settle(self, received_ns: int, outcome: Outcome) -> None:
+    def settle(self, received_ns: int, outcome: Outcome, earlier: "Version | None" = None) -> None:
         """Bring rows of an earlier version, which are here, under this one."""
         self._default_parameters()
-        self.begin()
-        for slot, twin in enumerate(self.table.ids):
-            if twin:
-                self._output.document(outcome, self.table, slot, received_ns)
+        self.begin(earlier)
+        slots = [slot for slot, twin in enumerate(self.table.ids) if twin]
+        self._output.documents(outcome, self.table, slots, [received_ns] * len(slots))
 
     def tick(self, block: Block, index: int, outcome: Outcome) -> None:
         """Step all twins on a tick."""
@@ -104,7 +103,7 @@ class Version:
         hops = arrival.hops(block)
         if hops is not None:
             refuse_far(columns, hops)
-        slot = self._population.find(block, columns.refused, received, outcome)
+        slot = self.population.find(block, columns.refused, received, outcome)
         for index, (reason, detail) in sorted(columns.refused.items()):
             self._letters.add(outcome, block, index, reason, detail)
         if columns.extra:

@@ -20,6 +20,7 @@ from infra.cli.options import Config
 
 _RECORDS, _FINDING_S = 5, 20.0
 """A trial takes at most so many times as long as one record may, and so long to find the step that never ends."""
+_NICE = 10
 
 
 def check_folder(
@@ -45,6 +46,8 @@ def check_folder(
         with _limited(_RECORDS * step_limit + _FINDING_S):
             return tried(twin_type, steps, step_limit)
 
+    # Compiling takes seconds of a core, and the twins that run beside it go first.
+    os.nice(_NICE)
     with _own_output() as descriptor, tempfile.TemporaryDirectory() as scratch:
         cache = cache or Path(scratch)
         found = examine_folder(path, cache, _limited(import_limit), trying)

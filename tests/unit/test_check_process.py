@@ -1,5 +1,6 @@
 """`check` as a process: its author's code may do what it likes, and every fault is one line with its place."""
 
+import os
 import re
 import subprocess
 import sys
@@ -102,3 +103,10 @@ def test_whatever_a_module_does_when_it_is_imported_is_no_trace(
         assert (found[0].file, found[0].path) == (file, path)
         assert message in found[0].message
         assert found[0].line in {line, line - 1, line + 1} if "takes" in message else found[0].line == line
+
+
+def test_checking_lets_whatever_else_runs_go_first(tmp_path: Path) -> None:
+    noted = tmp_path / "noted"
+    steps = f"import os\nimport pathlib\n\npathlib.Path({str(noted)!r}).write_text(str(os.nice(0)))\n{STEPS}"
+    assert check_apart(_write(tmp_path / "pump", steps=steps)) == []
+    assert int(noted.read_text()) > os.nice(0)

@@ -40,7 +40,7 @@ def test_lines_equal_those_of_a_naive_formatter(
     booleans = [name for name in fields if data.draw(st.booleans())]
     writer = LineWriter("my type,x", tuple(fields), booleans)
     for slot, (twin, tags) in enumerate(twins):
-        writer.set_prefix(slot, twin, tags)
+        writer.prefixes.set(slot, twin, tags)
     count = data.draw(st.integers(0, 8))
     slots = data.draw(st.lists(st.integers(0, len(twins) - 1), min_size=count, max_size=count))
     times = data.draw(st.lists(st.integers(0, 2**63 - 1), min_size=count, max_size=count))
@@ -61,8 +61,8 @@ def test_tags_that_change_again_and_again_take_no_more_and_more_memory() -> None
     rounds = 3000
     for turn in range(rounds):
         for slot in range(3):
-            writer.set_prefix(slot, f"twin-{slot}", {"place": "x" * (turn * (slot + 1) % 200)})
-    assert writer.prefix_bytes < rounds * 100
+            writer.prefixes.set(slot, f"twin-{slot}", {"place": "x" * (turn * (slot + 1) % 200)})
+    assert len(writer.prefixes.text) < rounds * 100
     (block,) = writer.write(np.arange(3), times, values)
     tags = ["x" * ((rounds - 1) * (slot + 1) % 200) for slot in range(3)]
     assert block.decode().splitlines() == [f"m,twin=twin-{s},place={tag} a=1.0 5" for s, tag in enumerate(tags)]
@@ -73,7 +73,7 @@ def test_tags_that_change_again_and_again_take_no_more_and_more_memory() -> None
 def test_a_line_says_what_was_written_whatever_the_names(twin: str, tag: str, number: float, time_ns: int) -> None:
     plain_twin, plain_tag = (name.replace("\\", "/").replace("\n", "_").replace("\r", "_") for name in (twin, tag))
     writer = LineWriter("m", ("f",))
-    writer.set_prefix(0, plain_twin or "t", {"k": plain_tag})
+    writer.prefixes.set(0, plain_twin or "t", {"k": plain_tag})
     (block,) = writer.write(np.zeros(1, np.int64), np.array([time_ns]), np.array([[number]]))
     assert block.count(b"\n") == 1
     point = parse_line(block.decode().rstrip("\n"))
@@ -83,7 +83,7 @@ def test_a_line_says_what_was_written_whatever_the_names(twin: str, tag: str, nu
 
 def test_a_record_without_any_value_is_no_line() -> None:
     writer = LineWriter("m", ("a", "b"))
-    writer.set_prefix(0, "t", {})
+    writer.prefixes.set(0, "t", {})
     values = np.array([[1.0, math.nan], [math.nan, math.nan], [math.nan, 2.0]])
     assert writer.write(np.zeros(3, np.int64), np.arange(3), values) == [b"m,twin=t a=1.0 0\nm,twin=t b=2.0 2\n"]
 
@@ -96,9 +96,9 @@ def test_nothing_to_write_is_no_block() -> None:
 
 def test_a_changed_tag_holds_from_then_on_and_for_its_twin_only() -> None:
     writer = LineWriter("m", ("a",))
-    writer.set_prefix(0, "t", {})
-    writer.set_prefix(1, "u", {})
-    writer.set_prefix(0, "t", {"place": "hall"})
+    writer.prefixes.set(0, "t", {})
+    writer.prefixes.set(1, "u", {})
+    writer.prefixes.set(0, "t", {"place": "hall"})
     (block,) = writer.write(np.array([0, 1]), np.array([1, 2]), np.ones((2, 1)))
     assert block == b"m,twin=t,place=hall a=1.0 1\nm,twin=u a=1.0 2\n"
 
@@ -107,7 +107,7 @@ def test_blocks_are_cut_between_lines_below_the_limit_and_lose_nothing() -> None
     writer = LineWriter("measurement", ("temperature", "pressure"))
     count = 30_000
     for slot in range(500):
-        writer.set_prefix(slot, f"twin-{slot}", {"place": "hall " * (slot % 7)})
+        writer.prefixes.set(slot, f"twin-{slot}", {"place": "hall " * (slot % 7)})
     rng = np.random.default_rng(1)
     slots, values = rng.integers(0, 500, count), rng.normal(size=(count, 2))
     values[rng.random((count, 2)) < 0.3] = math.nan

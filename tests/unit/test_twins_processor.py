@@ -381,3 +381,22 @@ def test_a_switch_is_insisted_on_and_what_is_no_switch_is_not(probe: TwinType) -
     block = block_of([switch])
     block.unreadable[3] = "its batch is damaged"
     assert not made.insists(block)
+
+
+@pytest.mark.parametrize("tags", ["place", "floor"])
+def test_lines_and_documents_go_on_under_another_version(
+    cache: Path, tmp_path: Path, probe: TwinType, tags: str
+) -> None:
+    definition = stepping.PROBE.replace("1.0.0", "1.1.0").replace("tags: [place]", f"tags: [{tags}]")
+    later = load_type(stepping.write_type(tmp_path / "later", definition, steps=stepping.PROBE_STEPS), "later", cache)
+    engine = Stepping(probe)
+    engine.step(put(TWIN, {"limit": 3.0}, {"place": "hall", "floor": "second"}), reading(OTHER, 0, **GOOD))
+    engine.switch(later)
+    written = {document["id"]: document for document in engine.run.messages("metadata")[-2:]}
+    assert {document["version"] for document in written.values()} == {"1.1.0"}
+    parameters = {name: document["parameters"]["limit"] for name, document in written.items()}
+    assert parameters == {TWIN.decode(): 3.0, OTHER.decode(): probe.definition.parameters["limit"].default}
+    engine.step(reading(TWIN, 1, **GOOD), reading(OTHER, 1, **GOOD))
+    begins = [line.split()[0] for line in engine.run.lines()[-2:]]
+    tag = {"place": "hall", "floor": "second"}[tags]
+    assert begins == [f"probe,twin={TWIN.decode()},{tags}={tag}", f"probe,twin={OTHER.decode()}"]
