@@ -12,7 +12,7 @@ from infra import VERSION
 from infra.cli import authoring, bench, checking, definitions, looking, records, running, twins
 from infra.cli.output import JSON_OPTION, fail, show_json_line
 from infra.supervisor.lifeline import follow_parent
-from schemas.errors import TwinstreamError
+from schemas.errors import Problem, TwinstreamError
 
 
 class Commands(TyperGroup):
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except TwinstreamError as error:
             problems = getattr(error, "problems", ())
-            fail(str(error), [asdict(problem) for problem in problems])
+            fail(str(error), [asdict(one) if isinstance(one, Problem) else one for one in problems])
 
 
 app = typer.Typer(

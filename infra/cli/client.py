@@ -1,20 +1,32 @@
 """The running instance's API, as client commands use it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
 
-from infra.cli.output import fail
+from schemas.errors import TwinstreamError
 
 _TIMEOUT_S = 30.0
 _PAGE = 1000
 
 
+class ApiError(TwinstreamError):
+    """The API refuses, or does not answer; the message is what to tell.
+
+    Attributes:
+        problems: Each fault, as the API tells them.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
 class Api:
-    """Requests to the API; anything but success ends the command with one clear line."""
+    """Requests to the API; anything but success is an `ApiError`, in whatever thread it happens."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -79,7 +91,8 @@ class Api:
             self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> NoReturn:
-        fail(f"no answer from {self._url} ({error or type(error).__name__}): is the instance running?")
+        message = f"no answer from {self._url} ({error or type(error).__name__}): is the instance running?"
+        raise ApiError(message) from error
 
 
 def _is_absent_twin(response: httpx.Response) -> bool:
@@ -93,11 +106,12 @@ def _refuse(response: httpx.Response) -> NoReturn:
         title, detail = str(problem["title"]), str(problem["detail"])
         faults = problem.get("errors") or []
     except (ValueError, KeyError, TypeError):
-        fail(f"the API answered {response.status_code}")
+        message = f"the API answered {response.status_code}"
+        raise ApiError(message) from None
     lines = [f"{title}: {detail}"]
     if len(faults) > 1:
         lines += [f"{fault.get('pointer') or fault.get('parameter')}: {fault['detail']}" for fault in faults]
-    fail("\n".join(lines), faults)
+    raise ApiError("\n".join(lines), faults)
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from queue import Empty, Queue
 from typing import Any
 
-from infra.cli.client import Api
+from infra.cli.client import Api, ApiError
 from schemas.clock import SystemClock
 
 _SUBSCRIBE_TIMEOUT_S = 2.0
@@ -50,5 +50,6 @@ def _listen(api: Api, type_name: str, twin: str, events: Queue[dict[str, Any] | 
             for name, data in stream:
                 if name == "event":
                     events.put(json.loads(data))
-    except SystemExit:
+    except ApiError:
+        # What is wrong is told by the request itself, which goes the same way.
         events.put(None)

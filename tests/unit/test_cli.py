@@ -51,6 +51,7 @@ STATUS = {"next": None, "data_dir": "/srv/ts", "running": True, "ready": False, 
     ]
 }
 MISSING = {"type": "urn:twinstream:problem:unknown-twin", "title": "No such twin", "status": 404, "detail": "no b"}
+UNKNOWN = {"title": "No such type", "status": 404, "detail": "no type nobody"}
 INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "two faults"} | {
     "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
 }
@@ -64,6 +65,9 @@ class FakeApi(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        if path == "/api/stream" and "nobody" in query:
+            self._answer(404, UNKNOWN)
+            return
         if path == "/api/stream":
             self._send("text/event-stream", STREAM)
             return
@@ -98,6 +102,9 @@ class FakeApi(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._body()
+        if "nobody" in self.path:
+            self._answer(404, UNKNOWN)
+            return
         self._answer(202, {"id": "1" * 32, "partition": 0, "offset": 7})
 
     def _body(self) -> Any:
@@ -207,6 +214,16 @@ def test_a_type_is_tailed_without_its_state_unless_asked(shell: Shell) -> None:
         "event",
     ]
     assert shell("tail", "tank", "--state", "--limit", "1").stdout.split()[0] == "state"
+
+
+@pytest.mark.parametrize("words", [["request", "nobody", "a", "empty"], ["tail", "nobody"]])
+def test_a_type_that_is_unknown_is_told_once_and_without_a_trace(shell: Shell, words: list[str]) -> None:
+    raised: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", raised.append)
+        said = shell(*words, code=1)
+    assert said.stderr.splitlines() == ["twinstream: No such type: no type nobody"]
+    assert raised == []
 
 
 def test_a_folder_without_definition_is_told_before_anything_else(
