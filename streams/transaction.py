@@ -6,10 +6,10 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ProducerClosed
 
 from schemas.partitioning import partition_of
 from streams.log.client import KafkaOptions
+from streams.log.stopping import let_go
 from streams.processor import OutputRecord
 from streams.targets import Targets
 
@@ -122,25 +122,5 @@ class PartitionTransactions:
 
     async def close(self) -> None:
         """Let go, without waiting long for a broker that is away; the next owner's fence aborts what is open."""
-        stopped = False
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._producer.stop()
-                stopped = True
-        except Exception as error:  # noqa: BLE001 - a producer that is being thrown away
+        if error := await let_go(self._producer, _STOP_TIMEOUT_S):
             log.warning("producer did not stop cleanly", transactional_id=self.transactional_id, error=repr(error))
-        finally:
-            if not stopped:  # also when this was cancelled: aiokafka takes no second `stop`
-                await self._tear_down()
-
-    async def _tear_down(self) -> None:
-        """End what `stop` left behind when it was cut short: the sender, those who wait for it, the connections."""
-        self._producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - there is no public way
-        sender = self._producer._sender  # noqa: SLF001
-        if sender is not None and sender.sender_task is not None:
-            sender.sender_task.cancel()
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._producer.client.close()
-        except Exception as error:  # noqa: BLE001 - likewise
-            log.warning("connections did not close", transactional_id=self.transactional_id, error=repr(error))

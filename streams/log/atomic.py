@@ -12,8 +12,10 @@ from aiokafka import AIOKafkaProducer
 from streams.log.client import KafkaOptions
 from streams.log.retry import retrying
 from streams.log.starting import started
+from streams.log.stopping import let_go
 
 TRANSACTION_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ class AtomicWriter:
     ) -> None:
         """Disconnect."""
         if self._producer is not None:
-            await self._producer.stop()
+            # What matters is written: a transaction that ended has no more to say.
+            await let_go(self._producer, _STOP_TIMEOUT_S)
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """What is sent inside is visible after its end, or never when it ends by an exception.

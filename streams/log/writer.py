@@ -12,6 +12,7 @@ from schemas.topics import DEADLETTER_MAX_BYTES
 from streams.log.client import KafkaOptions
 from streams.log.retry import retrying
 from streams.log.starting import started
+from streams.log.stopping import let_go
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +48,8 @@ class LogWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write what is buffered and disconnect; what a broker that is away does not take stays unconfirmed."""
-        if self._producer is None:
-            return
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._producer.stop()
-        except TimeoutError:
-            log.warning("kafka is away, what is not yet confirmed is dropped")
+        if self._producer is not None and (failure := await let_go(self._producer, _STOP_TIMEOUT_S)):
+            log.warning("kafka is away, what is not yet confirmed is dropped", error=repr(failure))
 
     async def send(
         self,
