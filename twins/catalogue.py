@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from schemas.bundle import Bundle, unpack
+from schemas.clock import Clock, SystemClock
 from schemas.definition import Definition
 from schemas.deployment import CANDIDATE, HISTORY, REPORT, TYPE, Deployment, HistoryItem, Report
 from schemas.topics import DEFINITIONS
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _RESTART_S = 1.0
+_ASKED_NS = 600 * 10**9
+"""Nobody waits that long for an answer, even if clocks differ by minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class DeployedType:
 class Catalogue:
     """The deployed types, kept current in the background."""
 
-    def __init__(self, options: KafkaOptions) -> None:
+    def __init__(self, options: KafkaOptions, clock: Clock | None = None) -> None:
         self._options = options
         self._chunks: dict[str, dict[int, bytes]] = {}
         self._deployments: dict[str, Deployment] = {}
@@ -44,6 +47,9 @@ class Catalogue:
         self._history: dict[str, HistoryItem] = {}
         self._bundles: dict[str, tuple[Bundle, Definition]] = {}
         self._tried: set[str] = set()
+        self._asked: set[tuple[str, int]] = set()
+        self._is_current = False
+        self._clock = clock or SystemClock()
         self._ready = asyncio.Event()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -102,6 +108,13 @@ class Catalogue:
         """Versions that workers are asked to compile, by qualified type name."""
         return dict(self._candidates)
 
+    def is_over(self, candidate: Deployment) -> bool:
+        """Whether nobody asks for a candidate any more: it was withdrawn, or another one came after it."""
+        now = self._candidates.get(candidate.type)
+        if now is not None and now.time_ns >= candidate.time_ns:
+            return now.time_ns > candidate.time_ns
+        return (candidate.type, candidate.time_ns) in self._asked
+
     def reports(self, content: str) -> list[Report]:
         """What workers made of a version."""
         return [report for report in self._reports.values() if report.hash == content]
@@ -131,12 +144,17 @@ class Catalogue:
                 await asyncio.sleep(_RESTART_S)
 
     async def _follow_once(self) -> None:
+        self._is_current = False
         async with Follower(self._options, topics=(DEFINITIONS,)) as follower:
             while True:
                 records = await follower.read(timeout_s=0.2)
                 for record in records:
+                    if content := self._named(record):
+                        # Before anybody knows of it: unpacking is no work for the event loop.
+                        await asyncio.to_thread(self._assembled, content)
                     self._take(record)
-                if not self._ready.is_set() and await follower.caught_up():
+                if not self._is_current and await follower.caught_up():
+                    self._is_current = True
                     self._ready.set()
                 if records:
                     async with self._changed:
@@ -153,13 +171,33 @@ class Catalogue:
             elif kind == TYPE:
                 _keep(self._deployments, rest, record.value, Deployment)
             elif kind == CANDIDATE:
-                _keep(self._candidates, rest, record.value, Deployment)
+                self._take_candidate(rest, record.value)
             elif kind == REPORT:
                 _keep(self._reports, rest, record.value, Report)
             elif kind == HISTORY:
                 _keep(self._history, rest, record.value, HistoryItem)
         except Exception as error:  # noqa: BLE001 - whatever somebody wrote there, it must not end every role
             log.warning("a record of the definitions topic can't be used", key=str(record.key), error=str(error))
+
+    def _take_candidate(self, type_name: str, value: bytes | None) -> None:
+        _keep(self._candidates, type_name, value, Deployment)
+        found = self._candidates.get(type_name)
+        if found is None:
+            return
+        self._asked.add((type_name, found.time_ns))
+        if not self._is_current and found.time_ns < self._clock.now_ns() - _ASKED_NS:
+            # Who asked died before it could withdraw.
+            del self._candidates[type_name]
+
+    def _named(self, record: LogRecord) -> str:
+        """The bundle that a record names and that is not unpacked yet; empty for none."""
+        if record.value is None or not (record.key or b"").startswith((b"type/", b"candidate/")):
+            return ""
+        try:
+            content = msgspec.json.decode(record.value, type=Deployment).hash
+        except (msgspec.DecodeError, RecursionError):
+            return ""
+        return content if content in self._chunks and content not in self._bundles else ""
 
     def _assembled(self, content: str) -> tuple[Bundle, Definition] | None:
         """A bundle and its definition; None while parts of it are missing, or when it is damaged."""

@@ -166,16 +166,13 @@ def api(
 def type_worker(
     *,
     type_name: Annotated[str, typer.Option("--type")],
-    condemned: Annotated[
-        list[str] | None, typer.Option(help="Content hash of a version that steps nothing any more.")
-    ] = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
     """Step one type; the worker starts it."""
     from infra.roles.type_process import run_type
 
-    raise typer.Exit(run_type(type_name, read_settings(config, data_dir), condemned=tuple(condemned or ())))
+    raise typer.Exit(run_type(type_name, read_settings(config, data_dir)))
 
 
 def script(

@@ -195,8 +195,7 @@ async def _put_into_force(
 async def _withdraw(writer: LogWriter, catalogue: Catalogue, candidate: Deployment) -> None:
     """Ask nobody any more, and keep no answers; what stays behind when Kafka is away does no harm."""
     done = [key(REPORT, report.hash, report.worker) for report in _answers(catalogue, candidate)]
-    now = catalogue.candidates().get(candidate.type)
-    if now is None or now.time_ns == candidate.time_ns:
+    if not catalogue.is_over(candidate):
         done.append(key(CANDIDATE, candidate.type))
     try:
         async with asyncio.timeout(_WITHDRAW_TIMEOUT_S):
@@ -208,18 +207,12 @@ async def _withdraw(writer: LogWriter, catalogue: Catalogue, candidate: Deployme
 
 async def _compiled(catalogue: Catalogue, candidate: Deployment, patience_s: float) -> Report:
     """The first report of a worker."""
-    is_asked = False
 
     def look() -> Report | None:
-        nonlocal is_asked
-        if answer := next(_answers(catalogue, candidate), None):
-            return answer
-        now = catalogue.candidates().get(candidate.type)
-        if now is not None and now.time_ns == candidate.time_ns:
-            is_asked = True
-        elif is_asked or (now is not None and now.time_ns > candidate.time_ns):
+        answer = next(_answers(catalogue, candidate), None)
+        if answer is None and catalogue.is_over(candidate):
             raise _overtaken(candidate)
-        return None
+        return answer
 
     try:
         async with asyncio.timeout(patience_s):

@@ -53,19 +53,13 @@ async def answer_candidates(options: KafkaOptions, catalogue: Catalogue, compile
             worker=worker,
             problems=[messages.Problem(**asdict(problem)) for problem in problems],
         )
-        while _asked(catalogue, candidate):
+        while not catalogue.is_over(candidate):
             try:
                 await _tell(options, report)
                 break
             except Exception as error:  # noqa: BLE001 - it would be the last answer that this worker gives
                 log.warning("a report could not be written, trying again", type=candidate.type, error=repr(error))
                 await asyncio.sleep(RETRY_S)
-
-
-def _asked(catalogue: Catalogue, candidate: Deployment) -> bool:
-    """Whether somebody waits for the answer still."""
-    now = catalogue.candidates().get(candidate.type)
-    return now is not None and now.time_ns == candidate.time_ns
 
 
 async def _tell(options: KafkaOptions, report: Report) -> None:

@@ -10,17 +10,11 @@ from schemas.errors import TwinstreamError
 log = structlog.get_logger(__name__)
 
 
-def run_type(type_name: str, settings: Settings, *, condemned: tuple[str, ...] = ()) -> int:
-    """Step one type in this process until told to stop; returns the exit code.
-
-    Args:
-        type_name: Qualified name.
-        settings: Where Kafka is, and how to work.
-        condemned: Content hashes of versions that step nothing any more; the one in force goes on in their place.
-    """
+def run_type(type_name: str, settings: Settings) -> int:
+    """Step one type, by its qualified name, in this process until told to stop; returns the exit code."""
     with RoleLogs(type_worker.role_name(type_name), settings):
         try:
-            return type_worker.run(type_name, settings, condemned=condemned)
+            return type_worker.run(type_name, settings)
         except TwinstreamError as error:
             for line in str(error).splitlines():
                 log.error("can't work", error=line)  # noqa: TRY400 - the message says it all

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from infra.metrics import MetricsServer, RoleMetrics, new_registry
 from infra.registry import Presence, Registry
+from infra.roles.condemned import Condemned
 from infra.roles.versions import Versions
 from infra.settings import Settings
 from infra.supervisor.step_mark import StepMark, mark_path
@@ -31,7 +32,7 @@ def role_name(type_name: str) -> str:
     return f"worker:{type_name}"
 
 
-def run(type_name: str, settings: Settings, *, condemned: tuple[str, ...] = ()) -> int:
+def run(type_name: str, settings: Settings) -> int:
     """Step one type until told to stop; return the exit code. Arguments as for `type_process.run_type`.
 
     Raises:
@@ -52,6 +53,7 @@ def run(type_name: str, settings: Settings, *, condemned: tuple[str, ...] = ()) 
             ground = asyncio.run(_prepare(type_name, settings, kafka))
             if stopping.is_set():
                 return 0
+            condemned = Condemned(settings.data_dir).of(type_name)
             versions = Versions(type_name, settings, kafka, observer.loading, condemned)
             asyncio.run(versions.preload())
             if stopping.is_set():

@@ -120,9 +120,16 @@ class Versions:
             self._tell("")
             self._loading.pop(content, None)
 
-    async def _compile(self, bundle: Bundle) -> list[Problem]:
-        """Load a bundle, its machine code made by another process where there is none yet; return its faults."""
+    async def _compile(self, bundle: Bundle, *, is_new: bool = False) -> list[Problem]:
+        """Load a bundle, its machine code made by another process where there is none yet; return its faults.
+
+        Args:
+            bundle: Is laid out for it.
+            is_new: Its code never ran here: it runs in another process first, whatever there is.
+        """
         folder = await asyncio.to_thread(self._write, bundle)
+        if is_new and (problems := await asyncio.to_thread(check_apart, folder, self._cache)):
+            return problems
         try:
             twin_type = await asyncio.to_thread(self._prepare, folder, bundle)
             if not twin_type.kernels.are_compiled:
@@ -159,9 +166,7 @@ class Versions:
                 self._loading.pop(candidate.hash, None)
             if candidate.hash in self._loaded:
                 return []
-            # Its code is new: it runs in another process first.
-            folder = await asyncio.to_thread(self._write, bundle)
-            return await asyncio.to_thread(check_apart, folder, self._cache) or await self._compile(bundle)
+            return await self._compile(bundle, is_new=True)
 
         await answer_candidates(self._kafka, catalogue, compile_)
 

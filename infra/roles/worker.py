@@ -14,6 +14,7 @@ import structlog
 from infra.authoring.checking import check_apart
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
+from infra.roles.condemned import Condemned
 from infra.roles.role import Role
 from infra.scraping import ChildMetrics
 from infra.settings_file import write_private
@@ -81,7 +82,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
         ):
             await catalogue.ready()
             running: dict[str, str] = {}
-            condemned: dict[str, set[str]] = {}
+            condemned = Condemned(role.settings.data_dir)
 
             def given_up() -> set[str]:
                 return {view.name.removeprefix(f"{NAME}:") for view in supervisor.view() if view.phase == ALARMED}
@@ -96,9 +97,11 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
             while True:
                 deployed = {name: entry.bundle.hash for name, entry in catalogue.types().items()}
                 wanted = {name: value for name, value in deployed.items() if not only or name in only}
-                todo = changes(running, wanted, given_up())
-                condemn(condemned, todo, running, wanted)
-                await _apply(todo, supervisor, partial(_child, role, config), condemned)
+                dead = given_up()
+                todo = changes(running, wanted, dead)
+                # Versions that its process died of never come to their end: the next one steps what they did not.
+                condemned.note(dead, running, wanted)
+                await _apply(todo, supervisor, partial(_child, role, config))
                 running = wanted
                 role.ready(_waiting_for(only, wanted))
                 # A change between the look above and this call is found by the next look.
@@ -123,20 +126,7 @@ def _child_ports(role: Role) -> list[int]:
     return [entry.port for entry in role.registry.read() if entry.port is not None and entry.pid in children]
 
 
-def condemn(
-    condemned: dict[str, set[str]], todo: Changes, running: Mapping[str, str], wanted: Mapping[str, str]
-) -> None:
-    """Note the versions that a type's process died of since it last worked, each of which a partition may be under."""
-    for name in todo.mend:
-        condemned.setdefault(name, set()).add(running[name])
-        condemned[name].discard(wanted[name])
-    for name in todo.stop:
-        condemned.pop(name, None)
-
-
-async def _apply(
-    todo: Changes, supervisor: Supervisor, child: "partial[Child]", condemned: Mapping[str, set[str]]
-) -> None:
+async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]") -> None:
     for name in todo.stop:
         log.info("type is no longer deployed", type=name)
         await supervisor.remove(f"worker:{name}")
@@ -145,19 +135,16 @@ async def _apply(
         supervisor.add(child(name))
     for name in todo.mend:
         log.info("type has another version, and is stepped again", type=name)
-        # Versions that its process died of never come to their end: the new one steps what they did not.
-        supervisor.restart(child(name, condemned=sorted(condemned[name])))
+        supervisor.restart(child(name))
 
 
-def _child(role: Role, config: Path, type_name: str, *, condemned: Collection[str] = ()) -> Child:
+def _child(role: Role, config: Path, type_name: str) -> Child:
     name = f"{NAME}:{type_name}"
     folder = role.settings.data_dir / LOG_FOLDER
 
-    condemnations = [word for content in condemned for word in ("--condemned", content)]
-
     def run() -> ProcessRunner:
         return ProcessRunner(
-            role_argv("type-worker", "--type", type_name, *condemnations),
+            role_argv("type-worker", "--type", type_name),
             env=child_environment(config),
             error_log=folder / f"{name.replace(':', '-')}.err",
             say=_pass_on,

@@ -31,6 +31,9 @@ class _Definitions:
     def candidates(self) -> dict[str, Deployment]:
         return self.asked
 
+    def is_over(self, candidate: Deployment) -> bool:
+        return candidate not in self.asked.values()
+
     def bundle(self, content: str) -> Bundle | None:
         return BUNDLE if content == BUNDLE.hash else None
 

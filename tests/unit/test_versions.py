@@ -46,12 +46,11 @@ class _Definitions:
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> versions.Versions:
     """The mended version is in force and stands for the broken one."""
 
-    async def compile_(self: versions.Versions, bundle: Bundle) -> list[Problem]:
+    async def compile_(self: versions.Versions, bundle: Bundle, **_: bool) -> list[Problem]:
         self._loaded[bundle.hash] = bundle  # type: ignore[assignment]
         return []
 
     monkeypatch.setattr(versions, "Catalogue", _Definitions)
-    monkeypatch.setattr(versions, "check_apart", lambda *_: [])
     monkeypatch.setattr(versions.Versions, "_compile", compile_)
     found = versions.Versions(
         "pump", Settings(data_dir=tmp_path), KafkaOptions(""), lambda _: None, (BROKEN.hash, "older")

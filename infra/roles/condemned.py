@@ -1,0 +1,56 @@
+"""Versions that a type's process died of: kept in the data directory, so that no start of the worker forgets them."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_FILE = "condemned.json"
+
+
+class Condemned:
+    """Content hashes by type, each of a version that a partition may be under and that is stepped no more."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / _FILE
+
+    def of(self, type_name: str) -> frozenset[str]:
+        """Those of a type."""
+        return frozenset(self._read().get(type_name, ()))
+
+    def note(self, given_up: Collection[str], running: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Take in what was seen at a look.
+
+        Args:
+            given_up: Types whose process died too often.
+            running: Version of each type at the look before.
+            wanted: Version of each type now. One that is wanted anew gets another chance.
+        """
+        before = self._read()
+        found = {name: set(hashes) for name, hashes in before.items()}
+        for name in given_up:
+            if name in running:
+                found.setdefault(name, set()).add(running[name])
+        for name, content in wanted.items():
+            if running.get(name) != content:
+                found.get(name, set()).discard(content)
+        for name in running.keys() - wanted.keys():
+            found.pop(name, None)
+        after = {name: sorted(hashes) for name, hashes in sorted(found.items()) if hashes}
+        if after != before:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part = self._path.with_suffix(".new")
+            part.write_bytes(msgspec.json.encode(after))
+            part.replace(self._path)
+
+    def _read(self) -> dict[str, list[str]]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, list[str]])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("versions that are not to be stepped can't be read", path=str(self._path), error=str(error))
+            return {}
