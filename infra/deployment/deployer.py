@@ -158,10 +158,12 @@ async def _catalogue(settings: Settings) -> AsyncIterator[Catalogue]:
 
 async def _under(settings: Settings, catalogue: Catalogue, type_name: str) -> Definition | None:
     """What the twins of a type are under, also while it is not deployed; None when there are none."""
-    past = catalogue.history(type_name)
+    current, past = catalogue.get(type_name), catalogue.history(type_name)
+    if current is not None or not past:
+        return current.definition if current else None
     async with LogAdmin(settings.kafka.options()) as admin:
         is_there = TypeTopics(type_name).state in await admin.topics()
-    return catalogue.version(past[-1].hash) if past and is_there else None
+    return catalogue.version(past[-1].hash) if is_there else None
 
 
 async def _ensure_topics(settings: Settings, topics: Iterable[str]) -> None:
