@@ -15,8 +15,10 @@ _TIMEOUT_S = 2.0
 _CHILD_TIMEOUT_S = 1.0
 """Less than `_TIMEOUT_S`: a parent answers in time while one of its children does not."""
 _OWN = "twinstream_"
-RECORD_COUNTERS = frozenset({"twinstream_records", "twinstream_extra_fields", "twinstream_ticks"})
-"""What workers count of records: accepted, late and duplicate ones, fields that they ignored, and ticks."""
+RECORD_COUNTERS = frozenset(
+    {"twinstream_records", "twinstream_extra_fields", "twinstream_ticks", "twinstream_refused_commands"}
+)
+"""What workers count of records: accepted, late and duplicate ones, ignored fields, ticks, and refused commands."""
 
 
 def exposition_at(port: int, timeout_s: float = _TIMEOUT_S) -> str | None:

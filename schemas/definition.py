@@ -113,7 +113,10 @@ class Definition(Strict):
         provision: Whether the first telemetry of an unknown id creates the twin.
         extra: What becomes of a record with undeclared fields.
         missing: What becomes of a record that lacks a declared input.
-        late: What becomes of a record older than the twin's last.
+        late: What becomes of a record older than the twin's last. With `flag` it is stepped (`dt_s` is 0) and stored at
+            its own time. Does it bring an input of which a later value is known, it is outdated: inputs and outputs
+            stay what they were, and it leads to no command, no document and no event but those of `edge: each`. Else
+            it counts like any other, at the twin's time.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
         tick_s: Period of ticks, which step the twins while nothing arrives; 0 for none.
         inputs: What devices send, by field.
@@ -169,6 +172,16 @@ class Definition(Strict):
     def stale_inputs(self) -> tuple[str, ...]:
         """Inputs that grow stale."""
         return tuple(name for name, declared in self.inputs.items() if declared.max_age_s is not None)
+
+    @property
+    def takes_late(self) -> bool:
+        """Whether late records are stepped."""
+        return self.late == "flag"
+
+    @cached_property
+    def timed_inputs(self) -> tuple[str, ...]:
+        """Inputs of which it counts when each had its latest value."""
+        return tuple(self.inputs) if self.takes_late and self.missing == "hold_last" else self.stale_inputs
 
     @cached_property
     def has_status(self) -> bool:

@@ -60,7 +60,7 @@ def _begin(definition: Definition, known: Collection[str], rows: NDArray[np.void
         if f"l_{name}" in (rows.dtype.names or ()) and f"l_{name}" not in known:
             # A limit that is new counts from what the earlier version sent.
             rows[f"l_{name}"] = rows[f"c_{name}"]
-    for name in definition.stale_inputs:
+    for name in definition.timed_inputs:
         if f"u_{name}" not in known:
             # An age that is new counts from the last record.
             rows[f"u_{name}"] = rows["event_time_ns"]

@@ -104,7 +104,7 @@ class RowLayout:
         if definition.outputs.timeseries.when == "interval":
             fields += [("line_ns", "i8")]
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
-        fields += [(f"u_{name}", "i8") for name in definition.stale_inputs]
+        fields += [(f"u_{name}", "i8") for name in definition.timed_inputs]
         fields += [(f"p_{name}", "f8") for name in definition.numbers]
         if definition.numbers:
             fields += [("set", packed([(name, "u1") for name in definition.numbers]))]

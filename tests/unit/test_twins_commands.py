@@ -402,7 +402,7 @@ def _played(drive: TwinType, actions: list[tuple[Any, dict[str, Any]]]) -> tuple
             case _:
                 now_ms = max(0, max(latest_ms, 0) + what)
                 made.append(record(TWIN, _payload(now_ms, offset, values)))
-                if now_ms >= latest_ms or drive.definition.late == "flag":
+                if now_ms >= latest_ms:  # every input comes with each record, so that what is late is outdated
                     told = plain.take(START_NS + now_ms * 10**6, offset, {**values, **parameters})
                     said += told
                     sent += [cause for status, name, cause, _ in told if (status, name) == ("issued", "motor")]

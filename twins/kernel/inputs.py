@@ -19,20 +19,39 @@ def input_lines(definition: Definition) -> list[str]:
             lines += ["if isnan(raw):", *indented(held)]
         lines += [f"x_{name} = {typed('raw', declared.type)}"]
         if declared.max_age_s is not None:
-            lines += [f"x_{stale_field(name)} = {stale(declared, f'own_{name}')}"]
+            lines += [f"x_{stale_field(name)} = {stale(declared, f'own_{name}', now_ns(definition))}"]
     if hold:
         lines += ["if missing:", "    status[r] = MISSING", "    continue"]
     return lines
 
 
-def stale(declared: Input, own_ns: str) -> str:
+def stale(declared: Input, own_ns: str, now_ns: str = "time_ns[r]") -> str:
     """Condition that the own value of an input, of `own_ns`, is too old."""
-    return f"time_ns[r] - {own_ns} > {round((declared.max_age_s or 0.0) * 1e9)}"
+    return f"{now_ns} - {own_ns} > {round((declared.max_age_s or 0.0) * 1e9)}"
+
+
+def now_ns(definition: Definition) -> str:
+    """Where a record finds its twin: a late one turns no time back."""
+    return "max(time_ns[r], row.event_time_ns)" if definition.takes_late else "time_ns[r]"
+
+
+def outdated(definition: Definition) -> str:
+    """Condition that an input has a later value than the one that came with the record."""
+    if definition.missing != "hold_last":
+        return "status[r] == ACCEPTED_LATE"
+    given = (
+        f"(not isnan(inputs[r, {index}]) and time_ns[r] < row.u_{name})" for index, name in enumerate(definition.inputs)
+    )
+    return " or ".join(given)
 
 
 def kept_lines(definition: Definition) -> list[str]:
-    """Lines that keep in the row of when inputs are."""
-    return [f"row.u_{name} = own_{name}" for name in definition.stale_inputs]
+    """Lines that keep in the row the inputs, and of when they are, unless they are `outdated`."""
+    indices = {name: index for index, name in enumerate(definition.inputs)}
+    lines = []
+    for name in definition.timed_inputs:
+        lines += [f"if not isnan(inputs[r, {indices[name]}]):", f"    row.u_{name} = time_ns[r]"]
+    return lines
 
 
 def _own_lines(name: str, declared: Input) -> list[str]:

@@ -6,6 +6,7 @@ from schemas.definition import stale_field
 from twins.kernel.columns import KernelColumns
 from twins.kernel.commands import command_lines, outcome_lines
 from twins.kernel.fields import number, place
+from twins.kernel.inputs import now_ns
 from twins.kernel.passes import Pass
 
 DOCUMENT = 1
@@ -15,7 +16,8 @@ DOCUMENT = 1
 def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that fill `fired`, but for changed metadata."""
     definition = over.definition
-    lines = []
+    lines: list[str] = []
+    raised: list[str] = []
     for column, (name, event) in enumerate(definition.outputs.events.items(), columns.events):
         condition = {
             "rising": f"x_{event.when} and not row.e_{name}",
@@ -24,14 +26,16 @@ def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
             # What a record said is not said again by every tick after it, nor the other way round.
             "each": f"x_{event.when}" if over.is_fresh(event.when) else "False",
         }[event.edge]
-        lines += [f"fired[r, {column}] = {condition}", f"row.e_{name} = x_{event.when}"]
+        # What a step raises is of its record, however old that is; an edge is one of the twin.
+        (raised if event.edge == "each" else lines).append(f"fired[r, {column}] = {condition}")
+        lines.append(f"row.e_{name} = x_{event.when}")
     if definition.outputs.commands:
-        lines.append("at_ns, cause = time_ns[r], offset[r]")
+        lines.append(f"at_ns, cause = {'time_ns[r]' if over.on_tick else now_ns(definition)}, offset[r]")
     for name, command in definition.outputs.commands.items():
         lines += outcome_lines(name, definition, columns, measured=not over.on_tick, unsure=over.unsure)
         if command.when is None or over.is_fresh(command.when):
             lines += over.guarded(command_lines(name, definition, columns))
-    return lines
+    return raised + over.in_order(lines)
 
 
 def metadata_lines(over: Pass, columns: KernelColumns) -> list[str]:
@@ -68,7 +72,8 @@ def document_lines(over: Pass, columns: KernelColumns) -> list[str]:
         lines += [f"if {' or '.join(f'x_{name}' for name in stale)}:", "    flags |= STALE"]
     if status.drifting:
         lines += [f"if x_{status.drifting}:", "    flags |= DRIFTING"]
-    return [*lines, f"if {mark} or flags != row.status:", f"    {mark} = {DOCUMENT} + flags", "row.status = flags"]
+    lines += [f"if {mark} or flags != row.status:", f"    {mark} = {DOCUMENT} + flags", "row.status = flags"]
+    return over.in_order(lines)
 
 
 def _any_changed(names: Iterable[str], over: Pass) -> str:

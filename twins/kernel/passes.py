@@ -82,6 +82,12 @@ class Pass:
         value = number(name, self.definition)
         return f"({value} if k_{name} else nan)" if name in self.unsure else value
 
+    def in_order(self, lines: list[str]) -> list[str]:
+        """Lines that hold for no outdated record."""
+        if self.on_tick or not self.definition.takes_late or not lines:
+            return lines
+        return ["if not outdated:", *indented(lines)]
+
     def guarded(self, lines: list[str]) -> list[str]:
         """Lines that hold only when every field that they read has a value."""
         read = dict.fromkeys(name for line in lines for name in _FIELD.findall(line) if name in self.unsure)

@@ -18,7 +18,7 @@ which take two arguments more, `wave` (w,) int64, the records to step, each of a
 
 from twins.kernel.columns import KernelColumns
 from twins.kernel.fields import value_fields
-from twins.kernel.inputs import input_lines, kept_lines
+from twins.kernel.inputs import input_lines, kept_lines, outdated
 from twins.kernel.marks import document_lines, line_lines, mark_lines, metadata_lines
 from twins.kernel.passes import Pass
 from twins.kernel.segments import cut, hand_over_lines, take_over_lines
@@ -105,8 +105,7 @@ def _pass(layout: RowLayout, steps: list[WiredStep], over: Pass, opening: list[s
     found = known
     for place, stretch in enumerate(stretches):
         if place == 0:
-            kept = [] if over.on_tick else kept_lines(definition)
-            lines = [*opening, f"{backup} = row", "finite = True", *over.last_lines(), *kept]
+            lines = [*opening, f"{backup} = row", "finite = True", *over.last_lines()]
         else:
             lines = [*_GOING_ON, "finite = True", *take_over_lines(known, over)]
         lines += ([] if over.on_tick else _SINCE_RECORD) + elapsed_lines(steps, over)
@@ -147,9 +146,14 @@ def _failure(backup: str) -> list[str]:
 
 def _leaving(steps: list[WiredStep], over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that keep what the steps gave in the row, and give what leaves."""
-    lines = line_lines(over, columns) + metadata_lines(over, columns)
+    definition = over.definition
+    lines = line_lines(over, columns)
+    if definition.takes_late and not over.on_tick:
+        lines.append(f"outdated = {outdated(definition)}")
+    latest = metadata_lines(over, columns)
     if not over.on_tick:
-        lines += [f"row.i_{name} = {over.number(name)}" for name in over.definition.inputs]
-    lines += [f"row.o_{name} = {over.number(name)}" for name in over.given(steps)]
-    lines += [f"values[r, {column}] = {over.number(name)}" for column, name in enumerate(value_fields(over.definition))]
+        latest += kept_lines(definition) + [f"row.i_{name} = {over.number(name)}" for name in definition.inputs]
+    latest += [f"row.o_{name} = {over.number(name)}" for name in over.given(steps)]
+    lines += over.in_order(latest)
+    lines += [f"values[r, {column}] = {over.number(name)}" for column, name in enumerate(value_fields(definition))]
     return lines + mark_lines(over, columns) + document_lines(over, columns)

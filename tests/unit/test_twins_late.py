@@ -1,0 +1,122 @@
+"""Late records of a type that flags them: they are stepped and stored, and undo nothing that is known of later."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.oracle import load_type
+from support.stepping import SECOND, START_NS, TWINS, Run, Stepping, reading, tick, write_type
+
+from schemas.line_protocol import parse_line
+from twins.twin_type import TwinType
+
+TWIN = TWINS[0]
+
+VALVE = """\
+name: valve
+version: 1.0.0
+late: flag
+missing: {missing}
+tick_s: 1
+inputs:
+  level: {{type: float, max_age_s: 10}}
+  open: {{type: bool}}
+  feeder: {{type: float}}
+pipeline:
+  - name: mean
+    step: steps.py:mean
+    state: {{total: {{}}, records: {{type: int}}}}
+    outputs: {{mean: {{}}, twice: {{}}}}
+outputs:
+  timeseries: {{fields: [level, open, feeder, mean]}}
+  metadata: [open]
+  events:
+    opened: {{when: open}}
+    seen: {{when: open, edge: each, data: [level]}}
+  commands:
+    fill: {{field: level}}
+    feed: {{field: feeder, min_interval_s: 2}}
+    double: {{field: twice}}
+"""
+
+STEPS = """\
+def mean(state, level):
+    state.total += level
+    state.records += 1
+    return state.total / state.records, 2 * level
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(scope="module", params=["deadletter", "hold_last"])
+def valve(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TwinType:
+    return _type(tmp_path_factory.mktemp("valve"), cache, request.param)
+
+
+def _type(folder: Path, cache: Path, missing: str) -> TwinType:
+    return load_type(write_type(folder / "valve", VALVE.format(missing=missing), steps=STEPS), "content", cache)
+
+
+def _commands(run: Run) -> list[tuple[str, Any, int]]:
+    sent = [one for one in run.messages("commands") if one["status"] == "issued"]
+    return [(one["name"], one["value"], (one["issued_ns"] - START_NS) // SECOND) for one in sent]
+
+
+def _at(at_s: float, level: float, *, is_open: bool = False, feeder: float = 0.0) -> Any:
+    return reading(TWIN, at_s, level=level, open=is_open, feeder=feeder)
+
+
+def test_an_outdated_record_is_stepped_and_stored_and_undoes_nothing(valve: TwinType) -> None:
+    engine = Stepping(valve)
+    engine.step(_at(0, 1.0), _at(9, 4.0))
+    before = engine.state(TWIN)
+    documents, commands = len(engine.run.messages("metadata")), _commands(engine.run)
+    run = engine.step(_at(5, 7.0, is_open=True, feeder=3.0))
+    after = engine.state(TWIN)
+    assert (after.inputs, after.outputs, after.event_time_ns) == (before.inputs, before.outputs, before.event_time_ns)
+    assert after.state["mean"] == {"total": 12.0, "records": 3}
+    line = parse_line(run.lines()[-1])
+    assert line.time_ns == START_NS + 5 * SECOND
+    assert line.fields == {"level": 7.0, "open": 1.0, "feeder": 3.0, "mean": 4.0}
+    assert (len(run.messages("metadata")), _commands(run)) == (documents, commands)
+    assert [(event["name"], event["data"]) for event in run.messages("events")] == [("seen", {"level": 7.0})]
+    assert run.counts["late", ""] == 1
+
+
+def test_neither_the_next_record_nor_a_tick_carries_out_what_was_outdated(valve: TwinType) -> None:
+    engine = Stepping(valve)
+    engine.step(_at(0, 1.0), _at(9, 4.0), _at(5, 7.0))
+    engine.restart()
+    run = engine.step(tick(10), _at(11, 4.0))
+    assert [value for name, value, _ in _commands(run) if name == "fill"] == [1.0, 4.0]
+    assert [value for name, value, _ in _commands(run) if name == "double"] == [2.0, 8.0]
+
+
+def test_a_late_value_that_is_the_latest_of_its_input_counts_and_limits_go_by_the_twin_s_time(
+    cache: Path, tmp_path: Path
+) -> None:
+    engine = Stepping(_type(tmp_path, cache, "hold_last"))
+    engine.step(_at(0, 1.0), reading(TWIN, 9, level=4.0))
+    run = engine.step(reading(TWIN, 5, feeder=3.0))
+    assert engine.state(TWIN).inputs == {"level": 4.0, "open": False, "feeder": 3.0}
+    assert [one[:2] for one in _commands(run) if one[0] == "feed"] == [("feed", 0.0), ("feed", 3.0)]
+    engine.restart()
+    run = engine.step(reading(TWIN, 4, feeder=2.0), reading(TWIN, 7, feeder=5.0), reading(TWIN, 10, level=4.0))
+    assert engine.state(TWIN).inputs["feeder"] == 5.0, "that of second 4 is older than that of second 5"
+    assert [one[:2] for one in _commands(run) if one[0] == "feed"][2:] == [], "the last one left at second 9"
+    run = engine.step(reading(TWIN, 11, level=4.0))
+    assert [one[:2] for one in _commands(run) if one[0] == "feed"][2:] == [("feed", 5.0)]
+
+
+def test_a_late_record_makes_no_stale_input_fresh(cache: Path, tmp_path: Path) -> None:
+    engine = Stepping(_type(tmp_path, cache, "hold_last"))
+    engine.step(_at(0, 1.0), reading(TWIN, 20, feeder=1.0))
+    assert engine.state(TWIN).status == "stale"
+    engine.step(reading(TWIN, 8, open=True))
+    assert engine.state(TWIN).status == "stale"
+    engine.step(reading(TWIN, 15, level=1.0))
+    assert engine.state(TWIN).status == "ok", "that is its latest value, five seconds before the twin's time"
