@@ -1,7 +1,8 @@
 """Which version of a type is in force: records of `twinstream.definitions` beside the bundles, and the switch itself.
 
 Keys: `type/{type}` the version in force; `candidate/{type}` one that workers are asked to compile;
-`report/{hash}/{worker}` what came of it; `history/{type}/{time}` every switch there was.
+`report/{hash}/{worker}` what came of it; `history/{type}/{time}` every switch there was;
+`undeployed/{type}/{time}` every time that a type was taken out of force.
 """
 
 import re
@@ -9,7 +10,7 @@ import re
 import msgspec
 
 _HASH = re.compile(r"[0-9A-Za-z_-]{1,128}")
-TYPE, CANDIDATE, REPORT, HISTORY = "type", "candidate", "report", "history"
+TYPE, CANDIDATE, REPORT, HISTORY, UNDEPLOYED = "type", "candidate", "report", "history", "undeployed"
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +106,6 @@ def key(kind: str, *parts: str) -> bytes:
     return "/".join((kind, *parts)).encode()
 
 
-def history_key(type_name: str, time_ns: int) -> bytes:
-    """Key of a switch that was made; in order of time."""
-    return key(HISTORY, type_name, f"{time_ns:020d}")
+def history_key(type_name: str, time_ns: int, kind: str = HISTORY) -> bytes:
+    """Key of a switch that was made, or of another `kind` of what happened once; in order of time."""
+    return key(kind, type_name, f"{time_ns:020d}")

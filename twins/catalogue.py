@@ -12,7 +12,7 @@ import structlog
 from schemas.bundle import Bundle, unpack
 from schemas.clock import Clock, SystemClock
 from schemas.definition import Definition
-from schemas.deployment import CANDIDATE, HISTORY, REPORT, TYPE, Deployment, HistoryItem, Report
+from schemas.deployment import CANDIDATE, HISTORY, REPORT, TYPE, UNDEPLOYED, Deployment, HistoryItem, Report
 from schemas.topics import DEFINITIONS
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
@@ -45,6 +45,7 @@ class Catalogue:
         self._candidates: dict[str, Deployment] = {}
         self._reports: dict[str, Report] = {}
         self._history: dict[str, HistoryItem] = {}
+        self._undeployed: dict[str, Deployment] = {}
         self._bundles: dict[str, tuple[Bundle, Definition]] = {}
         self._tried: set[str] = set()
         self._asked: set[tuple[str, int]] = set()
@@ -124,6 +125,11 @@ class Catalogue:
         found = [item for item in self._history.values() if type_name in {None, item.type}]
         return sorted(found, key=lambda item: (item.time_ns, item.type))
 
+    def undeployed(self, type_name: str | None = None) -> list[Deployment]:
+        """What was taken out of force, when and by whom, of a type or of all; oldest first."""
+        found = [item for item in self._undeployed.values() if type_name in {None, item.type}]
+        return sorted(found, key=lambda item: (item.time_ns, item.type))
+
     def bundle(self, content: str) -> Bundle | None:
         """The bundle with a content hash, whether in force or not; None until it is there."""
         known = self._assembled(content)
@@ -176,6 +182,8 @@ class Catalogue:
                 _keep(self._reports, rest, record.value, Report)
             elif kind == HISTORY:
                 _keep(self._history, rest, record.value, HistoryItem)
+            elif kind == UNDEPLOYED:
+                _keep(self._undeployed, rest, record.value, Deployment)
         except Exception as error:  # noqa: BLE001 - whatever somebody wrote there, it must not end every role
             log.warning("a record of the definitions topic can't be used", key=str(record.key), error=str(error))
 

@@ -154,9 +154,11 @@ def _show_history(answer: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON
             item["hash"][:12],
             local_time(item["time_ns"]),
             item["who"],
-            " ".join(f"{partition}:{offset}" for partition, offset in item["from"].items()),
+            " ".join(f"{partition}:{offset}" for partition, offset in item["from"].items())
+            if "from" in item
+            else "undeployed",
         ]
-        for item in answer["items"]
+        for item in sorted([*answer["items"], *answer.get("undeployed", [])], key=lambda item: item["time_ns"])
     ]
     columns = ("type", "version", "hash", "time", "who", "from (partition:offset)")
     show_table(columns, rows, empty="nothing was ever deployed: `twinstream deploy PATH` deploys a type")

@@ -18,7 +18,7 @@ from infra.settings import Settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
 from schemas.definition import Definition
-from schemas.deployment import CANDIDATE, REPORT, TYPE, Deployment, Report, key
+from schemas.deployment import CANDIDATE, REPORT, TYPE, UNDEPLOYED, Deployment, Report, history_key, key
 from schemas.errors import DefinitionError, Problem, SetupError
 from schemas.topics import TypeTopics
 from streams.log.admin import SHARED_TOPICS, LogAdmin
@@ -140,6 +140,8 @@ async def undeploy(settings: Settings, type_name: str, *, who: str = "", topics_
         retired = msgspec.structs.replace(deployed.deployment, deployed=False, time_ns=now_ns, who=who)
         async with LogWriter(options) as writer:
             await write_record(writer, key(TYPE, type_name), msgspec.json.encode(retired))
+            trace = history_key(type_name, now_ns, UNDEPLOYED)
+            await write_record(writer, trace, msgspec.json.encode(retired))
     if topics_too:
         async with LogAdmin(options) as admin:
             await admin.delete_topics(TypeTopics(type_name).all())

@@ -115,11 +115,22 @@ class DeploymentItem(Model):
     )
 
 
+class UndeployedItem(Model):
+    """A type that was taken out of force."""
+
+    type: TypeLabel
+    version: str = Field(description="That was in force until then.")
+    hash: str = Field(description="Content hash of the bundle.")
+    time_ns: TimeNs
+    who: str = Field(description="Who took it out of force.")
+
+
 class DeploymentList(Model):
     """Switches, oldest first."""
 
     items: list[DeploymentItem]
     next: Next
+    undeployed: list[UndeployedItem] = Field(description="What was taken out of force, oldest first.")
 
 
 class Twin(Model):

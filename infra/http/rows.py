@@ -41,6 +41,9 @@ class TypeCatalogue(Protocol):
     def history(self, type_name: str | None = None) -> Sequence[HistoryItem]:
         """Every switch of a type, or of all, oldest first."""
 
+    def undeployed(self, type_name: str | None = None) -> Sequence[Deployment]:
+        """What was taken out of force, of a type or of all, oldest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Current:

@@ -159,7 +159,7 @@ async def test_what_does_not_go_on_is_refused_or_told_before_anything_changes(se
 
     async with _worker(settings):
         one = await deploy(settings, bundle(first, "1.1.0"))
-        await undeploy(settings, name)
+        await undeploy(settings, name, who="bob")
         with pytest.raises(
             DefinitionError, match=r"twin.yaml:8: migration.parameters.limits: no parameter limt before"
         ):
@@ -174,3 +174,7 @@ async def test_what_does_not_go_on_is_refused_or_told_before_anything_changes(se
         assert (back.hash, back.version) == (one.hash, "1.1.0")
         assert await deploy(settings, bundle(first, "1.1.0"), telling=telling) == back
     assert not telling.is_written
+    async with Catalogue(settings.kafka.options()) as catalogue:
+        await catalogue.ready()
+        assert [(item.version, item.who) for item in catalogue.undeployed(name)] == [("1.1.0", "bob")]
+        assert [item.version for item in catalogue.history(name)] == ["1.1.0"] * 3

@@ -67,6 +67,7 @@ class FixedCatalogue:
     def __init__(self, *texts: str) -> None:
         self.deployed: dict[str, Deployed] = {}
         self.switches: list[HistoryItem] = []
+        self.retired: list[Deployment] = []
         for text in texts:
             self.deploy(text)
 
@@ -87,6 +88,9 @@ class FixedCatalogue:
 
     def history(self, type_name: str | None = None) -> list[HistoryItem]:
         return [item for item in self.switches if type_name in {None, item.type}]
+
+    def undeployed(self, type_name: str | None = None) -> list[Deployment]:
+        return [item for item in self.retired if type_name in {None, item.type}]
 
 
 @dataclass

@@ -51,6 +51,12 @@ STATUS = {"next": None, "data_dir": "/srv/ts", "running": True, "ready": False, 
     ]
 }
 MISSING = {"type": "urn:twinstream:problem:unknown-twin", "title": "No such twin", "status": 404, "detail": "no b"}
+SWITCH = {"type": "tank", "version": "1.0.0", "hash": "ab" * 32, "who": "ann"}
+HISTORY = {
+    "items": [SWITCH | {"time_ns": 10**18 + at, "from": {"0": at}} for at in (0, 2 * 10**9)],
+    "next": None,
+    "undeployed": [SWITCH | {"time_ns": 10**18 + 10**9, "who": "bob"}],
+}
 UNKNOWN = {"title": "No such type", "status": 404, "detail": "no type nobody"}
 INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "two faults"} | {
     "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
@@ -81,6 +87,7 @@ class FakeApi(BaseHTTPRequestHandler):
                     "next": None,
                 },
             ),
+            "/api/deployments": (200, HISTORY),
             "/api/twins/tank/a": (200, TWIN),
             "/api/twins/tank/b": (404, MISSING),
             "/api/status": (200, STATUS),
@@ -214,6 +221,16 @@ def test_a_type_is_tailed_without_its_state_unless_asked(shell: Shell) -> None:
         "event",
     ]
     assert shell("tail", "tank", "--state", "--limit", "1").stdout.split()[0] == "state"
+
+
+def test_the_history_shows_undeployments_among_the_switches(shell: Shell) -> None:
+    lines = shell("types", "--history").stdout.splitlines()[1:]
+    assert [(line.split()[-2], line.split()[-1]) for line in lines] == [
+        ("ann", "0:0"),
+        ("bob", "undeployed"),
+        ("ann", "0:2000000000"),
+    ]
+    assert len(json.loads(shell("types", "--history", "--json").stdout)["items"]) == 2, "one item per switch"
 
 
 @pytest.mark.parametrize("words", [["request", "nobody", "a", "empty"], ["tail", "nobody"]])

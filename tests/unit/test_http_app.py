@@ -6,6 +6,7 @@ from support.http_api import Api
 
 from infra.http.app import create_app
 from infra.http.models import Health, Ready
+from schemas.deployment import Deployment, HistoryItem
 from schemas.reasons import Reason
 
 CONTRACT = {
@@ -55,6 +56,21 @@ async def test_every_reference_of_the_openapi_document_resolves() -> None:
     names = {reference.removeprefix("#/components/schemas/") for reference in references(schema)}
     assert names <= set(schema["components"]["schemas"])
     assert {"Problem", "Fault", "Twin", "Series"} <= names
+
+
+async def test_undeployments_stand_beside_the_switches_and_are_none() -> None:
+    api = Api()
+    retired = Deployment(type="box", project="main", version="1.0.0", hash="ab", chunks=1, time_ns=5, who="bob")
+    api.catalogue.switches = [
+        HistoryItem(type="box", version="1.0.0", hash="ab", chunks=1, time_ns=3, who="", start={})
+    ]
+    api.catalogue.retired = [retired]
+    async with api.client() as client:
+        answer = (await client.get("/api/deployments", params={"type": "box"})).json()
+        others = (await client.get("/api/deployments", params={"type": "tank"})).json()
+    assert [item["time_ns"] for item in answer["items"]] == [3]
+    assert answer["undeployed"] == [{"type": "box", "version": "1.0.0", "hash": "ab", "time_ns": 5, "who": "bob"}]
+    assert (others["items"], others["undeployed"]) == ([], [])
 
 
 async def test_no_page_loads_scripts_from_elsewhere() -> None:

@@ -51,13 +51,20 @@ async def type_detail(services: Using, type_name: Annotated[str, Path(alias="typ
 async def deployments(
     services: Using, type_name: Annotated[str | None, Query(alias="type", description="Only of this type.")] = None
 ) -> Response:
-    """Every switch to a version, oldest first: when, who, which, and from which offsets of the type's input."""
+    """Every switch to a version, oldest first: when, who, which, and from which offsets of the type's input.
+
+    Beside them stands what was taken out of force.
+    """
     if type_name is not None:
         validation.type_name(type_name)
     items = [msgspec.to_builtins(item, str_keys=True) for item in services.catalogue.history(type_name)]
     for item in items:
         del item["chunks"]
-    return json_response({"items": items, "next": None})
+    undeployed = [
+        {"type": item.type, "version": item.version, "hash": item.hash, "time_ns": item.time_ns, "who": item.who}
+        for item in services.catalogue.undeployed(type_name)
+    ]
+    return json_response({"items": items, "next": None, "undeployed": undeployed})
 
 
 def _summary(services: Services, type_name: str, found: Deployed) -> dict[str, Any]:
