@@ -156,10 +156,13 @@ class Input(Quantity):
             field `X_outside` beside the input X.
         max_age_s: With it there is a boolean field `X_stale` beside the input X: event time, or that of a tick, is
             later than the last value that came of it by more than this.
+        default: What it counts as until its first value comes, where a record may come without it
+            (`missing: hold_last`).
     """
 
     outside: Literal["refuse", "clamp", "flag"] = "refuse"
     max_age_s: Annotated[float, Field(gt=0, le=86400 * 366, allow_inf_nan=False)] | None = None
+    default: Scalar | None = None
 
     @model_validator(mode="after")
     def _no_string(self) -> Self:
@@ -172,6 +175,9 @@ class Input(Quantity):
         low, high = self.limits()
         if self.outside == "clamp" and low > high:
             message = f"outside: clamp needs a permitted value, and none is in {list(self.bounds())}"
+            raise ValueError(message)
+        if self.default is not None and (refusal := self.refusal(self.default)):
+            message = f"default: {refusal}"
             raise ValueError(message)
         return self
 

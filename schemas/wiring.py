@@ -37,7 +37,10 @@ def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[t
             if name in known:
                 faults.append((f"{place}.{name}", f"{name} is {known[name]} already", "choose another name"))
             known[name] = f"one of {place}"
-    for name in definition.inputs:
+    for name, declared in definition.inputs.items():
+        if declared.default is not None and definition.missing != "hold_last":
+            message = "a record without this input is a dead letter, so that its default is never used"
+            faults.append((f"inputs.{name}.default", message, "say missing: hold_last, or leave the default out"))
         keys = {outside_field(name): "outside", stale_field(name): "max_age_s"}
         for implied, key in keys.items():
             if implied not in definition.implied():

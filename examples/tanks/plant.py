@@ -74,7 +74,7 @@ class Tank:
         if self.silent[0] <= since_start_s < self.silent[1]:
             del record["level_m"]
         if self.cycles == 0:
-            # An input must have had a value once; from then on the word of the feeding tank's twin counts.
+            # As the float switch of the feeding tank says; from then on the word of its twin counts.
             record["feeder_low"] = False
         self._flow(since_start_s)
         self.cycles += 1

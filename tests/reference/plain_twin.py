@@ -43,8 +43,9 @@ class PlainTwin:
         time_ns = record["time"]
         since = {"records": self._time_ns, "both": max((t for t in (self._time_ns, self._tick_ns) if t), default=None)}
         self._time_ns, self._records = time_ns, self._records + 1
-        given = {name: record[name] for name in self.definition.inputs}
-        return self._run(time_ns, {**self.last, **given}, since, offset)
+        given = {name: record[name] for name in self.definition.inputs if name in record}
+        first = {name: item.default for name, item in self.definition.inputs.items() if item.default is not None}
+        return self._run(time_ns, {**first, **self.last, **given}, since, offset)
 
     def tick(self, time_ns: int, offset: int = 0) -> dict[str, Any]:
         """Outputs after a tick, None for one that nothing gave a value yet."""

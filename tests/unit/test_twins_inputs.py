@@ -185,3 +185,60 @@ def test_wrong_inputs_are_located_faults(change: tuple[str, str], path: str) -> 
     faults = examine(text.replace(*change)).problems
     assert path in {fault.path for fault in faults}
     assert all(fault.line for fault in faults)
+
+
+HELD = """\
+name: held
+version: 1.0.0
+tick_s: 1
+missing: hold_last
+inputs:
+  level: {unit: m}
+  open: {type: bool, default: true}
+  count: {type: int, range: [0, 9], default: 3, outside: flag, max_age_s: 60}
+  far: {}
+outputs:
+  timeseries: {fields: [level, open, count], when: both}
+  metadata: [open]
+"""
+
+
+def test_a_record_without_an_input_that_never_came_names_it(cache: Path, tmp_path: Path) -> None:
+    engine = Stepping(load_type(stepping.write_type(tmp_path, HELD), "held", cache))
+    run = engine.step(
+        reading(A, 0, open=False), reading(A, 1, far=1.0), reading(A, 2, far=1.0, level=1.0), reading(A, 3, open=False)
+    )
+    details = [(letter["reason"], letter["detail"].rpartition(": ")[2]) for letter in run.messages("deadletter")]
+    assert details == [("missing_field", "level, far"), ("missing_field", "level")]
+    assert run.counts["accepted", ""] == 2
+
+
+def test_of_very_many_inputs_the_first_are_named_and_the_others_told(cache: Path, tmp_path: Path) -> None:
+    inputs = ", ".join(f"x{number}: {{}}" for number in range(60))
+    text = f"name: wide\nversion: 1.0.0\nmissing: hold_last\ninputs: {{{inputs}}}\n"
+    engine = Stepping(load_type(stepping.write_type(tmp_path, text), "wide", cache))
+    sent = {f"x{number}": 1.0 for number in range(60) if number not in {51, 59}}
+    (letter,) = engine.step(reading(A, 0, **sent)).messages("deadletter")
+    assert letter["detail"].endswith(": x51, others")
+
+
+def test_a_default_counts_until_the_first_value_comes(cache: Path, tmp_path: Path) -> None:
+    twin_type = load_type(stepping.write_type(tmp_path, HELD), "held", cache)
+    engine = Stepping(twin_type)
+    engine.step(reading(A, 0, level=1.0, far=0.0), tick(1))
+    engine.restart()
+    run = engine.step(tick(2), reading(A, 3, level=2.0), reading(A, 4, open=False, count=12), reading(A, 5, level=3.0))
+    fields = [line.split()[1] for line in run.lines()]
+    assert fields == [f"level={level},open={number},count={count}" for level, number, count in (
+        (1.0, 1.0, 3.0), (1.0, 1.0, 3.0), (1.0, 1.0, 3.0), (2.0, 1.0, 3.0), (2.0, 0.0, 12.0), (3.0, 0.0, 12.0),
+    )]  # fmt: skip
+    assert run.messages("deadletter") == []
+    assert [document["metadata"] for document in run.messages("metadata")][-2:] == [{"open": True}, {"open": False}]
+    assert engine.state(A).outputs["count_stale"] is False
+
+
+def test_a_default_makes_no_input_fresh(cache: Path, tmp_path: Path) -> None:
+    engine = Stepping(load_type(stepping.write_type(tmp_path, HELD), "held", cache))
+    engine.step(reading(A, 0, level=1.0, far=0.0))
+    outputs = engine.state(A).outputs
+    assert (outputs["count_stale"], outputs["count_outside"]) == (True, False)

@@ -6,13 +6,16 @@ from schemas.definition import Definition, outside_field, stale_field
 from schemas.quantity import Input
 from twins.kernel.fields import indented, typed
 
+_MARKED = 52
+"""So many inputs are told apart when they are missing: as bits of a float."""
+
 
 def input_lines(definition: Definition) -> list[str]:
     """Lines that give every input its `x_` name, and every field that it brings along, or refuse the record."""
     hold = definition.missing == "hold_last"
     lines: list[str] = []
     for index, (name, declared) in enumerate(definition.inputs.items()):
-        own, held = _own_lines(name, declared), _held_lines(name, declared)
+        own, held = _own_lines(name, declared), _held_lines(index, name, declared)
         lines += [f"raw = inputs[r, {index}]"]
         lines += ["if isnan(raw):", *indented(held), "else:", *indented(own)] if hold and own else own
         if hold and not own:
@@ -21,7 +24,8 @@ def input_lines(definition: Definition) -> list[str]:
         if declared.max_age_s is not None:
             lines += [f"x_{stale_field(name)} = {stale(declared, f'own_{name}', now_ns(definition))}"]
     if hold:
-        lines += ["if missing:", "    status[r] = MISSING", "    continue"]
+        # Which ones: nothing else is in the values of a record that is refused.
+        lines += ["if missing:", "    status[r] = MISSING", "    values[r, 0] = missing", "    continue"]
     return lines
 
 
@@ -71,9 +75,20 @@ def _own_lines(name: str, declared: Input) -> list[str]:
     return lines
 
 
-def _held_lines(name: str, declared: Input) -> list[str]:
+def missing_inputs(definition: Definition, marked: float) -> str:
+    """Names of the inputs that a record lacked and that had no value to hold, as the kernel marked them."""
+    bits = int(marked)
+    names = [name for index, name in enumerate(definition.inputs) if index < _MARKED and bits >> index & 1]
+    return ", ".join([*names, *(["others"] if bits >> _MARKED else [])])
+
+
+def _held_lines(index: int, name: str, declared: Input) -> list[str]:
     """Lines for a value that is held from before."""
-    lines = [f"raw = row.i_{name}", "missing |= isnan(raw)"]
+    lines = [f"raw = row.i_{name}", "if isnan(raw):"]
+    if declared.default is None:
+        lines.append(f"    missing |= {1 << min(index, _MARKED)}")
+    else:
+        lines.append(f"    raw = {declared.encode(declared.default)!r}")
     if declared.outside != "refuse":
         lines += [f"x_{outside_field(name)} = row.o_{outside_field(name)} == 1.0"]
     if declared.max_age_s is not None:

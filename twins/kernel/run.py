@@ -14,6 +14,7 @@ from twins import admission
 from twins.columns import Columns
 from twins.kernel.columns import KernelColumns
 from twins.kernel.compiler import Kernel, Kernels
+from twins.kernel.inputs import missing_inputs
 from twins.kernel.printing import PRINTED
 from twins.kernel.uncompiled import raised
 from twins.kernel.waves import waves
@@ -44,6 +45,7 @@ class KernelRun:
     """Runs a type's kernels over the rows of a table."""
 
     def __init__(self, definition: Definition, kernels: Kernels, table: RowTable) -> None:
+        self._definition = definition
         self._kernels = kernels
         self._table = table
         self._columns = KernelColumns.of(definition)
@@ -54,6 +56,9 @@ class KernelRun:
         found = self._room(len(slot))
         messages = (columns.boot, columns.seq, columns.payload, columns.inputs, self._flag_late)
         _Work(self._kernels.records, self._table, slot, columns.time_ns, offsets, found, messages).run()
+        for index in np.flatnonzero(found.status == admission.MISSING).tolist():
+            names = missing_inputs(self._definition, found.values[index, 0])
+            found.details[index] = f"never sent, and without a default to begin with: {names}"
         return found
 
     def tick(self, slot: NDArray[np.int64], offset: int, time_ns: int) -> Stepped:

@@ -51,7 +51,7 @@ _ADMISSION = [
     "status[r] = decision",
     "if decision != ACCEPTED and decision != ACCEPTED_LATE:",
     "    continue",
-    "missing = False",
+    "missing = 0",
 ]
 
 _TICK_ADMISSION = [
