@@ -30,8 +30,12 @@ def succession(definition: Definition, earlier: Definition) -> Succession:
     migration, before = definition.migration, earlier.migration
     found = sources(states, known, migration.state, before.state)
     kept = {name: source for name, source in found.items() if known[source].shape == states[name].shape}
-    notes = _listed("state that begins anew", [name for name in states if name not in kept])
-    notes += _listed("state that is dropped", [name for name in known if name not in kept.values()])
+    anew = [name for name in states if name not in kept]
+    dropped = [name for name in known if name not in kept.values()]
+    # What can be mended is told with its remedy.
+    hint = " (migration.state can name what each was called before)" if set(anew) - set(known) and dropped else ""
+    notes = [f"{note}{hint}" for note in _listed("state that begins anew", anew)]
+    notes += _listed("state that is dropped", dropped)
     chosen = sources(definition.parameters, earlier.parameters, migration.parameters, before.parameters)
     held = {
         name: source

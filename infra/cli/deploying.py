@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from infra.deployment.deployer import COMPILE_TIMEOUT_S, NoAnswerError, deploy, rollback, undeploy
 from infra.deployment.telling import Telling
-from infra.registry import Registry, RunFile
+from infra.registry import LOG_FOLDER, Registry, RunFile
 from infra.settings import Settings
 from infra.status import RoleStatus
 from schemas.bundle import read_folder
@@ -115,21 +115,22 @@ async def _everywhere(
     try:
         deployment = await _in_time(work, settings, COMPILE_TIMEOUT_S)
     except NoAnswerError as error:
-        message = f"{error}: {_workers(await asyncio.to_thread(look))}"
+        message = f"{error}: {_workers(await asyncio.to_thread(look), registry)}"
         raise SetupError(message) from None
     await _until_known(url, deployment.type, deployment.hash)
-    await _until_stepped(look, deployment)
+    await _until_stepped(look, deployment, registry)
     found: dict[str, Any] = msgspec.to_builtins(deployment)
     return found | {"written": said.is_written, "notes": said.notes}
 
 
-def _workers(roles: Sequence[RunFile | RoleStatus]) -> str:
+def _workers(roles: Sequence[RunFile | RoleStatus], registry: Registry | None) -> str:
     """What the workers of an instance say of themselves, and what to do."""
     found = sorted((role for role in roles if role.name.partition(":")[0] == "worker"), key=lambda role: role.name)
     if not found:
         return "no worker runs here; `twinstream worker` starts one, and `twinstream status` shows what runs"
     said = ", ".join(f"{role.name} ({role.detail or ('ready' if role.ready else 'not ready')})" for role in found)
-    return f"of the workers here {said}; see their logs, and try again"
+    logs = f" in {registry.folder.with_name(LOG_FOLDER)}" if registry else ""
+    return f"the workers here say {said}; see their logs{logs}, and try again"
 
 
 async def _in_time(work: Awaitable[T], settings: Settings, compiling_s: float = 0.0) -> T:
@@ -162,7 +163,7 @@ def _behind(url: str) -> _Look:
     return look
 
 
-async def _until_stepped(look: _Look, deployment: Deployment) -> None:
+async def _until_stepped(look: _Look, deployment: Deployment, registry: Registry | None) -> None:
     """Wait until this instance's worker, if it has one, has joined; a type that ran before runs on."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _WORKER_TIMEOUT_S
@@ -176,7 +177,7 @@ async def _until_stepped(look: _Look, deployment: Deployment) -> None:
         await asyncio.sleep(_LOOK_S)
     message = (
         f"{deployment.type} is deployed, but no worker steps it after {_WORKER_TIMEOUT_S:.0f} s:"
-        f" {_workers(await asyncio.to_thread(look))}"
+        f" {_workers(await asyncio.to_thread(look), registry)}"
     )
     raise SetupError(message)
 

@@ -129,7 +129,12 @@ async def test_without_an_answer_workers_are_told_with_what_they_say(
         await deploying.roll_back("pump", settings, None, registry, Telling())
     Presence(registry, "worker").change(ready=True)
     Presence(registry, "worker:pump").change(detail="compiling version 1.1.0")
-    with pytest.raises(SetupError, match=re.escape("worker (ready), worker:pump (compiling version 1.1.0); see")):
+    with pytest.raises(
+        SetupError,
+        match=re.escape(
+            f"worker (ready), worker:pump (compiling version 1.1.0); see their logs in {tmp_path / 'logs'}"
+        ),
+    ):
         await deploying.roll_back("pump", settings, None, registry, Telling())
 
 

@@ -77,7 +77,7 @@ def test_what_begins_anew_and_what_is_dropped_is_told() -> None:
     before = _definition({"total": {}, "seen": {"shape": [3]}}, {"limit": {"default": 1}, "most": most})
     now = _definition({"sum": {}, "seen": {"shape": [2]}}, {"most": {"range": [0, 5], "default": 1}})
     assert succession(now, before).notes == [
-        "state that begins anew: count.sum, count.seen",
+        "state that begins anew: count.sum, count.seen (migration.state can name what each was called before)",
         "state that is dropped: count.total, count.seen",
         "parameters whose values are dropped: limit",
         "parameters that permit less than before, so that a value outside gives way to the default: most",
