@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from schemas.definition import Definition
 from schemas.quantity import Parameter
 from twins.layout import RowLayout
-from twins.renaming import sources
+from twins.renaming import is_older, sources
 from twins.row_format import RowFormat, carry, carry_field
 
 
@@ -32,14 +32,15 @@ def carried_over(layout: RowLayout, old: NDArray[np.void], earlier: RowFormat) -
     rows = np.repeat(layout.new_row(), len(old))
     carry(old, rows)
     _begin(definition, old.dtype.names or (), rows)
-    migration = definition.migration
-    carried = sources(layout.format.states(), earlier.states(), migration.state, earlier.renamed_state)
+    migration, back = definition.migration, is_older(definition.version, earlier.version)
+    carried = sources(layout.format.states(), earlier.states(), migration.state, earlier.renamed_state, goes_back=back)
     for new, before in carried.items():
         if new != before:
             (step, name), (old_step, old_name) = new.split("."), before.split(".")
             carry_field(old, (f"s_{old_step}", old_name), rows, (f"s_{step}", name))
     refused: Counter[str] = Counter()
-    chosen = sources(definition.numbers, earlier.parameters(), migration.parameters, earlier.renamed_parameters)
+    renamed = migration.parameters, earlier.renamed_parameters
+    chosen = sources(definition.numbers, earlier.parameters(), *renamed, goes_back=back)
     for name, before in chosen.items():
         if before != name:
             carry_field(old, (f"p_{before}",), rows, (f"p_{name}",))

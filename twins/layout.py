@@ -120,7 +120,7 @@ class RowLayout:
         """What the bytes mean, for those who have no definition."""
         parameters, migration = self.definition.parameters, self.definition.migration
         choices = {name: item.choices for name, item in parameters.items() if item.choices}
-        return RowFormat(self.dtype, choices, migration.state, migration.parameters)
+        return RowFormat(self.dtype, choices, migration.state, migration.parameters, self.definition.version)
 
     @cached_property
     def _parameters(self) -> np.dtype[np.void]:

@@ -20,12 +20,14 @@ class RowFormat:
         choices: Permitted values of each parameter that is a text; rows hold the index among them.
         renamed_state: By the definition's migration: what state was called before, `step.name` both.
         renamed_parameters: Likewise of parameters.
+        version: Of the definition; of rows that are only described, where it renamed anything.
     """
 
     dtype: np.dtype[np.void]
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     renamed_state: dict[str, str] = field(default_factory=dict)
     renamed_parameters: dict[str, str] = field(default_factory=dict)
+    version: str = field(default="", compare=False)
 
     @classmethod
     def read(cls, description: bytes) -> Self:
@@ -33,13 +35,15 @@ class RowFormat:
         described = msgspec.json.decode(description)
         choices = {name: tuple(texts) for name, texts in described.get("choices", {}).items()}
         renamed = described.get("renamed", {})
-        return cls(_undescribed(described), choices, renamed.get("state", {}), renamed.get("parameters", {}))
+        names = renamed.get("state", {}), renamed.get("parameters", {})
+        return cls(_undescribed(described), choices, *names, renamed.get("version", ""))
 
     def describe(self) -> bytes:
         """Fields, offsets, size, choices and what was renamed as JSON."""
         described = {**_described(self.dtype), "choices": self.choices}
         if self.renamed_state or self.renamed_parameters:
-            described["renamed"] = {"state": self.renamed_state, "parameters": self.renamed_parameters}
+            names = {"state": self.renamed_state, "parameters": self.renamed_parameters}
+            described["renamed"] = {**names, "version": self.version}
         return msgspec.json.encode(described)
 
     def parameters(self) -> set[str]:

@@ -7,7 +7,7 @@ from schemas.definition import Definition
 from schemas.quantity import Parameter
 from schemas.step import StateField
 from twins.layout import RowLayout
-from twins.renaming import sources
+from twins.renaming import is_older, sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,13 @@ class Succession:
 def succession(definition: Definition, earlier: Definition) -> Succession:
     """Compare a version with the one before it."""
     states, known = _states(definition), _states(earlier)
-    faults = [*_state_faults(definition, states, earlier, known), *_parameter_faults(definition, earlier)]
+    back = is_older(definition.version, earlier.version)
+    # On the way back it is the newer version's migration that counts.
+    faults = (
+        [] if back else [*_state_faults(definition, states, earlier, known), *_parameter_faults(definition, earlier)]
+    )
     migration, before = definition.migration, earlier.migration
-    found = sources(states, known, migration.state, before.state)
+    found = sources(states, known, migration.state, before.state, goes_back=back)
     kept = {name: source for name, source in found.items() if known[source].shape == states[name].shape}
     anew = [name for name in states if name not in kept]
     dropped = [name for name in known if name not in kept.values()]
@@ -36,7 +40,8 @@ def succession(definition: Definition, earlier: Definition) -> Succession:
     hint = " (migration.state can name what each was called before)" if set(anew) - set(known) and dropped else ""
     notes = [f"{note}{hint}" for note in _listed("state that begins anew", anew)]
     notes += _listed("state that is dropped", dropped)
-    chosen = sources(definition.parameters, earlier.parameters, migration.parameters, before.parameters)
+    renamed = migration.parameters, before.parameters
+    chosen = sources(definition.parameters, earlier.parameters, *renamed, goes_back=back)
     held = {
         name: source
         for name, source in chosen.items()

@@ -5,7 +5,7 @@ from typing import cast
 
 from schemas.definition import Definition
 from schemas.quantity import Parameter
-from twins.renaming import sources
+from twins.renaming import is_older, sources
 from twins.row_format import RowFormat
 
 MARK = "#"
@@ -27,7 +27,9 @@ def renamed(stored: dict[str, str], definition: Definition, earlier: RowFormat) 
     if not known:
         return stored
     found = dict(stored)
-    before = sources(definition.texts, known, definition.migration.parameters, earlier.renamed_parameters)
+    back = is_older(definition.version, earlier.version)
+    renamings = definition.migration.parameters, earlier.renamed_parameters
+    before = sources(definition.texts, known, *renamings, goes_back=back)
     for name, source in before.items():
         found[text_key(name)] = stored[text_key(source)]
         if source not in definition.texts:

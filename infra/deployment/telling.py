@@ -7,6 +7,7 @@ from schemas.definition import Definition
 from schemas.definition_file import FILE
 from schemas.deployment import Deployment, HistoryItem
 from schemas.errors import DefinitionError, Problem
+from twins.renaming import is_older
 from twins.succession import succession
 
 
@@ -41,7 +42,7 @@ def number_notes(
             f"version {version} was in force before with other content ({same[-1].hash[:12]}, now {content[:12]}):"
             " count version up, so that the history tells them apart"
         )
-    if in_force is not None and _order(version) < _order(in_force.version):
+    if in_force is not None and is_older(version, in_force.version):
         notes.append(
             f"version {version} is older than {in_force.version}, which is in force:"
             f" `twinstream rollback {name}` goes back to the version before"
@@ -68,7 +69,3 @@ def demand_succession(bundle: Bundle, earlier: Definition | None) -> None:
         raise DefinitionError(
             [Problem(FILE, reading.line(path), path, message, remedy) for path, message, remedy in faults]
         )
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))

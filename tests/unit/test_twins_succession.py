@@ -20,12 +20,13 @@ def _definition(
     parameters: dict[str, Any] | None = None,
     migration: dict[str, Any] | None = None,
     step: str = "count",
+    version: str = "1.0.0",
 ) -> Definition:
     pipeline = [{"name": step, "step": "steps.py:count", "inputs": {}, "outputs": ["n"], "state": state or {}}]
     return Definition.model_validate(
         {
             "name": "pump",
-            "version": "1.0.0",
+            "version": version,
             "inputs": {"value": {}},
             "parameters": parameters or {},
             "pipeline": pipeline,
@@ -107,9 +108,25 @@ def test_what_was_renamed_has_its_old_name_again_after_going_back() -> None:
 
 
 def test_a_new_name_takes_nothing_that_still_has_a_place_of_its_own() -> None:
-    assert sources(["sum", "total"], {"sum"}, {}, {"sum": "total"}) == {"sum": "sum"}
-    assert sources(["total"], {"sum"}, {}, {"sum": "total"}) == {"total": "sum"}
-    assert sources(["a", "b"], {"a", "b"}, {"a": "b", "b": "a"}, {}) == {"a": "b", "b": "a"}
+    assert sources(["sum", "total"], {"sum"}, {}, {"sum": "total"}, goes_back=False) == {"sum": "sum"}
+    assert sources(["total"], {"sum"}, {}, {"sum": "total"}, goes_back=False) == {"total": "sum"}
+
+
+def test_names_that_changed_places_change_them_back() -> None:
+    swapped = {"a": "b", "b": "a"}
+    assert sources(["a", "b"], {"a", "b"}, swapped, {}, goes_back=False) == swapped
+    assert sources(["a", "b"], {"a", "b"}, {}, swapped, goes_back=True) == swapped
+    # A name that was given away and taken anew: on the way back the old meaning counts.
+    assert sources(["a"], {"a", "b"}, {}, {"b": "a"}, goes_back=True) == {"a": "b"}
+
+
+def test_on_the_way_back_the_migration_of_the_newer_version_counts() -> None:
+    two = _definition({"b": {}}, migration={"state": {"count.b": "count.a"}}, version="1.9.0")
+    three = _definition({"c": {}}, migration={"state": {"count.c": "count.b"}}, version="1.10.0")
+    found = succession(two, three)
+    assert (found.faults, found.notes) == ([], [])
+    rows, _ = carried_over(RowLayout.of(two), *_row(three, c=5))
+    assert rows["s_count"]["b"] == 5
 
 
 @pytest.mark.parametrize(
