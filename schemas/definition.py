@@ -1,12 +1,14 @@
 """A twin type's definition: the model behind `twin.yaml`."""
 
+import re
 from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from schemas.errors import InvalidNameError
-from schemas.names import DEFAULT_PROJECT, TypeName, check_twin_id, parse_type
+from schemas.names import DEFAULT_PROJECT, TypeName, check_field, check_twin_id, parse_type
 from schemas.outputs import Outputs
 from schemas.quantity import Argument, FieldName, Input, Parameter, Strict
 from schemas.step import Step, StepOutput
@@ -59,10 +61,33 @@ def _project(text: str) -> str:
     return text
 
 
+def _version(text: str) -> str:
+    if not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", text):
+        message = f"expected three numbers with dots between them, got {ascii(text)[:60]}"
+        raise PydanticCustomError("version", "{message}", {"message": message, "remedy": three_numbers(text)})
+    return text
+
+
+def three_numbers(text: str) -> str:
+    """What to write for a version that is none."""
+    parts = re.findall("[0-9]{1,9}", text) if re.match(r"v?[0-9]", text) else ["1"]
+    return f"write three numbers: {'.'.join([*parts, '0', '0'][:3])}"
+
+
+def _state_path(text: str) -> str:
+    step, dot, name = text.partition(".")
+    if not dot:
+        message = f"{ascii(text)[:60]} must be a step and its state, with a dot between them"
+        raise ValueError(message)
+    check_field(step, "step")
+    check_field(name, "state")
+    return text
+
+
 _AsName = WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"})
 OwnTypeName = Annotated[str, AfterValidator(_own_name), _AsName]
 ProjectName = Annotated[str, AfterValidator(_project), _AsName]
-Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+Version = Annotated[str, AfterValidator(_version), WithJsonSchema({"type": "string", "pattern": r"^\d+\.\d+\.\d+$"})]
 
 
 class Request(Strict):
@@ -79,7 +104,11 @@ class Request(Strict):
     sets: dict[FieldName, FieldName] = Field(default_factory=dict)
 
 
-_StatePath = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")]
+_StatePath = Annotated[
+    str,
+    AfterValidator(_state_path),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$"}),
+]
 
 
 class Migration(Strict):

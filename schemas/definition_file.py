@@ -1,12 +1,13 @@
 """Reading `twin.yaml`: every fault at once, each with its line."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pydantic
 
-from schemas.definition import Definition
+from schemas.all_faults import AllFaults, all_faults
+from schemas.definition import Definition, three_numbers
 from schemas.errors import DefinitionError, Problem
 from schemas.fault_texts import told
 from schemas.salvage import salvage
@@ -65,18 +66,41 @@ def examine(text: str, file: str = FILE) -> Reading:
     try:
         definition = Definition.model_validate(raw)
     except pydantic.ValidationError as error:
-        items = told(error, Definition)
+        every = all_faults(error, raw, Definition, Definition.model_validate)
         faults = [
             _fault(place, kind, message, remedy, found)
-            for place, kind, message, remedy in items
+            for place, kind, message, remedy in told(every.items, Definition)
             if not _is_of_key(place, kind)
         ]
-        definition, replaced = salvage(raw, [item["loc"] for item in error.errors(include_url=False)])
+        definition, replaced = _salvaged(raw, every)
     if definition is not None:
-        faults += wiring_faults(definition)
-    problems += [Problem(file, found.line(path), path, message, remedy) for path, message, remedy in faults]
+        faults += [fault for fault in wiring_faults(definition) if not _is_below(fault[0], replaced)]
+    # A key that is no text is no name either; which of two values counts is not known.
+    of_keys = {fault.path for fault in found.faults}
+    problems += [
+        Problem(file, found.line(path), path, message, remedy)
+        for path, message, remedy in faults
+        if path not in of_keys
+    ]
     problems.sort(key=lambda problem: problem.line)
     return Reading(problems, definition, frozenset(replaced), found.lines)
+
+
+def _salvaged(raw: dict[str, Any], every: AllFaults) -> tuple[Definition | None, set[str]]:
+    """What can still be checked: of outputs, on which nothing else depends, all that is not at fault itself."""
+    places = [item["loc"] for item in every.items]
+    if every.mended is not None and isinstance(every.mended.get("outputs"), dict):
+        others = [place for place in places if place[:1] != ("outputs",)]
+        definition, replaced = salvage(raw | {"outputs": every.mended["outputs"]}, others)
+        if definition is not None:
+            outputs = (place for place in every.set_aside if place[0] == "outputs")
+            return definition, replaced | {".".join(map(str, place)) for place in outputs}
+    return salvage(raw, places)
+
+
+def _is_below(path: str, above: Collection[str]) -> bool:
+    """Whether a key path is, or is below, that of a stand-in among the outputs."""
+    return any(path == one or path.startswith(f"{one}.") for one in above if one.startswith("outputs."))
 
 
 def _is_of_key(place: Sequence[int | str], kind: str) -> bool:
@@ -87,7 +111,8 @@ def _is_of_key(place: Sequence[int | str], kind: str) -> bool:
 def _fault(place: Sequence[int | str], kind: str, message: str, remedy: str, found: YamlText) -> tuple[str, str, str]:
     path = ".".join(_keys(place, found.content))
     if kind == "string_type" and path in found.words and (fault := misread(found.words[path])):
-        return path, *fault
+        word = found.words[path].value
+        return path, fault[0], three_numbers(word) if path == "version" else fault[1]
     return path, message, remedy
 
 

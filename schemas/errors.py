@@ -21,7 +21,15 @@ class TwinstreamError(Exception):
 
 
 class InvalidNameError(TwinstreamError, ValueError):
-    """A name outside the grammar of `schemas.names`."""
+    """A name outside the grammar of `schemas.names`.
+
+    Attributes:
+        remedy: A name within it that is like it.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class PayloadError(TwinstreamError, ValueError):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 _SHOWN_LETTERS = 60
 _MESSAGES = {
@@ -30,7 +31,7 @@ _MESSAGES = {
     "too_short": "needs at least {min_length}, not {actual_length}",
     "too_long": "has {actual_length}, at most {max_length} are permitted",
     "string_too_short": "is empty",
-    "string_pattern_mismatch": "expected the pattern {pattern}, got {input}",
+    "string_pattern_mismatch": "{input} is not written as it must be",
 }
 _REMEDIES = {
     "missing": "add it",
@@ -50,16 +51,13 @@ _REMEDIES = {
 }
 
 
-def told(
-    error: pydantic.ValidationError, model: type[pydantic.BaseModel]
-) -> list[tuple[tuple[int | str, ...], str, str, str]]:
+def told(found: Sequence[Any], model: type[pydantic.BaseModel]) -> list[tuple[tuple[int | str, ...], str, str, str]]:
     """Place, kind, message and remedy of every fault that a validation found, each one once.
 
     Args:
-        error: What it raised.
+        found: Pydantic's description of each.
         model: What it validated by.
     """
-    found = error.errors(include_url=False)
     places = [item["loc"] for item in found]
     return [
         (_place(item), item["type"], _message(item), _remedy(item, model))
@@ -75,9 +73,14 @@ def _is_below(place: Sequence[Any], above: Sequence[Any]) -> bool:
 
 def _place(item: Any) -> tuple[int | str, ...]:  # noqa: ANN401 - pydantic's own description of a fault
     """Where a fault is: what parts say of each other begins with the key that is to be mended."""
+    named = named_key(item)
+    return (*item["loc"], named) if named else item["loc"]
+
+
+def named_key(item: Any) -> str:  # noqa: ANN401 - pydantic's own description of a fault
+    """The key with which the message of a fault of several keys begins, `""` when it is a fault of one."""
     first = re.match(r"\w+", _message(item)) if item["type"] == "value_error" else None
-    there = isinstance(item["input"], dict) and first is not None and first[0] in item["input"]
-    return (*item["loc"], first[0]) if there and first else item["loc"]
+    return first[0] if first is not None and isinstance(item["input"], dict) and first[0] in item["input"] else ""
 
 
 def _message(item: Any) -> str:  # noqa: ANN401 - pydantic's own description of a fault
@@ -103,7 +106,8 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - whatever stands in a file
 
 
 def _remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 - likewise
-    if own := item.get("ctx", {}).get("remedy"):
+    context = item.get("ctx", {})
+    if own := context.get("remedy") or getattr(context.get("error"), "remedy", ""):
         return str(own)
     if item["type"] == "extra_forbidden":
         keys = keys_at(model, item["loc"][:-1])
@@ -115,21 +119,26 @@ def _remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 
 
 def keys_at(model: type[pydantic.BaseModel], place: Iterable[int | str]) -> list[str]:
     """Keys that a model knows at a place in its values."""
+    return list(dict.fromkeys(key for fields in fields_at(model, place) for key in fields))
+
+
+def fields_at(model: type[pydantic.BaseModel], place: Iterable[int | str]) -> list[dict[str, FieldInfo]]:
+    """Fields, by the keys of the file, of each model that may stand at a place in a model's values."""
     here: list[Any] = [model]
     for key in place:
         below = [one for kind in here for one in _below(kind, key)]
         # Pydantic also names the kind of what it tried: that leads no further down.
         here = below or here
-    return list(dict.fromkeys(key for kind in here if _is_model(kind) for key in _keys(kind)))
+    return [_keys(kind) for kind in here if _is_model(kind)]
 
 
-def _keys(model: type[pydantic.BaseModel]) -> dict[str, Any]:
-    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+def _keys(model: type[pydantic.BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _below(kind: Any, key: int | str) -> list[Any]:  # noqa: ANN401 - a type
     if _is_model(kind):
-        return _plain(_keys(kind)[key]) if key in _keys(kind) else []
+        return _plain(_keys(kind)[str(key)].annotation) if key in _keys(kind) else []
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is dict:
         return _plain(arguments[1])

@@ -1,6 +1,7 @@
 """Grammar of names: types, projects, twin ids and fields."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from schemas.errors import InvalidNameError
@@ -59,9 +60,10 @@ def parse_type(text: str) -> TypeName:
         project, name = DEFAULT_PROJECT, text
     if not (_TYPE.fullmatch(project) and _TYPE.fullmatch(name)) or (dash and project == DEFAULT_PROJECT):
         message = (
-            f"type {_shown(text)} must be [a-z][a-z0-9_]{{0,39}}, with a project other than main before a dash if any"
+            f"type {_shown(text)} must be of small letters, digits and underscores, at most 40, beginning with a"
+            f" letter{'; with a project other than main before a dash' if dash else ''}"
         )
-        raise InvalidNameError(message)
+        raise InvalidNameError(message, _like(text.lower(), 40))
     return TypeName(project, name)
 
 
@@ -72,7 +74,9 @@ def check_twin_id(text: str) -> str:
         InvalidNameError: `text` is outside the grammar.
     """
     if not _TWIN.fullmatch(text):
-        message = f"twin id {_shown(text)} must be [A-Za-z0-9][A-Za-z0-9_-]{{0,63}}"
+        message = (
+            f"twin id {_shown(text)} must be of letters, digits, - and _, at most 64, beginning with a letter or digit"
+        )
         raise InvalidNameError(message)
     return text
 
@@ -84,9 +88,19 @@ def check_field(text: str, what: str = "field") -> str:
         InvalidNameError: `text` is outside the grammar.
     """
     if len(text) > _FIELD_LENGTH or not _FIELD.fullmatch(text):
-        message = f"{what} {_shown(text)} must be [A-Za-z][A-Za-z0-9_]* of at most {_FIELD_LENGTH} characters"
-        raise InvalidNameError(message)
+        message = (
+            f"{what} {_shown(text)} must be of letters (a to z), digits and underscores, at most {_FIELD_LENGTH},"
+            " beginning with a letter"
+        )
+        raise InvalidNameError(message, _like(text, _FIELD_LENGTH))
     return text
+
+
+def _like(text: str, length: int) -> str:
+    """What to do about a text that is no name: write one like it."""
+    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    words = re.sub("[^A-Za-z0-9]+", "_", plain).lstrip("_0123456789")[:length].rstrip("_")
+    return f"write it as {words}" if words else "choose a name such as level_1"
 
 
 def _shown(text: str) -> str:

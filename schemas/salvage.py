@@ -64,7 +64,11 @@ def _mend(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
     elif place[-1] == "[key]":
         section.pop(name, None)
     else:
-        section[name] = dict(_STAND_INS[top])
+        declared = section.get(name)
+        unit = declared.get("unit") if isinstance(declared, dict) and place[2:] != ("unit",) else None
+        # What has a unit is a number, and whoever takes it relies on that unit.
+        with_unit = {"type": "float", "unit": unit} if isinstance(unit, str) and top != "requests" else {}
+        section[name] = _STAND_INS[top] | with_unit | ({"default": 0.0} if with_unit and top == "parameters" else {})
     return True
 
 

@@ -121,22 +121,26 @@ def _walk(node: yaml.Node, path: str, found: YamlText) -> None:
     if found.nodes > _NODE_LIMIT:
         raise _TooLargeError
     if isinstance(node, yaml.MappingNode):
-        seen: dict[Hashable, str] = {}
-        for key, value in node.value:
-            _walk_pair(key, value, path, seen, found)
+        seen: dict[Hashable, yaml.Node] = {}
+        node.value = [pair for pair in node.value if _walk_pair(*pair, path, seen, found)]
     elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            below = f"{path}.{index}".lstrip(".")
-            found.lines[below] = value.start_mark.line + 1
-            _walk(value, below, found)
+        _walk_items(node, 0, path, found)
     elif isinstance(node, yaml.ScalarNode):
         found.words[path] = node
 
 
-def _walk_pair(key: yaml.Node, value: yaml.Node, path: str, seen: dict[Hashable, str], found: YamlText) -> None:
+def _walk_items(node: yaml.SequenceNode, first: int, path: str, found: YamlText) -> None:
+    for index, value in enumerate(node.value, first):
+        below = f"{path}.{index}".lstrip(".")
+        found.lines[below] = value.start_mark.line + 1
+        _walk(value, below, found)
+
+
+def _walk_pair(key: yaml.Node, value: yaml.Node, path: str, seen: dict[Hashable, yaml.Node], found: YamlText) -> bool:
+    """Walk a key and its value; False where the value was added to that of the same key before."""
     line = key.start_mark.line + 1
     if not isinstance(key, yaml.ScalarNode):
-        return  # the loader refuses it
+        return True  # the loader refuses it
     if key.tag == "tag:yaml.org,2002:merge":
         # What is merged in counts where it stands, unless the mapping says it itself.
         for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
@@ -146,12 +150,40 @@ def _walk_pair(key: yaml.Node, value: yaml.Node, path: str, seen: dict[Hashable,
             found.lines = inner.lines | found.lines
             found.words = inner.words | found.words
             found.faults += inner.faults
-        return
+        return True
     below = f"{path}.{key.value}" if path else key.value
-    found.lines[below] = line
-    if key.value in seen:
-        found.faults.append(Fault(line, below, f"key given twice, first in {seen[key.value]}", "remove one of the two"))
+    earlier = seen.setdefault(key.value, value)
+    if earlier is not value:
+        first = found.lines[below]
+        found.faults.append(Fault(line, below, f"key given twice, first in line {first}", "remove one of the two"))
+        if isinstance(earlier, yaml.MappingNode) and isinstance(value, yaml.MappingNode):
+            # Together they are what was most probably meant: what is missing in one is no fault of its own.
+            _walk(value, below, found)
+            _add(value, earlier)
+            return False
+        if isinstance(earlier, yaml.SequenceNode) and isinstance(value, yaml.SequenceNode):
+            _walk_items(value, len(earlier.value), below, found)
+            earlier.value += value.value
+            return False
     elif fault := misread(key):
-        found.faults.append(Fault(line, below, *fault))
-    seen[key.value] = f"line {line}"
+        named = fault[1] if key.value[:1].isalpha() else "write a name that begins with a letter"
+        found.faults.append(Fault(line, below, fault[0], named))
+        # Read on as if it were quoted: it is a name wherever else it stands.
+        key.tag = "tag:yaml.org,2002:str"
+    found.lines[below] = line
     _walk(value, below, found)
+    return True
+
+
+def _add(more: yaml.MappingNode, node: yaml.MappingNode) -> None:
+    """Add the keys of one mapping to another; of one key that both have, the later counts."""
+    places = {key.value: place for place, (key, _) in enumerate(node.value) if isinstance(key, yaml.ScalarNode)}
+    for key, value in more.value:
+        if not isinstance(key, yaml.ScalarNode) or key.value not in places:
+            node.value.append((key, value))
+            continue
+        _, earlier = node.value[places[key.value]]
+        if isinstance(earlier, yaml.MappingNode) and isinstance(value, yaml.MappingNode):
+            _add(value, earlier)
+        else:
+            node.value[places[key.value]] = (key, value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pydantic
 
+from schemas.all_faults import all_faults
 from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
@@ -210,10 +211,11 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
     try:
         bound = built_in.bind(step.config)
     except pydantic.ValidationError as error:
+        every = all_faults(error, step.config, built_in.config, built_in.bind)
         raise DefinitionError(
             [
                 Problem(FILE, 0, ".".join([path, "config", *map(str, place)]), message, remedy)
-                for place, _, message, remedy in told(error, built_in.config)
+                for place, _, message, remedy in told(every.items, built_in.config)
             ]
         ) from None
     conversions, problems = conversions_of(definition, step, index)

@@ -198,7 +198,7 @@ PLACES = [
     ("name outside of the grammar", "name: pump", "name: Pump", 1, "name", "must be"),
     ("project in the name", "name: pump", "name: site-pump", 1, "name", "a field of its own"),
     ("version of two numbers", "version: 1.0.0", "version: 1.0", 2, "version", "1.0 is a number in YAML"),
-    ("version of one word", "version: 1.0.0", "version: one", 2, "version", "expected the pattern"),
+    ("version of one word", "version: 1.0.0", "version: one", 2, "version", "expected three numbers"),
     ("no version", "version: 1.0.0\n", "", 1, "version", "is missing"),
     (
         "no inputs",
