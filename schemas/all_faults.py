@@ -128,10 +128,11 @@ def _at(values: Any, place: Sequence[int | str]) -> Any:  # noqa: ANN401
 
 
 def _stand_in(field: FieldInfo) -> Any:  # noqa: ANN401
-    adapter: pydantic.TypeAdapter[Any]
-    adapter = pydantic.TypeAdapter(
-        Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-    )
+    """Something harmless that the field takes."""
+    kind: Any = field.annotation
+    for one in field.metadata:
+        kind = Annotated[kind, one]
+    adapter = pydantic.TypeAdapter[Any](kind)
     for strict in (True, False):
         for value in _STAND_INS:
             try:

@@ -122,7 +122,7 @@ def _walk(node: yaml.Node, path: str, found: YamlText) -> None:
         raise _TooLargeError
     if isinstance(node, yaml.MappingNode):
         seen: dict[Hashable, yaml.Node] = {}
-        node.value = [pair for pair in node.value if _walk_pair(*pair, path, seen, found)]
+        node.value = [(key, value) for key, value in node.value if _walk_pair(key, value, path, seen, found)]
     elif isinstance(node, yaml.SequenceNode):
         _walk_items(node, 0, path, found)
     elif isinstance(node, yaml.ScalarNode):

@@ -98,14 +98,13 @@ def wired(
     for index, step in enumerate(definition.pipeline):
         if f"pipeline.{index}" not in replaced:
             try:
-                found = (
-                    _authored(definition, step, index, code)
-                    if ":" in step.step
-                    else _built_in(definition, step, index, code)
-                )
+                resolve = _authored if ":" in step.step else _built_in
+                found, faults = resolve(definition, step, index, code)
+                problems += faults
                 problems += _unknown_fields(found, step, index, known)
                 problems += _no_booleans(found, definition, index)
-                steps.append(found)
+                if not faults:
+                    steps.append(found)
             except DefinitionError as error:
                 problems += error.problems
             for request in step.requests:
@@ -157,7 +156,8 @@ def _function(code: AuthoredCode, target: str, path: str) -> Callable[..., Any]:
         ) from None
 
 
-def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode) -> WiredStep:
+def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode) -> tuple[WiredStep, list[Problem]]:
+    """A step of the folder, and the faults that leave it one of which more can be told."""
     function = _function(code, step.step, f"pipeline.{index}.step")
     file = step.step.partition(":")[0]
     # One that comes from elsewhere has no line in the folder.
@@ -181,10 +181,8 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
         )
     if step.config:
         problems.append(Problem(FILE, 0, f"pipeline.{index}.config", "only a built-in has settings", "use parameters"))
-    if problems:
-        raise DefinitionError(problems)
     arguments = tuple(("state", "") if name == "state" else _argument(step, name, conversions) for name in names)
-    return WiredStep(
+    found = WiredStep(
         step.name,
         function,
         arguments,
@@ -194,6 +192,7 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
         compiled=step.compiled,
         conversions=conversions,
     )
+    return found, problems
 
 
 def _argument(step: Step, name: str, conversions: Collection[str]) -> tuple[str, str]:
@@ -202,7 +201,8 @@ def _argument(step: Step, name: str, conversions: Collection[str]) -> tuple[str,
     return ("converted", name) if name in conversions else ("field", step.field_of(name))
 
 
-def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode) -> WiredStep:
+def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode) -> tuple[WiredStep, list[Problem]]:
+    """Likewise, of a built-in."""
     path = f"pipeline.{index}"
     built_in = BUILT_INS.get(step.step)
     if built_in is None:
@@ -243,12 +243,10 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
         problems.append(Problem(FILE, 0, f"{path}.state", "a built-in declares its own state", "remove it"))
     if step.expects:
         problems.append(Problem(FILE, 0, f"{path}.expects", "a built-in knows its own units", "remove it"))
-    if problems:
-        raise DefinitionError(problems)
     arguments = [("state", "")] if bound.state else []
     arguments += [_argument(step, name, conversions) for name in bound.arguments]
     arguments += [("constant", name) for name in bound.constants]
-    return WiredStep(
+    found = WiredStep(
         step.name,
         bound.function,
         tuple(arguments),
@@ -260,6 +258,7 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
         places={step.field_of(name): place for name, place in bound.places.items()},
         calls=calls,
     )
+    return found, problems
 
 
 def _no_booleans(found: WiredStep, definition: Definition, index: int) -> list[Problem]:

@@ -15,8 +15,8 @@ Every key that a definition may have. Any other key is a fault, and so is one th
 together is told in [write a twin](write-a-twin.md); the settings of built-in steps are in [functions](functions.md).
 [`twin.schema.json`](twin.schema.json) says the same to editors, `twinstream schema` prints it.
 
-Names of fields, steps, events, commands and requests are of letters, digits and underscores, at most 128, beginning with
-a letter. In YAML `on`, `off`, `yes` and `no` are booleans: as names they must stand in quotes.
+Names of fields, steps, events, commands and requests are of letters, digits and underscores, at most 128, beginning
+with a letter. In YAML `on`, `off`, `yes` and `no` are booleans: as names they must stand in quotes.
 """
 _KINDS = {"number": "number", "integer": "whole number", "boolean": "`true` or `false`", "string": "text"}
 

@@ -352,15 +352,16 @@ outputs:
 def test_the_check_finds_every_fault_of_a_machine_at_its_line(tmp_path: Path) -> None:
     problems = check_folder(write_type(tmp_path / "faulty", DEFINITION))
     assert [(problem.line, problem.path) for problem in problems] == [
+        (10, "pipeline.0.outputs.running.type"),
         (14, "pipeline.0.config.transitions.0.when"),
         (17, "pipeline.0.config.transitions.1.when"),
         (18, "pipeline.0.config.transitions.1.after_s"),
         (19, "pipeline.0.config.transitions.2.when"),
         (28, "pipeline.1.config.transitions.0.to"),
     ]
-    assert "levle, which is no field" in problems[0].message
-    assert "level is float, not true or false" in problems[1].message
-    assert (problems[4].message, problems[4].remedy) == ("no state hihg", "states are low, high")
+    assert "levle, which is no field" in problems[1].message
+    assert "level is float, not true or false" in problems[2].message
+    assert (problems[5].message, problems[5].remedy) == ("no state hihg", "states are low, high")
 
 
 AROUND = """\

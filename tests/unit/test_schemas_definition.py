@@ -127,7 +127,13 @@ def test_a_key_that_is_given_twice_is_a_fault_at_the_second() -> None:
             'yes is a boolean in YAML, not a text (quote it: "yes")',
         ),
         ("name: alarm", "name: on", 9, "pipeline.0.name", 'on is a boolean in YAML, not a text (quote it: "on")'),
-        ("version: 1.0.0", "version: 1.0", 2, "version", "1.0 is a number in YAML, not a text (write three numbers: 1.0.0)"),
+        (
+            "version: 1.0.0",
+            "version: 1.0",
+            2,
+            "version",
+            "1.0 is a number in YAML, not a text (write three numbers: 1.0.0)",
+        ),
         ("name: probe", "on: probe", 1, "on", 'on is a boolean in YAML, not a text (quote it: "on")'),
     ],
 )
