@@ -3,8 +3,10 @@
 # Commands import what they need when they run, so that `--help` and client commands answer at once.
 # ruff: noqa: PLC0415
 
+import re
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,15 +32,26 @@ _RAW_LETTERS = 200
 _COLUMNS = 100
 
 
-def _own_type(name: str) -> str:
+def _is_own_type(name: str) -> bool:
     try:
-        found = parse_type(name)
-    except InvalidNameError as error:
-        raise typer.BadParameter(str(error)) from None
-    if found.project != DEFAULT_PROJECT:
-        message = f"{name}: name the type alone; its project is a key of twin.yaml"
+        return parse_type(name).project == DEFAULT_PROJECT
+    except InvalidNameError:
+        return False
+
+
+def _own_type(name: str) -> str:
+    if _is_own_type(name):
+        return name
+    parent, _, last = name.rstrip("/").rpartition("/")
+    if (parent or name.startswith("/")) and _is_own_type(last):
+        message = f"{name!a} is a path, and the folder is made here: `cd` to {parent or '/'} and name {last} alone"
         raise typer.BadParameter(message)
-    return name
+    plain_letters = unicodedata.normalize("NFKD", last or parent).encode("ascii", "ignore").decode().lower()
+    suggested = re.sub(r"^[^a-z]+|_+$", "", re.sub(r"[^a-z0-9]+", "_", plain_letters))[:40]
+    hint = f": {suggested} is one" if suggested else ""
+    project = "; a project is a key of twin.yaml" if "-" in name else ""
+    message = f"{name!a}: a name is 1 to 40 of a-z, 0-9 and _, the first one of a-z{hint}{project}"
+    raise typer.BadParameter(message)
 
 
 def new(

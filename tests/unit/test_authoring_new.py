@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from infra.authoring.folder import create
 from infra.cli.app import app
+from infra.cli.authoring import _own_type
 from schemas.bundle import read_folder
 from schemas.errors import SetupError
 from twins.check import check_folder
@@ -73,6 +75,25 @@ def test_every_name_of_the_grammar_makes_a_definition_of_that_name(tmp_path: Pat
 def test_a_name_outside_the_grammar_is_wrong_use(tmp_path: Path, name: str) -> None:
     _new(name, code=2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("My Pump", "'My Pump': a name is 1 to 40 of a-z, 0-9 and _, the first one of a-z: my_pump is one"),
+        ("site-pump", "site_pump is one; a project is a key of twin.yaml"),
+        ("1. pümp!", "pump is one"),
+        ("7", "the first one of a-z"),
+        ("x" * 41, f"{'x' * 40} is one"),
+        ("plant/new/pump/", "is a path, and the folder is made here: `cd` to plant/new and name pump alone"),
+        ("/pump", "`cd` to / and name pump alone"),
+        ("new/My Pump", "my_pump is one"),
+    ],
+)
+def test_a_name_outside_the_grammar_is_told_with_one_that_is_within(name: str, why: str) -> None:
+    with pytest.raises(typer.BadParameter) as refused:
+        _own_type(name)
+    assert why in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
