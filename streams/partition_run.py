@@ -197,6 +197,8 @@ class PartitionRun:
         started_s = time.monotonic()
 
         def work() -> tuple[int, str]:
+            if self._state is not State.RUNNING:
+                return 0, ""  # let go while this waited for the thread: the next owner steps it
             observer.stepping(rows.number, max(part.start, rows.position), part.end)
             try:
                 return (rows.give_up(part, detail, started_s), "") if detail else rows.process(part, started_s)

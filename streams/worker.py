@@ -8,12 +8,19 @@ import faust
 from streams.engine import Engine
 
 
+class _Worker(faust.Worker):
+    """Faust's worker, which would sleep for a second once everything has ended."""
+
+    async def _sentinel_task(self) -> None:
+        pass
+
+
 def run_worker(engine: Engine) -> int:
     """Block until SIGTERM or SIGINT; return the exit code.
 
     Faust's worker takes over signals and the event loop of this thread.
     """
-    worker = faust.Worker(
+    worker = _Worker(
         engine.app,
         daemon=True,
         quiet=True,

@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+import os
 import runpy
 import sys
 from functools import partial
@@ -172,7 +173,11 @@ def type_worker(
     """Step one type; the worker starts it."""
     from infra.roles.type_process import run_type
 
-    raise typer.Exit(run_type(type_name, read_settings(config, data_dir)))
+    code = run_type(type_name, read_settings(config, data_dir))
+    # Nothing is left to be done: Python would spend seconds on taking modules and compilers apart, and wait for a step.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def script(

@@ -202,6 +202,15 @@ def test_the_version_is_the_projects(shell: Shell) -> None:
     assert shell("--version", url=False).stdout == f"twinstream {project['version']}\n"
 
 
+def test_the_process_of_a_type_ends_with_its_last_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own end, with compilers to take apart, took seconds of the time that a stop has."""
+    monkeypatch.setattr("infra.roles.type_process.run_type", lambda *_, **__: 7)
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    CliRunner().invoke(app, ["type-worker", "--type", "pump"])
+    assert codes == [7]
+
+
 def test_an_example_that_is_not_there_is_refused_with_those_that_are(shell: Shell) -> None:
     refused = " ".join(shell("demo", "--example", "windmill", code=2, url=False).stderr.replace("│", "").split())
     assert "no example windmill: there are incubator, pump, tanks, vibration" in refused

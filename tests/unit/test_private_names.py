@@ -26,6 +26,7 @@ from infra.embedded.kafka_registration import UnregisterBrokerRequest
 from streams.fetch import BlockRecords, FetchedRecords, fetch_blocks_of
 from streams.log.metadata import TopicIdRequest
 from streams.transport import BlockConsumer, BlockTransport
+from streams.worker import _Worker
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 
@@ -92,6 +93,8 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         (aiokafka.AIOKafkaProducer.__init__, "self._sender = "),
         (sender.Sender.sender_task.fget, "return self._sender_task"),
         (subscription_state.TopicPartitionState.__init__, "self._position = "),
+        # A stop has 4.5 s: this second of it is nobody's.
+        (faust.Worker._sentinel_task, "await asyncio.sleep(1.0)"),
     ],
 )
 def test_the_source_still_says_what_the_engine_relies_on(owner: Callable[..., Any], text: str) -> None:
@@ -107,6 +110,7 @@ def test_overrides_replace_methods_that_exist() -> None:
             ("_new_consumer_thread", "_getmany", "_to_message", "seek_to_committed"),
         ),
         (BlockTransport, driver.Transport, ("Consumer",)),
+        (_Worker, faust.Worker, ("_sentinel_task",)),
     ):
         assert issubclass(ours, theirs)
         for name in names:

@@ -273,6 +273,15 @@ async def test_blocks_after_the_release_are_left_to_the_next_owner(bench: _Bench
     assert bench.processor.stepped == []
 
 
+async def test_a_block_that_waits_for_the_thread_at_the_release_is_left_to_the_next_owner(bench: _Bench) -> None:
+    bench.thread.submit(time.sleep, 0.05)
+    stepping = asyncio.create_task(bench.run.take(_block(0, b"a")))
+    await asyncio.sleep(0)
+    kept = await bench.run.close(1.0)
+    await stepping
+    assert (kept and kept.position, bench.processor.stepped, bench.transactions.committed) == (0, [], [])
+
+
 async def test_a_slow_flush_pauses_its_partition_and_nothing_is_lost_or_reordered(bench: _Bench) -> None:
     bench.transactions.gate.clear()
     await bench.run.take(_block(0, b"a", b"b"))
