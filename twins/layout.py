@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ from schemas.step import StateField, Step
 from streams.processor import RESERVED_KEY_PREFIX
 from twins.row_format import RowFormat, packed
 from twins.texts import tags_of, text_of
+
+if TYPE_CHECKING:
+    from twins.functions.built_in import BoundStep
 
 LAYOUT_KEY_PREFIX = RESERVED_KEY_PREFIX + b"layout/"
 FINGERPRINT_BYTES = 8
@@ -123,6 +126,27 @@ class RowLayout:
         return RowFormat(self.dtype, choices, migration.state, migration.parameters, self.definition.version)
 
     @cached_property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """What the numbers of a field are called, for those fields of which people are told names."""
+        found = {}
+        for step in self.definition.pipeline:
+            given = _bound(step)
+            for output, field_name in zip(given.outputs if given else (), step.outputs, strict=False):
+                if given and output in given.names:
+                    found[field_name] = given.names[output]
+        return found
+
+    @cached_property
+    def _state_names(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The same of the state of each step that has such."""
+        bound = {step.name: _bound(step) for step in self.definition.pipeline}
+        return {
+            name: {item: given.names[item] for item in given.state if item in given.names}
+            for name, given in bound.items()
+            if given is not None and given.names
+        }
+
+    @cached_property
     def _parameters(self) -> np.dtype[np.void]:
         """A row seen as its parameters alone."""
         view: np.dtype[np.void] = self.dtype[[f"p_{name}" for name in self.definition.numbers]]
@@ -201,14 +225,21 @@ class RowLayout:
             status=self.status(int(row["status"])),
             inputs={name: _plain(row[f"i_{name}"], declared.type) for name, declared in inputs.items()},
             state={
-                step: {name: row[f"s_{step}"][name].tolist() for name in state}
+                step: {name: self._state_value(row, step, name) for name in state}
                 for step, state in self.states.items()
                 if state
             },
-            outputs={name: _plain(row[f"o_{name}"], declared.type) for name, declared in outputs.items()},
+            outputs={
+                name: _plain(row[f"o_{name}"], declared.type, self.names.get(name, ()))
+                for name, declared in outputs.items()
+            },
             parameters=self.parameters(numbers, stored),
             tags=tags_of(stored),
         )
+
+    def _state_value(self, row: Any, step: str, name: str) -> Any:  # noqa: ANN401 - a NumPy record, a number or a list
+        value = row[f"s_{step}"][name].tolist()
+        return named(value, self._state_names.get(step, {}).get(name, ()))
 
     def numbers(self, rows: NDArray[np.void]) -> list[tuple[float, ...]]:
         """(n,) numbers that n rows hold as parameters, in the definition's order."""
@@ -255,11 +286,22 @@ def identity(twin: bytes) -> int:
 
 def step_state(step: Step) -> dict[str, StateField]:
     """State of a step: declared by the author, or by the built-in."""
+    bound = _bound(step)
+    return step.state if bound is None else bound.state
+
+
+def _bound(step: Step) -> "BoundStep | None":
+    """A built-in with its settings, None for a function of the folder."""
     if ":" in step.step:
-        return step.state
+        return None
     from twins.functions.registry import BUILT_INS  # noqa: PLC0415 - the registry's models import definitions
 
-    return BUILT_INS[step.step].bind(step.config).state
+    return BUILT_INS[step.step].bind(step.config)
+
+
+def named(value: Any, names: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """A number as what it is called, if it is called anything."""
+    return names[int(value)] if names and 0 <= value < len(names) else value
 
 
 def _command_fields(name: str, command: CommandOutput) -> list[Any]:
@@ -298,8 +340,10 @@ def _state_dtype(state: dict[str, StateField]) -> np.dtype[np.void]:
     return packed(fields)
 
 
-def _plain(number: Any, kind: str) -> Scalar | None:  # noqa: ANN401
+def _plain(number: Any, kind: str, names: tuple[str, ...] = ()) -> Scalar | None:  # noqa: ANN401
     value = float(number)
     if value != value:  # noqa: PLR0124 - not yet known
         return None
+    if names:
+        return str(named(int(value), names))
     return bool(value) if kind == "bool" else int(value) if kind == "int" else value

@@ -16,7 +16,7 @@ from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.topics import TypeTopics
 from streams.processor import Lineage, Outcome, OutputRecord
 from twins.kernel.commands import SENT, refusals
-from twins.layout import RowLayout
+from twins.layout import RowLayout, named
 from twins.rows import RowTable
 from twins.texts import tags_of
 
@@ -215,6 +215,9 @@ class OutputWriter:
 
     def typed(self, field: str, number: float) -> Value:
         """A field's number as its declared type."""
+        if field in self._layout.names:
+            shown: Value = named(int(number), self._layout.names[field])
+            return shown
         kind = self._results[field].type
         return bool(number) if kind == "bool" else int(number) if kind == "int" else number
 

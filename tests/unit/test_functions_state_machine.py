@@ -14,11 +14,12 @@ from reference.jitted import jitted
 from reference.plain_twin import EXAMPLES
 from support.oracle import load_type
 from support.stepping import START_NS as STEPPING_START_NS
-from support.stepping import TWINS, Stepping, reading, tick, write_type
+from support.stepping import TWINS, Stepping, put, reading, tick, write_type
 
 from twins.check import check_folder
 from twins.functions.registry import BUILT_INS
 from twins.functions.testing import new_records, new_state
+from twins.layout import named
 
 START_NS = 1_700_000_000 * 10**9 + 7
 STATES = ["a", "b", "c", "d"]
@@ -421,3 +422,40 @@ def test_a_machine_that_runs_on_ticks_goes_on_while_nothing_comes(tmp_path: Path
     (event,) = [event for event in engine.run.messages("events") if event["name"] == "alarm"]
     assert event["event_time_ns"] - STEPPING_START_NS == 11_250_000_000
     assert [line.split()[1] for line in engine.run.lines()] == [f"door={n}.0,alarm=0.0" for n in (0, 1, 0)]
+
+
+NAMED = """\
+name: lamp
+version: 1.0.0
+inputs:
+  bright: {type: bool}
+pipeline:
+  - name: day
+    step: state_machine
+    config:
+      states: [night, day]
+      transitions:
+        - {from: night, to: day, when: bright}
+        - {from: day, to: night, when: not bright}
+    outputs: {phase: {type: int}}
+outputs:
+  timeseries: {fields: [phase]}
+  metadata: [phase]
+  events: {dawn: {when: bright, data: [phase]}}
+"""
+
+
+def test_people_are_told_the_name_of_a_state_and_series_hold_its_index(tmp_path: Path) -> None:
+    engine = Stepping(load_type(write_type(tmp_path / "lamp", NAMED), "lamp", tmp_path / "kernels"))
+    twin = TWINS[0]
+    engine.step(put(twin, {}))
+    assert (engine.state(twin).state, engine.state(twin).outputs) == ({"day": {"state": "night"}}, {"phase": None})
+    run = engine.step(reading(twin, 0, bright=True))
+    assert (engine.state(twin).state, engine.state(twin).outputs) == ({"day": {"state": "day"}}, {"phase": "day"})
+    assert [event["data"] for event in run.messages("events") if event["name"] == "dawn"] == [{"phase": "day"}]
+    assert run.messages("metadata")[-1]["metadata"] == {"phase": "day"}
+    assert "phase=1.0" in run.lines()[-1]
+
+
+def test_an_index_that_stands_for_no_state_is_told_as_it_is() -> None:
+    assert [named(index, ("a", "b")) for index in (-1, 0, 1, 2)] == [-1, "a", "b", 2]

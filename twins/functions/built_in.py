@@ -66,6 +66,7 @@ class BoundStep:
             for the unit of the argument `value`, `{delta value}` for that of differences of it (K for degC); such as
             `{"setpoint": "{value}", "rate": "{delta value}/s"}`. What is not named may have any unit.
         truths: Arguments that are taken for true or false, and so must be booleans.
+        names: By output or state, what its numbers from 0 on are called; people are told the name instead.
         places: Where the config names an argument, as a key path within the step, for those that it names.
         calls: Functions of the folder that it calls, by the setting that names them.
         link: Where it calls any, makes the whole step of these functions, by setting; until then `function` raises and
@@ -79,6 +80,7 @@ class BoundStep:
     constants: dict[str, Constant] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     truths: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
     link: "Callable[[Mapping[str, Callable[..., Any]]], BoundStep] | None" = None

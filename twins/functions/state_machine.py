@@ -118,7 +118,8 @@ class StateMachineConfig(Strict):
     """Settings of `state_machine`.
 
     Attributes:
-        states: Names of the states; the output and the row hold the index into this list.
+        states: Names of the states. Steps, conditions and time series have the index into this list, the API, documents
+            and the data of events the name.
         initial: Where a twin begins; the first of `states` unless given.
         transitions: In order of priority.
         values: State to its values, such as `heating: {heater: true}`: each name becomes an output. A value that a
@@ -256,6 +257,7 @@ def _make(config: StateMachineConfig) -> BoundStep:
         units={argument: "s" for waits in _waits(config).values() for argument in waits}
         | {name: "s" for name in config.report if name == "elapsed_s"},
         truths=names.truths,
+        names={"state": config.states},
         places=names.places,
     )
 
