@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
+from infra.bench.balance import Balance, longest_pause_s
 from infra.bench.processor import INCUBATOR
 from infra.bench.producing import BATCH_BYTES
 from infra.bench.workload import Workload
@@ -48,7 +49,8 @@ class Switched:
     Attributes:
         name: What was done.
         took_s: From the order to its return.
-        pause_s: The longest that nothing of a partition was committed, from the order to some seconds after it.
+        pause_s: The longest that nothing of a partition was committed, from the order to some seconds after it; also
+            one that is not over then.
     """
 
     name: str
@@ -63,12 +65,16 @@ class Finished:
     Attributes:
         sent: Records of the load.
         stored: Lines of time series that came of them: one each.
+        lost: Records without a line.
+        doubled: Lines without a record of their own.
         records_per_second: Rate of the load.
     """
 
     switches: tuple[Switched, ...]
     sent: int
     stored: int
+    lost: int
+    doubled: int
     records_per_second: int
 
 
@@ -96,7 +102,7 @@ async def measure(records_per_second: int, twins: int, partitions: int) -> Finis
             )
             await put_into_force(options, first, partitions, who="bench")
             load = _Load(options, topics.telemetry, Workload(10**9, twins, partitions), records_per_second)
-            watch = _Watch(options, topics)
+            watch = _Watch(options, topics, partitions)
             argv = role_argv("type-worker", "--type", topics.type, "--data-dir", str(settings.data_dir))
             environment = {
                 "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -116,8 +122,9 @@ async def measure(records_per_second: int, twins: int, partitions: int) -> Finis
                         with console.status(title):
                             switches.append(await watch.switch(title, work))
                 with console.status("draining"):
-                    stored = await _drained(options, topics, load.sent)
-    return Finished(tuple(switches), load.sent, stored, records_per_second)
+                    balance = await _drained(options, topics, load.sent)
+    lost = balance.lost + load.sent - balance.sent
+    return Finished(tuple(switches), load.sent, balance.stored, lost, balance.doubled, records_per_second)
 
 
 def as_json(finished: Finished, machine: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
@@ -126,6 +133,8 @@ def as_json(finished: Finished, machine: dict[str, Any], versions: dict[str, str
         "records_per_second": finished.records_per_second,
         "sent": finished.sent,
         "stored": finished.stored,
+        "lost": finished.lost,
+        "doubled": finished.doubled,
         "switches": [
             {"name": one.name, "seconds": one.took_s, "pause_seconds": one.pause_s} for one in finished.switches
         ],
@@ -217,8 +226,9 @@ class _Load:
 class _Watch:
     """Looks all the time how far each partition is committed."""
 
-    def __init__(self, options: KafkaOptions, topics: TypeTopics) -> None:
+    def __init__(self, options: KafkaOptions, topics: TypeTopics, partitions: int) -> None:
         self._options = options
+        self._partitions = partitions
         self._topic = topics.telemetry
         self._group = f"twinstream-{topics.type}"
         self._clock = SystemClock()
@@ -255,13 +265,8 @@ class _Watch:
         await work()
         took_s = self._clock.monotonic_s() - started_s
         await asyncio.sleep(_SETTLE_S)
-        pauses = [
-            after - before
-            for moves in self._moves.values()
-            for before, after in itertools.pairwise(moves)
-            if after >= started_s
-        ]
-        return Switched(name, took_s, max(pauses))
+        now_s = self._clock.monotonic_s()
+        return Switched(name, took_s, longest_pause_s(self._moves, self._partitions, started_s, now_s))
 
     async def _look(self) -> None:
         last: dict[tuple[str, int], int] = {}
@@ -276,15 +281,19 @@ class _Watch:
                 await asyncio.sleep(_LOOK_S)
 
 
-async def _drained(options: KafkaOptions, topics: TypeTopics, records: int) -> int:
-    """Lines of time series, once there are as many as records, or no more come."""
-    lines = 0
+async def _drained(options: KafkaOptions, topics: TypeTopics, sent: int) -> Balance:
+    """What was sent against what was stored, once all of it is there and nothing more comes, or too long nothing."""
+    balance = Balance()
     clock = SystemClock()
-    async with Follower(options, topics=(topics.timeseries,)) as follower:
+    async with Follower(options, topics=(topics.telemetry, topics.timeseries)) as follower:
         heard_s = clock.monotonic_s()
-        while clock.monotonic_s() - heard_s < (_SETTLE_S if lines >= records else _DRAIN_TIMEOUT_S / 4):
+        while clock.monotonic_s() - heard_s < (_SETTLE_S if balance.stored >= sent else _DRAIN_TIMEOUT_S / 4):
             found = await follower.read(timeout_s=0.2)
             if found:
                 heard_s = clock.monotonic_s()
-            lines += sum((record.value or b"").count(b"\n") for record in found)
-    return lines
+            for record in found:
+                if record.topic == topics.timeseries:
+                    balance.take_lines(record.partition, record.value or b"")
+                elif record.key is not None:  # switches have none
+                    balance.take_record(record.partition, record.key, record.value or b"")
+    return balance

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from infra.cli.options import AsJson
-from infra.cli.output import show_json, show_table
+from infra.cli.output import FAILED, show_json, show_table
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
 
@@ -79,7 +79,8 @@ def switch(
 ) -> None:
     """Deploy a version and roll it back while records flow: how long they wait, and whether any is lost or doubled.
 
-    One worker of the incubator type and one embedded Kafka; the load comes from this process.
+    Every record is compared with its line of time series; exit code 1 when one is lost or doubled. One worker of the
+    incubator type and one embedded Kafka; the load comes from this process.
     """
     from infra.bench import machine  # noqa: PLC0415 - no other command needs these
     from infra.bench import switch as bench  # noqa: PLC0415
@@ -90,7 +91,10 @@ def switch(
         show_json(bench.as_json(finished, ground, machine.versions()))
     else:
         show_table(bench.COLUMNS, bench.as_rows(finished), empty="nothing was measured")
-        typer.echo(f"{finished.sent:,} records sent, {finished.stored:,} lines stored")
+        told = f"{finished.lost:,} lost, {finished.doubled:,} doubled"
+        typer.echo(f"{finished.sent:,} records sent, {finished.stored:,} lines stored: {told}")
+    if finished.lost or finished.doubled:
+        raise typer.Exit(FAILED)
 
 
 def register(app: typer.Typer) -> None:
