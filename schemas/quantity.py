@@ -214,8 +214,13 @@ class Parameter(Quantity):
 class Argument(Quantity):
     """An argument of a request.
 
+    A string without choices is any text of at most 64 characters: it can set such a parameter, and functions that carry
+    the request out get it as text.
+
     Attributes:
         required: Whether a request without it is refused.
     """
+
+    _free_text: ClassVar[bool] = True
 
     required: bool = True

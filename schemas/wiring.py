@@ -136,6 +136,10 @@ def _request_faults(definition: Definition) -> list[tuple[str, str, str]]:
                 faults.append((path, f"no parameter {parameter}", "declare it under parameters"))
             if argument not in request.arguments:
                 faults.append((path, f"no argument {argument}", f"declare it under requests.{name}.arguments"))
+            elif request.arguments[argument].is_text and parameter in definition.parameters:
+                kind = definition.parameters[parameter].type
+                if kind != "string":
+                    faults.append((path, f"{argument} is any text, {parameter} is {kind}", "name another argument"))
     return faults
 
 

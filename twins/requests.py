@@ -113,7 +113,10 @@ class RequestRunner:
         given: dict[str, Scalar],
     ) -> None:
         for name, argument in declared.arguments.items():
-            scope[name] = _numeric(argument.encode(given[name]), argument.type) if name in given else math.nan
+            if argument.is_text:
+                scope[name] = given.get(name, "")
+            else:
+                scope[name] = _numeric(argument.encode(given[name]), argument.type) if name in given else math.nan
         if "state" in handler.arguments:
             scope["state"] = StateView(table.rows[f"s_{handler.step}"], slot)
         missing = [name for name in handler.arguments if name not in scope]

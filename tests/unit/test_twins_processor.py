@@ -400,3 +400,42 @@ def test_lines_and_documents_go_on_under_another_version(
     begins = [line.split()[0] for line in engine.run.lines()[-2:]]
     tag = {"place": "hall", "floor": "second"}[tags]
     assert begins == [f"probe,twin={TWIN.decode()},{tags}={tag}", f"probe,twin={OTHER.decode()}"]
+
+
+LABELLED = """\
+name: labelled
+version: 1.0.0
+inputs: {a: {}}
+parameters: {label: {type: string, default: ""}}
+pipeline:
+  - {name: keep, step: steps.py:keep, state: {length: {type: int}}, outputs: {length: {type: int}},
+     requests: {name_it: steps.py:name_it}}
+requests:
+  name_it: {arguments: {label: {type: string}, more: {type: string, required: false}}, sets: {label: label}}
+"""
+
+LABELLED_STEPS = """\
+def keep(state, a):
+    return state.length
+
+
+def name_it(state, label, more):
+    if more:
+        return "no " + more
+    state.length = len(label)
+"""
+
+
+def test_an_argument_can_be_any_text_of_bounded_length(cache: Path, tmp_path: Path) -> None:
+    engine = Stepping(load_type(stepping.write_type(tmp_path, LABELLED, steps=LABELLED_STEPS), "content", cache))
+    run = engine.step(
+        put(TWIN, {}),
+        request(TWIN, "name_it", "r1", label="Käse 2"),
+        request(TWIN, "name_it", "r2", label="b", more="thanks"),
+        *(request(TWIN, "name_it", "r3", label=label) for label in ("x" * 65, "a\nb", 5)),
+    )
+    state = engine.state(TWIN)
+    assert (state.parameters["label"], state.state["keep"]["length"]) == ("Käse 2", 6)
+    answers = [(event["name"], event["data"]["reason"].partition(",")[0]) for event in run.messages("events")]
+    refusal = ("request_rejected", "label: expected a text of at most 64 characters")
+    assert answers == [("request_accepted", ""), ("request_rejected", "no thanks"), refusal, refusal, refusal]

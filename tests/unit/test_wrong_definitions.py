@@ -378,6 +378,14 @@ PLACES = [
     ),
     ("sets no parameter", "sets: {limit:", "sets: {limits:", 23, "requests.limit.sets.limits", "no parameter limits"),
     (
+        "sets a number by any text",
+        "arguments: {limit: {unit: m**3/s}}",
+        "arguments: {limit: {type: string}}",
+        23,
+        "requests.limit.sets.limit",
+        "limit is any text, limit is float",
+    ),
+    (
         "sets by no argument",
         "sets: {limit: limit}",
         "sets: {limit: limits}",
