@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from schemas.choices import EVERYTHING, FIELDS, some_of
 from schemas.definition import Definition
 from schemas.expression import parse_condition
 from schemas.outputs import CommandOutput
@@ -14,21 +15,29 @@ if TYPE_CHECKING:
 def command_faults(definition: Definition, path: str, command: CommandOutput) -> list[tuple[str, str, str]]:
     """Key path, message and remedy of each fault of the command at `path`."""
     fields: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
-    remedy = f"fields are: {', '.join(sorted(fields)) or 'none'}"
     named = [(f"{path}.field", command.field)]
     if command.when is not None:
         named += [(f"{path}.when", command.when)]
     if command.confirm is not None:
         named += [(f"{path}.confirm.field", command.confirm.field)]
-    faults = [(place, f"no field {field}", remedy) for place, field in named if field not in fields]
+    faults = [
+        (place, f"no field {field}", f"fields are: {some_of(fields, field, FIELDS)}")
+        for place, field in named
+        if field not in fields
+    ]
     if command.when in fields and fields[command.when].type != "bool":
         faults.append((f"{path}.when", f"{command.when} is {fields[command.when].type}", "name a bool field"))
     declared: dict[str, Quantity | StepOutput] = {**fields, **definition.numbers}
-    remedy = f"fields and parameters are: {', '.join(sorted(declared))}"
     for name, text in command.interlocks.items():
         place, condition = f"{path}.interlocks.{name}", parse_condition(text)
         faults += [
-            (place, f"no field or parameter {field}", remedy) for field in condition.names if field not in declared
+            (
+                place,
+                f"no field or parameter {field}",
+                f"fields and parameters are: {some_of(declared, field, EVERYTHING)}",
+            )
+            for field in condition.names
+            if field not in declared
         ]
         faults += [
             (place, f"{field} is {declared[field].type}, not true or false", "compare it with something")

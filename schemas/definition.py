@@ -27,6 +27,14 @@ On a tick event time is the tick's, and the twin's own does not move; `dt_s` is 
 a step that runs on both since the latest of both, 0 where there was none.
 """
 
+AMBIENT_MEANINGS = {
+    "dt_s": "event time since the previous record, in s",
+    "time_s": "event time since 1970, in s",
+    "time_ns": "event time since 1970, in ns",
+    "records": "records accepted so far",
+    "random_seed": "for random numbers",
+}
+
 
 def _own_name(text: str) -> str:
     name = parse_type(text)

@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pydantic
 from pydantic.fields import FieldInfo
 
+from schemas.choices import some_of
+
 _SHOWN_LETTERS = 60
 _MESSAGES = {
     "missing": "is missing",
@@ -112,7 +114,8 @@ def _remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 
     if item["type"] == "extra_forbidden":
         keys = keys_at(model, item["loc"][:-1])
         near = difflib.get_close_matches(str(item["loc"][-1]), keys, 1)
-        known = f"keys here: {', '.join(keys)}" if keys else "there are no keys here"
+        known = some_of(keys, str(item["loc"][-1]), "docs/definition.md and docs/functions.md have all")
+        known = f"keys here: {known}" if keys else "there are no keys here"
         return f"remove it, or write {near[0]}; {known}" if near else f"remove it; {known}"
     return _REMEDIES.get(item["type"], "mend the value")
 

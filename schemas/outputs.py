@@ -1,13 +1,27 @@
 """What leaves a twin, as `twin.yaml` declares it."""
 
 import math
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from schemas.expression import parse_condition
 from schemas.quantity import FieldName, Strict
 from schemas.route import Route
+
+
+def _is_no_condition(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    if isinstance(value, str) and re.search(r"[<>=!()+*/]|\b(and|or|not)\b", value):
+        message = f"{ascii(value)[:80]} is a condition, and here the name of a bool field is needed"
+        remedy = "let a step give it as an output of type bool, such as threshold or a function of the folder"
+        raise PydanticCustomError("condition", "{message}", {"message": message, "remedy": remedy})
+    return value
+
+
+BooleanField = Annotated[FieldName, BeforeValidator(_is_no_condition)]
+"""Name of a field that must be a boolean."""
 
 
 class TimeseriesOutput(Strict):
@@ -48,8 +62,8 @@ class StatusOutput(Strict):
             makes the twin stale, too. Drifting comes before stale.
     """
 
-    drifting: FieldName | None = None
-    stale: FieldName | None = None
+    drifting: BooleanField | None = None
+    stale: BooleanField | None = None
 
 
 class EventOutput(Strict):
@@ -64,7 +78,7 @@ class EventOutput(Strict):
         route: Twin that is told of every such event.
     """
 
-    when: FieldName
+    when: BooleanField
     edge: Literal["rising", "falling", "both", "each"] = "rising"
     severity: Literal["info", "warning", "critical"] = "info"
     data: tuple[FieldName, ...] = Field(default=(), strict=False)
@@ -122,7 +136,7 @@ class CommandOutput(Strict):
     field: FieldName
     type: Literal["float", "int", "bool"] = "float"
     unit: str = ""
-    when: FieldName | None = None
+    when: BooleanField | None = None
     range: tuple[float, float] | None = Field(default=None, strict=False)
     refresh_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     expires_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from schemas.choices import EVERYTHING, FIELDS, some_of
 from schemas.definition import Definition
 from schemas.errors import InvalidNameError
 from schemas.names import check_twin_id
@@ -24,16 +25,15 @@ def route_faults(definition: Definition) -> list[tuple[str, str, str]]:
 
 def _route_faults(definition: Definition, path: str, route: Route) -> list[tuple[str, str, str]]:
     fields = {*definition.inputs, *definition.fields()}
-    remedy = f"fields are: {', '.join(sorted(fields))}"
     faults = [
-        (f"{path}.as.{name}", f"no field {field}", remedy)
+        (f"{path}.as.{name}", f"no field {field}", f"fields are: {some_of(fields, field, FIELDS)}")
         for name, field in route.inputs.items()
         if field not in fields
     ]
     declared: dict[str, Quantity | StepOutput]
     declared = {**definition.inputs, **definition.fields(), **definition.parameters}
     if route.id not in declared:
-        remedy = f"parameters and fields are: {', '.join(sorted(declared))}"
+        remedy = f"parameters and fields are: {some_of(declared, route.id, EVERYTHING)}"
         return [*faults, (f"{path}.id", f"no parameter or field {route.id}", remedy)]
     found = declared[route.id]
     if found.type not in {"string", "int"}:

@@ -2,8 +2,9 @@
 
 import keyword
 
+from schemas.choices import EARLIER, FIELDS, some_of
 from schemas.command_wiring import command_faults
-from schemas.definition import AMBIENT, Definition, outside_field, stale_field
+from schemas.definition import AMBIENT, AMBIENT_MEANINGS, Definition, outside_field, stale_field
 from schemas.names import RESERVED_EVENTS, RESERVED_FIELDS
 from schemas.route_wiring import route_faults
 from schemas.step import Previous, Step
@@ -35,7 +36,7 @@ def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[t
             if name in RESERVED_FIELDS:
                 faults.append((f"{place}.{name}", f"{name} is reserved", "choose another name"))
             if name in known:
-                faults.append((f"{place}.{name}", f"{name} is {known[name]} already", "choose another name"))
+                faults.append((f"{place}.{name}", f"{name} is {known[name]} already", _another(name)))
             known[name] = f"one of {place}"
     for name, declared in definition.inputs.items():
         if declared.default is not None and definition.missing != "hold_last":
@@ -52,13 +53,24 @@ def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[t
     return faults
 
 
+def _another(name: str) -> str:
+    """What to do about a name that is taken."""
+    ambient = (
+        f", or remove it: every step may take {name} as it is ({AMBIENT_MEANINGS[name]})" if name in AMBIENT else ""
+    )
+    return f"choose another name{ambient}"
+
+
 def _step_faults(definition: Definition, index: int, step: Step, known: dict[str, str]) -> list[tuple[str, str, str]]:
     """Faults of one step's names; adds its outputs to `known`."""
     path = f"pipeline.{index}"
     seen = known.keys() - definition.texts.keys()
-    remedy = f"fields known here: {', '.join(sorted(seen))}"
     faults = [
-        (f"{path}.inputs.{argument}", f"no field {step.field_of(argument)} before this step", remedy)
+        (
+            f"{path}.inputs.{argument}",
+            f"no field {step.field_of(argument)} before this step",
+            f"fields known here: {some_of(seen, step.field_of(argument), EARLIER)}",
+        )
         for argument, wire in step.inputs.items()
         if step.field_of(argument) not in seen and not isinstance(wire, Previous)
     ]
@@ -67,7 +79,7 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
         (
             f"{path}.inputs.{argument}.previous",
             f"no input or output {wire.previous}, whose value was kept",
-            f"name one of {', '.join(sorted(remembered))}",
+            f"name one of {some_of(remembered, wire.previous, FIELDS)}",
         )
         for argument, wire in step.inputs.items()
         if isinstance(wire, Previous) and wire.previous not in remembered
@@ -90,7 +102,7 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
     for output in step.outputs:
         if output in known or output in RESERVED_FIELDS:
             taken = known.get(output, "a reserved name")
-            faults.append((f"{path}.outputs.{output}", f"{output} is {taken} already", "choose another name"))
+            faults.append((f"{path}.outputs.{output}", f"{output} is {taken} already", _another(output)))
         known[output] = f"an output of step {step.name}"
     return faults
 
@@ -98,7 +110,6 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
 def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
     outputs, results = definition.outputs, definition.fields()
     stored = {*results, *definition.inputs}
-    remedy = f"fields are: {', '.join(sorted(stored)) or 'none'}"
     wanted = [(f"outputs.timeseries.fields.{i}", f) for i, f in enumerate(outputs.timeseries.fields)]
     wanted += [(f"outputs.metadata.{i}", f) for i, f in enumerate(outputs.metadata)]
     for name, event in outputs.events.items():
@@ -109,7 +120,11 @@ def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:
         if field is not None:
             wanted.append((f"outputs.status.{name}", field))
             booleans.append((f"outputs.status.{name}", field))
-    faults = [(path, f"no field {field}", remedy) for path, field in wanted if field not in stored]
+    faults = [
+        (path, f"no field {field}", f"fields are: {some_of(stored, field, FIELDS)}")
+        for path, field in wanted
+        if field not in stored
+    ]
     if outputs.timeseries.when in {"tick", "both"} and not definition.tick_s:
         message = f"lines are due on {outputs.timeseries.when}, but the type has no ticks"
         faults.append(("outputs.timeseries.when", message, "declare tick_s: the period of ticks in seconds"))

@@ -69,8 +69,10 @@ def read_yaml(text: str) -> YamlText:
             _walk(node, "", found)
             found.content = _value(node, found)
     except yaml.MarkedYAMLError as error:
-        said = f"no YAML: {error.problem or error.context}"
-        found.faults.append(Fault(_syntax_line(error, text), "", said, "mend the syntax here or just above"))
+        said, remedy = f"no YAML: {error.problem or error.context}", "mend the syntax here or just above"
+        if "'\\t'" in said:
+            said, remedy = "no YAML: a tab where only spaces may be", "write spaces instead of the tab, also to indent"
+        found.faults.append(Fault(_syntax_line(error, text), "", said, remedy))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         said = f"no YAML: the character #x{ord(text[error.position]):04x} is not permitted"

@@ -8,6 +8,7 @@ from typing import Any
 import pydantic
 
 from schemas.all_faults import all_faults
+from schemas.choices import EARLIER, some_of
 from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
@@ -135,9 +136,15 @@ def _handler_faults(
     known |= set(declared.arguments) if declared else set()
     known |= {"state"} if step_state(step) else set()
     file, line = target.partition(":")[0], function.__code__.co_firstlineno
-    remedy = f"a handler of {request} may take {', '.join(sorted(known))}"
+    rest = "all are inputs, parameters, outputs, arguments of the request and state"
     return [
-        Problem(file, line, function.__name__, f"{function.__name__} takes {name}, which is nothing here", remedy)
+        Problem(
+            file,
+            line,
+            function.__name__,
+            f"{function.__name__} takes {name}, which is nothing here",
+            f"a handler of {request} may take {some_of(known, name, rest)}",
+        )
         for name in handler_arguments(function)
         if name not in known
     ]
@@ -206,7 +213,8 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
     path = f"pipeline.{index}"
     built_in = BUILT_INS.get(step.step)
     if built_in is None:
-        remedy = f"built-ins are {', '.join(sorted(BUILT_INS))}; a function of the folder is file.py:function"
+        known = some_of(BUILT_INS, step.step, "docs/functions.md has all")
+        remedy = f"built-ins are {known}; a function of the folder is file.py:function"
         raise DefinitionError([Problem(FILE, 0, f"{path}.step", f"no built-in {step.step}", remedy)])
     try:
         bound = built_in.bind(step.config)
@@ -276,8 +284,17 @@ def _no_booleans(found: WiredStep, definition: Definition, index: int) -> list[P
     ]
 
 
+def _missing(found: WiredStep, name: str, known: set[str]) -> str:
+    """What to do about an argument that nothing gives."""
+    remedy = f"map it under inputs to one of {some_of(known, name, EARLIER)}"
+    default = inspect.signature(found.function).parameters[name].default if found.authored else inspect.Parameter.empty
+    if isinstance(default, bool | int | float):
+        shown = str(default).lower() if isinstance(default, bool) else default
+        remedy = f"its default is not used: declare {name}: {{default: {shown}}} under parameters, or {remedy}"
+    return remedy
+
+
 def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
-    remedy = f"map it under inputs to one of {', '.join(sorted(known))}"
     places = {name: f"pipeline.{index}.{place}" for name, place in found.places.items()}
     return [
         Problem(
@@ -285,7 +302,7 @@ def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -
             0,
             places.get(name, f"pipeline.{index}.inputs"),
             f"{step.step} takes {name}, which is no field here",
-            remedy,
+            _missing(found, name, known),
         )
         for kind, name in found.arguments
         # What `inputs` maps to was checked with the definition.

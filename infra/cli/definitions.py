@@ -217,7 +217,9 @@ def _show_checked(problems: list[Problem], notes: list[str], checked: list[str])
     for note in notes:
         typer.echo(f"note: {note}")
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "no problems"
-    typer.echo(f"{count} in {', '.join(checked)}")
+    # The configuration that is there by itself is worth no word.
+    asked = [what for what in checked if what != "configuration"] or checked
+    typer.echo(f"{count} in {', '.join(asked)}")
 
 
 def demand_sound(folder: Path, cache: Path | None) -> None:

@@ -38,6 +38,18 @@ _RETURNED: tuple[tuple[Any, str], ...] = (
     (ListType, "a list"),
     (DictType, "a dictionary"),
 )
+_TYPE_NAMES = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"nestedarray\(\w+, \((\d+), (\d+)\)\)", r"array of \1 x \2"),
+        (r"nestedarray\(\w+, \((\d+),\)\)", r"array of \1"),
+        (r"array\(\w+, (\d)d, \w\)", r"array of \1 axes"),
+        (r"<iv=[^>]*>", ""),
+        (r"\bfloat64\b", "float"),
+        (r"\bint64\b", "int"),
+        (r"\bunicode_type\b", "str"),
+    )
+)
 _NOISE = ("Failed in nopython mode", "Failed in native mode", "File ", "During:", "- During:", "Enable")
 _MESSAGE_CHARS = 200
 _REMEDY = (
@@ -146,8 +158,9 @@ def _fault(error: Exception, function: Callable[..., Any], code: AuthoredCode) -
     file, line = _place(error, code.folder) or _definition(function, code)
     if not _plain(error):
         line = _replaced(function) or line
-    name = function.__name__
-    return Problem(file, line, name, f"{name} can't be compiled: {_sentence(error)}", _REMEDY)
+    name, sentence = function.__name__, _sentence(error)
+    remedy = f"take one element of the array, or a function of NumPy; {_REMEDY}" if "array of" in sentence else _REMEDY
+    return Problem(file, line, name, f"{name} can't be compiled: {sentence}", remedy)
 
 
 def _replaced(function: Callable[..., Any]) -> int | None:
@@ -185,12 +198,16 @@ def _sentence(error: Exception) -> str:
     if not lines:
         # An assertion of numba's own, which it makes of nothing else that authors write.
         return "an array of the state is not replaced as a whole; write into it: state.x[:] = …"
-    first = lines[0].partition(" Raised from")[0].rstrip(".")
-    return _MODULE.sub(r"module \1", first)[:_MESSAGE_CHARS]
+    first = re.split(r" Raised from|: %", lines[0])[0].rstrip(".")
+    return _shown(_MODULE.sub(r"module \1", first))
 
 
 def _shown(signature: str) -> str:
-    return _LITERAL.sub(r"\1", signature)[:_MESSAGE_CHARS]
+    """With Python's names of types instead of numba's."""
+    text = _LITERAL.sub(r"\1", signature)
+    for pattern, words in _TYPE_NAMES:
+        text = pattern.sub(words, text)
+    return text[:_MESSAGE_CHARS]
 
 
 def _definition(function: Callable[..., Any], code: AuthoredCode) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from numba.core import ir, types
+from numba.core.types.common import Buffer
 
 from schemas.definition_file import FILE
 from schemas.errors import Problem
@@ -29,6 +30,7 @@ def narrowing_faults(compiled: Any, step: WiredStep, layout: RowLayout, code: Au
     overloads = [compiled.overloads[signature] for signature in compiled.signatures]
     found = [fault for one in overloads for fault in _results(one.signature.return_type, step, layout)]
     found += [fault for one in overloads for fault in _stored(one.type_annotation, step, layout, code)]
+    found += [fault for one in overloads for fault in _truths(one.type_annotation, step, code)]
     return list(dict.fromkeys(found))
 
 
@@ -60,14 +62,34 @@ def _stored(annotation: Any, step: WiredStep, layout: RowLayout, code: AuthoredC
     for one in statements:
         if not isinstance(one, ir.SetAttr | ir.SetItem | ir.StaticSetItem):
             continue
-        into = annotation.typemap[one.target.name]
+        into, value = annotation.typemap[one.target.name], annotation.typemap[one.value.name]
         name = one.attr if isinstance(one, ir.SetAttr) else of.get(one.target.name, "")
-        if not isinstance(into, types.Record | types.NestedArray) or name not in own or own[name].type == "float":
+        if not isinstance(into, types.Record | types.NestedArray) or name not in own:
             continue
-        value = annotation.typemap[one.value.name]
-        if isinstance(getattr(value, "dtype", value), types.Float):
+        if isinstance(one, ir.SetAttr) and not own[name].shape and isinstance(value, Buffer | types.NestedArray):
+            message = f"{step.function.__name__} writes an array into its state {name}, which is one number"
+            remedy = f"write one element of it, or declare {name} with a shape"
+            found.append(Problem(file_of(step.function, code), one.loc.line, step.function.__name__, message, remedy))
+        elif own[name].type != "float" and isinstance(getattr(value, "dtype", value), types.Float):
             wanted = own[name].type
             message = f"{step.function.__name__} writes a float into its state {name}, which {wanted} can't hold"
             remedy = f"declare {name} with type: float, or write {_REMEDY[wanted]}"
             found.append(Problem(file_of(step.function, code), one.loc.line, step.function.__name__, message, remedy))
+    return found
+
+
+def _truths(annotation: Any, step: WiredStep, code: AuthoredCode) -> list[Problem]:  # noqa: ANN401
+    """Faults of each array that is taken for true or false: numba takes its address."""
+    found = []
+    for one in (one for block in annotation.blocks.values() for one in block.body):
+        call = one.value if isinstance(one, ir.Assign) else None
+        if not isinstance(call, ir.Expr) or call.op != "call" or len(call.args) != 1:
+            continue
+        called = annotation.typemap[call.func.name]
+        if getattr(called, "typing_key", None) is bool and isinstance(
+            annotation.typemap[call.args[0].name], Buffer | types.NestedArray
+        ):
+            name = step.function.__name__
+            message, remedy = f"{name} takes an array for true or false", "take one element, or its .any() or .all()"
+            found.append(Problem(file_of(step.function, code), one.loc.line, name, message, remedy))
     return found

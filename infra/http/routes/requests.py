@@ -55,7 +55,7 @@ async def post_request(
     request = found.definition.request(name)
     if request is None:
         known = ", ".join(sorted({*found.definition.requests, "reset", "release"}))
-        raise ProblemError(Kind.UNKNOWN_REQUEST, f"type {type_name} has no such request; there are: {known}")
+        raise ProblemError(Kind.UNKNOWN_REQUEST, f"those of type {type_name} are {known}")
     validation.refuse_if(validation.argument_faults(request, arguments))
     pending = await change.write(
         services, RecordKind.REQUEST, type_name, twin_id, name=name, body=arguments, record_id=uuid.uuid4().hex
