@@ -16,6 +16,7 @@ import typer
 from infra.cli.definitions import Folder, demand_sound
 from infra.cli.options import AsJson, DataDir, read_settings
 from infra.cli.output import end_process, fail, plain, show_json
+from infra.cli.waiting import waiting
 from infra.registry import trial_cache
 from schemas.errors import InvalidNameError, SetupError
 from schemas.names import DEFAULT_PROJECT, parse_type
@@ -97,16 +98,19 @@ def try_(
     def refused(refusals: "Sequence[Refusal]") -> None:
         if as_json:
             listed.extend(refusals[: _MOST_LISTED - len(listed)])
-        else:
+            return
+        with hidden():
             typer.echo("\n".join(map(_line, refusals)))
 
     def stuck(item: Row | int) -> None:
         where = f"line {item.line}" if isinstance(item, Row) else f"the tick of {utc(item)} UTC"
         raw = f": {_cut(item.raw)}" if isinstance(item, Row) else ""
         place = f" (it is at {found})" if (found := place_in(path)) else ""
-        end_process(f"{file}: {where}: a step has not come to its end within {LIMIT_S:g} s{place}{raw}")
+        with hidden():
+            end_process(f"{file}: {where}: a step has not come to its end within {LIMIT_S:g} s{place}{raw}")
 
-    trial = play(twin_type, read_rows(file, definition), refused, stuck)
+    with waiting(f"{path}: playing {file}") as hidden:
+        trial = play(twin_type, read_rows(file, definition), refused, stuck)
     if not trial.records:
         fail(f"{file} holds no record")
     picture, panels = _draw(definition, trial, file)

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -23,9 +24,20 @@ def test_a_terminal_shows_the_title_and_the_time(capsys: pytest.CaptureFixture[s
 
 def test_elsewhere_nothing_is_shown() -> None:
     shown = io.StringIO()
-    with waiting("pump", Console(file=shown)):
+    with waiting("pump", Console(file=shown)) as hidden, hidden():
         pass
-    assert shown.getvalue().strip() == ""
+    assert shown.getvalue() == ""
+
+
+def test_lines_are_written_where_the_title_was(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = io.StringIO()
+    with waiting("pump", Console(file=shown, force_terminal=True, width=80)) as hidden:
+        with hidden():
+            before = shown.getvalue()
+            typer.echo("line")
+            assert shown.getvalue() == before
+        assert len(shown.getvalue()) > len(before), "it is there again"
+    assert capsys.readouterr() == ("line\n", "")
 
 
 def test_check_shows_that_it_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
