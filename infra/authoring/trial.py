@@ -65,7 +65,7 @@ class Trial:
 
     Attributes:
         records: Rows of the file.
-        refused: Rows that would become dead letters.
+        refused: Rows that would become dead letters; `reasons` why, with the line of the first and their number.
         accepted: Rows that were stepped; the others were duplicates or late.
         ticks: Between the rows.
         left_out: Ticks that were not played because there were too many, by the line of the row behind them.
@@ -81,6 +81,7 @@ class Trial:
     duplicate: int = 0
     late: int = 0
     ticks: int = 0
+    reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
     left_out: dict[int, int] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
@@ -256,6 +257,9 @@ def _account(
         refused([told[line] for line in sorted(told)])
     trial.records += len(rows)
     trial.refused += len(refusals)
+    for line, refusal in sorted(refusals.items()):
+        first, count = trial.reasons.get(refusal.reason, (line, 0))
+        trial.reasons[refusal.reason] = first, count + 1
     times = [row.time_ns for row in rows if row.time_ns is not None and row.line not in refusals]
     if times:
         trial.first_ns = times[0] if trial.first_ns is None else trial.first_ns

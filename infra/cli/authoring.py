@@ -55,6 +55,15 @@ def _own_type(name: str) -> str:
     raise typer.BadParameter(message)
 
 
+def called(program: str) -> str:
+    """How a program of this environment is called from here: by its name only where that finds it."""
+    own = Path(sys.executable).with_name(program)
+    found = shutil.which(program)
+    if not own.exists() or (found and Path(found).absolute() == own):
+        return program
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
+
+
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the twin type.", callback=_own_type)],
     *,
@@ -68,7 +77,8 @@ def new(
         show_json({"type": name, "folder": str(Path.cwd() / name), "files": files})
         return
     typer.echo(f"{name}/ has {', '.join(file for file in files if not file.startswith('.'))}")
-    typer.echo(f"next: python -m pytest {name}; twinstream try {name} FILE.csv; twinstream deploy {name}")
+    python, twinstream = called("python"), called("twinstream")
+    typer.echo(f"next: {python} -m pytest {name}; {twinstream} try {name} FILE.csv; {twinstream} deploy {name}")
 
 
 def try_(
@@ -126,11 +136,22 @@ def try_(
 def _notes(trial: "Trial") -> list[str]:
     """What is worth knowing, no fault."""
     from infra.authoring.recording import hint_of
+    from schemas.reasons import Reason
 
     notes = [
         f"line {line}: too long after the line before: {ticks} of the ticks in between were not played"
         for line, ticks in trial.left_out.items()
     ]
+    nowhere = (0, 0)
+    if trial.records and trial.reasons.get(Reason.INVALID_TIME, nowhere)[1] == trial.records:
+        notes.append(
+            "no time could be read: write them as 2026-01-01T12:00:00Z, with T and Z, or as whole nanoseconds since"
+            " 1970, which are seconds times 1,000,000,000"
+        )
+    if Reason.QUARANTINED in trial.reasons:
+        line, _ = trial.reasons.get(Reason.STEP_FAILED, trial.reasons[Reason.QUARANTINED])
+        count = trial.reasons[Reason.QUARANTINED][1]
+        notes.append(f"a step failed at line {line}, and the {count} records behind it met a twin in quarantine")
     if hint := hint_of(trial.first_ns, trial.last_ns):
         notes.append(hint)
     return notes

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from infra.authoring.folder import create
 from infra.cli.app import app
-from infra.cli.authoring import _own_type
+from infra.cli.authoring import _own_type, called
 from schemas.bundle import read_folder
 from schemas.errors import SetupError
 from twins.check import check_folder
@@ -94,6 +94,24 @@ def test_a_name_outside_the_grammar_is_told_with_one_that_is_within(name: str, w
     with pytest.raises(typer.BadParameter) as refused:
         _own_type(name)
     assert why in str(refused.value)
+
+
+def test_programs_are_called_by_their_name_only_where_that_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".venv" / "bin"
+    own.mkdir(parents=True)
+    for name in ("python", "twinstream"):
+        (own / name).touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(own / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert called("twinstream") == ".venv/bin/twinstream"
+    monkeypatch.setenv("PATH", str(own))
+    assert called("twinstream") == "twinstream"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("PATH", "")
+    assert called("python") == str(own / "python")
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])

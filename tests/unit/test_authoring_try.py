@@ -12,8 +12,9 @@ from infra.authoring import trial as trial_module
 from infra.authoring.endless import place_in
 from infra.authoring.folder import create
 from infra.authoring.recording import Row
-from infra.authoring.trial import PARTITIONS, Refusal, play
+from infra.authoring.trial import PARTITIONS, Refusal, Trial, play
 from infra.cli.app import app
+from infra.cli.authoring import _notes
 from schemas.bundle import read_folder
 from schemas.clock import NS_PER_S, ManualClock
 from twins.twin_type import TwinType
@@ -112,6 +113,27 @@ def test_seconds_since_1970_are_taken_as_the_nanoseconds_that_they_are_with_a_no
     text = HEAD + "1767268800,20\n1767268801,21\n"
     (note,) = json.loads(_try(pump, data_dir, text, "--json"))["notes"]
     assert "look like seconds" in note
+
+
+@pytest.mark.parametrize(
+    ("trial", "notes"),
+    [
+        (
+            Trial(records=2, refused=2, reasons={"invalid_time": (2, 2)}),
+            ["no time could be read: write them as 2026-01"],
+        ),
+        (Trial(records=2, refused=1, reasons={"invalid_time": (2, 1)}), []),
+        (
+            Trial(records=9, refused=4, reasons={"step_failed": (5, 1), "quarantined": (6, 3)}),
+            ["a step failed at line 5, and the 3 records behind it met a twin in quarantine"],
+        ),
+        (Trial(left_out={7: 100}), ["line 7: too long after the line before: 100 of the ticks in between were not"]),
+    ],
+)
+def test_what_many_lines_have_in_common_is_noted_behind_them(trial: Trial, notes: list[str]) -> None:
+    found = _notes(trial)
+    assert len(found) == len(notes)
+    assert all(one.startswith(expected) for one, expected in zip(found, notes, strict=True))
 
 
 def test_a_trial_makes_no_data_directory_where_there_is_none(

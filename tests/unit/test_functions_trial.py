@@ -8,7 +8,7 @@ from reference.plain_twin import EXAMPLES
 from support.stepping import write_type
 
 from schemas.errors import DefinitionError
-from twins.functions.testing import START_NS, built_in, load_trial
+from twins.functions.testing import START_NS, built_in, load_step, load_trial
 
 DEFINITION = """\
 name: timed
@@ -73,8 +73,11 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     folder = write_type(tmp_path / "timed", DEFINITION, steps=STEPS)
     with pytest.raises(TypeError, match="argument 'value'"):
         load_trial(folder, "plain")(value=2.0)
-    with pytest.raises(KeyError, match="none"):
-        load_trial(folder, "none")
+    for load in (load_trial, load_step):
+        with pytest.raises(KeyError, match=r"no step none in .*twin\.yaml: there are .*plain"):
+            load(folder, "none")
+    with pytest.raises(KeyError, match="control is the built-in state_machine, no function of the folder"):
+        load_step(EXAMPLES / "incubator", "control")
     with pytest.raises(KeyError, match="none"):
         built_in("none")
     with pytest.raises(ValidationError, match="band"):

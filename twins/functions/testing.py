@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.definition_file import FILE, read_definition
-from schemas.step import StateField
+from schemas.step import StateField, Step
 from twins.authored import AuthoredCode
 from twins.folder_calls import linked
 from twins.functions.registry import BUILT_INS
@@ -53,11 +53,22 @@ def load_step(folder: Path, name: str) -> tuple[Callable[..., Any], StateView]:
 
     Raises:
         DefinitionError: `twin.yaml` or the step's file has faults.
-        KeyError: the pipeline has no step of that name.
+        KeyError: the pipeline has no step of that name, or it is a built-in.
     """
-    definition = read_definition((folder / FILE).read_text(encoding="utf-8"))
-    step = {declared.name: declared for declared in definition.pipeline}[name]
+    step = _step(folder, name)
+    if ":" not in step.step:
+        message = f"{name} is the built-in {step.step}, no function of the folder: use load_trial"
+        raise KeyError(message)
     return AuthoredCode(folder).function(step.step), new_state(step.state)
+
+
+def _step(folder: Path, name: str) -> Step:
+    pipeline = read_definition((folder / FILE).read_text(encoding="utf-8")).pipeline
+    for step in pipeline:
+        if step.name == name:
+            return step
+    message = f"no step {name} in {folder / FILE}: there are {', '.join(step.name for step in pipeline) or 'none'}"
+    raise KeyError(message)
 
 
 class Trial:
@@ -142,8 +153,7 @@ def load_trial(folder: Path, name: str) -> Trial:
         DefinitionError: `twin.yaml` or the step's file has faults.
         KeyError: the pipeline has no step of that name.
     """
-    definition = read_definition((folder / FILE).read_text(encoding="utf-8"))
-    step = {declared.name: declared for declared in definition.pipeline}[name]
+    step = _step(folder, name)
     code, outputs = AuthoredCode(folder), tuple(step.outputs)
     if ":" in step.step:
         function = code.function(step.step)
