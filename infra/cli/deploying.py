@@ -12,7 +12,8 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
-from infra.deployment.deployer import COMPILE_TIMEOUT_S, NoAnswerError, deploy, rollback, undeploy
+from infra.deployment.asking import COMPILE_TIMEOUT_S, NoAnswerError
+from infra.deployment.deployer import deploy, rollback, undeploy
 from infra.deployment.telling import Telling
 from infra.registry import LOG_FOLDER, Registry, RunFile
 from infra.settings import Settings

@@ -5,34 +5,24 @@
 Until that transaction nothing has changed; from it on each partition is under the version at its own offset.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import msgspec
-import structlog
 
+from infra.deployment.asking import COMPILE_TIMEOUT_S, ask, compiled, overtaken, withdraw
 from infra.deployment.switching import switch_over, write_bundle, write_record
 from infra.deployment.telling import Telling, demand_succession, number_notes, succession_notes
 from infra.settings import Settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
 from schemas.definition import Definition
-from schemas.deployment import CANDIDATE, REPORT, TYPE, UNDEPLOYED, Deployment, Report, history_key, key
-from schemas.errors import DefinitionError, Problem, SetupError
+from schemas.deployment import TYPE, UNDEPLOYED, Deployment, history_key, key
+from schemas.errors import SetupError
 from schemas.topics import TypeTopics
 from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.writer import LogWriter
 from twins.catalogue import Catalogue
-
-COMPILE_TIMEOUT_S = 60.0
-_WITHDRAW_TIMEOUT_S = 5.0
-
-log = structlog.get_logger(__name__)
-
-
-class NoAnswerError(SetupError):
-    """No worker has said in time what it makes of a version; nothing has changed."""
 
 
 async def deploy(
@@ -179,58 +169,19 @@ async def _put_into_force(
 ) -> None:
     before = _in_force(catalogue, deployment.type)
     async with LogWriter(settings.kafka.options()) as writer:
-        await write_record(writer, key(CANDIDATE, deployment.type), msgspec.json.encode(deployment))
+        await ask(writer, deployment)
         telling.stage(f"published as {deployment.hash[:12]}, workers compile it")
         try:
-            report = await _compiled(catalogue, deployment, patience_s)
-            if report.problems:
-                raise DefinitionError([Problem(**msgspec.structs.asdict(problem)) for problem in report.problems])
-            telling.stage(f"compiled by worker {report.worker}")
+            worker = await compiled(catalogue, deployment, patience_s)
+            telling.stage(f"compiled by worker {worker}")
             if _in_force(catalogue, deployment.type) != before:
-                raise _overtaken(deployment)
+                raise overtaken(deployment)
             await _ensure_topics(settings, TypeTopics(deployment.type).all())
             await switch_over(settings.kafka.options(), deployment, settings.kafka.partitions)
             telling.is_written = True
             telling.stage(f"switched in all {settings.kafka.partitions} partitions")
         finally:
-            await _withdraw(writer, catalogue, deployment)
-
-
-async def _withdraw(writer: LogWriter, catalogue: Catalogue, candidate: Deployment) -> None:
-    """Ask nobody any more, and keep no answers; what stays behind when Kafka is away does no harm."""
-    done = [key(REPORT, report.hash, report.worker) for report in _answers(catalogue, candidate)]
-    if not catalogue.is_over(candidate):
-        done.append(key(CANDIDATE, candidate.type))
-    try:
-        async with asyncio.timeout(_WITHDRAW_TIMEOUT_S):
-            for record_key in done:
-                await write_record(writer, record_key, None)
-    except Exception as error:  # noqa: BLE001 - what became of the deployment is told, not this
-        log.warning("a candidate could not be withdrawn", type=candidate.type, error=repr(error))
-
-
-async def _compiled(catalogue: Catalogue, candidate: Deployment, patience_s: float) -> Report:
-    """The first report of a worker."""
-
-    def look() -> Report | None:
-        answer = next(_answers(catalogue, candidate), None)
-        if answer is None and catalogue.is_over(candidate):
-            raise _overtaken(candidate)
-        return answer
-
-    try:
-        async with asyncio.timeout(patience_s):
-            return await catalogue.until(look)
-    except TimeoutError:
-        message = (
-            f"no worker has compiled {candidate.type} {candidate.version} within {patience_s:.0f} s, and nothing has"
-            " changed"
-        )
-        raise NoAnswerError(message) from None
-
-
-def _answers(catalogue: Catalogue, candidate: Deployment) -> Iterator[Report]:
-    return (report for report in catalogue.reports(candidate.hash) if report.asked_ns == candidate.time_ns)
+            await withdraw(writer, catalogue, deployment)
 
 
 def _in_force(catalogue: Catalogue, type_name: str) -> int:
@@ -243,14 +194,6 @@ def _foreign(current: Deployment, who: str) -> SetupError:
     message = (
         f"{current.type} {current.version} was put into force by {current.who or 'somebody else'}, and {who} does not"
         " replace it: `twinstream up` goes on with it; with --data-dir DIR an example has a place of its own"
-    )
-    return SetupError(message)
-
-
-def _overtaken(candidate: Deployment) -> SetupError:
-    message = (
-        f"another deployment of {candidate.type} came between, and this one has changed nothing:"
-        " look at `twinstream types --history` and try again"
     )
     return SetupError(message)
 

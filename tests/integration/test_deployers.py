@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
-from infra.deployment import deployer
+from infra.deployment import asking, deployer
+from infra.deployment.asking import compiled
 from infra.deployment.deployer import deploy, rollback, undeploy
 from infra.deployment.switching import write_record
 from infra.deployment.telling import Telling
@@ -85,16 +86,14 @@ async def test_of_two_deployers_one_wins_and_the_other_is_told_at_once(settings:
 async def test_a_deployer_whose_answer_comes_after_another_switch_changes_nothing(
     settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled = deployer._compiled  # noqa: SLF001 - between the answer and the switch there is nothing else to hold on to
-
-    async def late(catalogue: Catalogue, candidate: Deployment, patience_s: float) -> object:
+    async def late(catalogue: Catalogue, candidate: Deployment, patience_s: float) -> str:
         answer = await compiled(catalogue, candidate, patience_s)
         if candidate.version == "1.0.0":
             await deploy(settings, _version(name, "2.0.0"))
             await asyncio.sleep(0.5)
         return answer
 
-    monkeypatch.setattr(deployer, "_compiled", late)
+    monkeypatch.setattr(deployer, "compiled", late)
     async with _worker(settings):
         with pytest.raises(SetupError, match="another deployment"):
             await deploy(settings, _version(name, "1.0.0"))
@@ -130,7 +129,7 @@ async def test_a_deployment_that_was_made_is_one_though_kafka_goes_away_afterwar
             raise KafkaTimeoutError
         await write_record(writer, record_key, value)
 
-    monkeypatch.setattr(deployer, "write_record", away)
+    monkeypatch.setattr(asking, "write_record", away)
     async with _worker(settings):
         made = await deploy(settings, _version(name, "1.0.0"))
     assert made.version == "1.0.0"

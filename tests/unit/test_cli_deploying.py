@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from infra.cli import deploying
 from infra.cli.app import app
-from infra.deployment.deployer import NoAnswerError
+from infra.deployment.asking import NoAnswerError
 from infra.deployment.telling import Telling, demand_succession, number_notes
 from infra.registry import Presence, Registry
 from infra.settings import Settings
