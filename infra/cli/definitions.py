@@ -40,7 +40,7 @@ def deploy(
     stepped by the version before, what comes after by this one, and state that both know goes on. When it has faults,
     or no worker can compile it, nothing changes.
     """
-    from infra.cli.deploying import Said, deploy_folder
+    from infra.cli.deploying import Said, deploy_folder, finish
     from infra.cli.log import settings_with_log
 
     if not (path / FILE).is_file():
@@ -52,7 +52,7 @@ def deploy(
     said = Said(aloud=not as_json)
     said.stage(f"{path} is checked")
     try:
-        deployment = asyncio.run(deploy_folder(path, settings, url, registry, said))
+        deployment = finish(deploy_folder(path, settings, url, registry, said))
     except DefinitionError as error:
         _fail_below(path, error.problems)
     if as_json:
@@ -77,13 +77,13 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Go back to the version of a type that was in force before, the same way as a deployment."""
-    from infra.cli.deploying import Said, roll_back
+    from infra.cli.deploying import Said, finish, roll_back
     from infra.cli.log import settings_with_log
 
     name = str(parse_type(type_name))
     settings = settings_with_log(url, data_dir, config)
     registry = Registry(settings.data_dir) if is_near(url, data_dir) else None
-    deployment = asyncio.run(roll_back(name, settings, url, registry, Said(aloud=not as_json)))
+    deployment = finish(roll_back(name, settings, url, registry, Said(aloud=not as_json)))
     if as_json:
         show_json(deployment)
     else:

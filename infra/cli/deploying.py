@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -26,6 +26,8 @@ _KAFKA_TIMEOUT_S = 30.0
 _API_TIMEOUT_S = 10.0
 _WORKER_TIMEOUT_S = 60.0
 _LOOK_S = 0.1
+_STOPPED = 130
+"""Exit code of what Ctrl-C ended."""
 
 T = TypeVar("T")
 _Look: TypeAlias = Callable[[], Sequence[RunFile | RoleStatus]]
@@ -51,6 +53,15 @@ class Said(Telling):
     def _say(self, text: str) -> None:
         if self._aloud:
             typer.echo(f"twinstream: {text}", err=True)
+
+
+def finish(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """Run a deployment; who stops it is told how to see what became of it."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        typer.echo("twinstream: stopped: `twinstream types --history` shows whether it was switched", err=True)
+        raise typer.Exit(_STOPPED) from None
 
 
 async def deploy_folder(

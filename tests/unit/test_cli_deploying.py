@@ -94,6 +94,16 @@ def test_what_is_in_force_already_is_told_as_such(folder: Path, monkeypatch: pyt
     assert "by ann: nothing changed" in said
 
 
+def test_who_stops_a_deployment_is_told_where_to_look(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stopped(*_: object, **__: object) -> Deployment:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploying, "deploy", stopped)
+    said = CliRunner().invoke(app, ["deploy", str(folder)])
+    assert said.exit_code == 130
+    assert "stopped: `twinstream types --history` shows whether it was switched" in said.stderr
+
+
 def test_machines_are_told_what_was_written_and_noted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def deploys(*_: object, telling: Telling, **__: object) -> Deployment:
         telling.note("state that is dropped: a.b")
