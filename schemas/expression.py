@@ -40,6 +40,11 @@ class Condition:
         """Fields that it takes for true or false by themselves, as `not lid_open` does: they must be booleans."""
         return tuple(dict.fromkeys(_truths(self._tree)))
 
+    @property
+    def divides(self) -> bool:
+        """Whether it may be one that can't be computed: a division by zero."""
+        return any(isinstance(node, ast.Div) for node in ast.walk(self._tree))
+
     def source(self, name: Callable[[str], str]) -> str:
         """Python source of it, with `name` applied to every field; parenthesised."""
         return f"({_source(self._tree, name)})"

@@ -227,7 +227,7 @@ def _make(config: StateMachineConfig) -> BoundStep:
             arguments=names.arguments,
             ways={
                 index: [
-                    (config.states.index(way.to), way.guard.source(_local), way.after_s)
+                    (config.states.index(way.to), way.guard.source(_local), way.after_s, _fault(state, way))
                     for way in config.transitions
                     if way.leaves(state)
                 ]
@@ -281,6 +281,12 @@ def _waits(config: StateMachineConfig) -> dict[str, list[str]]:
         state: [way.after_s for way in config.transitions if way.leaves(state) and isinstance(way.after_s, str)]
         for state in config.states
     }
+
+
+def _fault(state: str, way: Transition) -> str:
+    """What a condition that divides raises when that is by zero, `""` for any other."""
+    text = " ".join(way.when.split())
+    return f"the transition from {state} to {way.to} divides by zero: {text}" if way.guard.divides else ""
 
 
 def _local(name: str) -> str:

@@ -25,8 +25,9 @@ class MachineSource:
 
     Attributes:
         arguments: Of the function.
-        ways: Of each state the transitions that leave it, in order: the next state, the condition as source, and the
-            wait in seconds or the argument that has it.
+        ways: Of each state the transitions that leave it, in order: the next state, the condition as source, the wait
+            in seconds or the argument that has it, and what to raise when a condition divides by zero, `""` for one
+            that divides nothing.
         initial: The state that a twin begins in.
         values: For each value what it is in every state.
         report: Further results by name.
@@ -35,7 +36,7 @@ class MachineSource:
     """
 
     arguments: tuple[str, ...]
-    ways: Mapping[int, Sequence[tuple[int, str, float | str]]]
+    ways: Mapping[int, Sequence[tuple[int, str, float | str, str]]]
     initial: int
     values: Sequence[Sequence[bool | int | float]]
     report: Sequence[str]
@@ -44,7 +45,7 @@ class MachineSource:
 
     def waits(self, state: int) -> list[str]:
         """Arguments whose values are taken when a state is entered."""
-        return [wait for _, _, wait in self.ways[state] if isinstance(wait, str)]
+        return [wait for _, _, wait, _ in self.ways[state] if isinstance(wait, str)]
 
 
 def machine_source(machine: MachineSource) -> str:
@@ -96,16 +97,31 @@ _REPORTED = {
 }
 
 
-def _choice(ways: Sequence[tuple[int, str, float | str]]) -> list[str]:
+def _choice(ways: Sequence[tuple[int, str, float | str, str]]) -> list[str]:
     """The first transition that is enabled."""
     lines, waits = [], 0
-    for index, (target, guard, wait) in enumerate(ways):
+    for target, guard, wait, fault in ways:
         if isinstance(wait, str):
             over = f"_elapsed_ns >= state.waits_ns[{waits}] and "
             waits += 1
         else:
             over = f"_elapsed_ns >= {to_ns(wait)} and " if wait else ""
-        lines += [f"        {'if' if index == 0 else 'elif'} {over}{guard}:", f"            _next = {target}"]
+        lines += [f"        if _next < 0 and {over}{'True' if fault else guard}:"]
+        if fault:
+            lines += [
+                "            _go, _computed = False, False",
+                "            try:",
+                f"                _go = {guard}",
+                "                _computed = True",
+                "            except Exception:",
+                "                _computed = False",
+                # Numba raises nothing where something is caught.
+                "            if not _computed:",
+                f"                raise ZeroDivisionError({fault!r})",
+                f"            if _go:\n                _next = {target}",
+            ]
+        else:
+            lines.append(f"            _next = {target}")
     return lines
 
 

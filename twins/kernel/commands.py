@@ -15,7 +15,8 @@ SENT = 1
 """Mark in `fired`: the event or command leaves."""
 
 _RANGE, _MAX_RATE, _MIN_INTERVAL, _FIRST_INTERLOCK = 2, 3, 4, 5
-"""Further marks of a command: what refused it. Interlocks count up from the last."""
+"""Further marks of a command: what refused it. Interlocks count up from the last, and once more where they
+can't be computed."""
 
 SUPPRESSED = 255
 """Mark of a command that is refused for a reason that was told since something holds it back."""
@@ -30,8 +31,10 @@ def refusals(command: CommandOutput) -> dict[int, str]:
         reasons[_MAX_RATE] = f"max_rate: changes by more than {command.max_rate} per second since the last one sent"
     if command.min_interval_s:
         reasons[_MIN_INTERVAL] = f"min_interval: less than {command.min_interval_s} s after the last one sent"
-    interlocks = (f"interlock {name}: {' '.join(text.split())}" for name, text in command.interlocks.items())
-    return reasons | dict(enumerate(interlocks, _FIRST_INTERLOCK))
+    texts = {name: " ".join(text.split()) for name, text in command.interlocks.items()}
+    reasons |= dict(enumerate((f"interlock {name}: {text}" for name, text in texts.items()), _FIRST_INTERLOCK))
+    divided = (f"interlock {name}: {text} can't be computed: division by zero" for name, text in texts.items())
+    return reasons | dict(enumerate(divided, _FIRST_INTERLOCK + len(texts)))
 
 
 def failures(command: CommandOutput) -> tuple[str, ...]:
@@ -54,14 +57,31 @@ def command_lines(name: str, definition: Definition, columns: KernelColumns) -> 
         told_no_more = []
         asked = list(zip(limits, _broken(name, command, definition).items(), strict=True))
         for limit, (refusal, broken) in reversed(asked):
-            flag = f"row.r_{name}.{limit}"
-            lines += [f"if {broken}:", f"    refused = {refusal}"]
+            flag, uncomputed = f"row.r_{name}.{limit}", refusal + len(command.interlocks)
+            divides = refusal >= _FIRST_INTERLOCK and "/" in broken
+            plain = [f"if {broken}:", f"    refused = {refusal}"]
+            lines += _asked_of(broken, refusal, uncomputed) if divides else plain
             told_no_more.append(f"{flag} = 0")
-            told += [f"elif refused == {refusal}:", f"    {mark} = {SUPPRESSED} if {flag} else {refusal}"]
-            told.append(f"    {flag} = 1")
+            for one in (refusal, uncomputed) if divides else (refusal,):
+                told += [f"elif refused == {one}:", f"    {mark} = {SUPPRESSED} if {flag} else {one}"]
+                told.append(f"    {flag} = 1")
         lines += ["if refused == 0:", *indented(told_no_more)]
         decision = ["if refused == 0:", *indented(decision), *told]
     return [*lines, f"if {_wanted(name, command)}:", *indented(decision)]
+
+
+def _asked_of(broken: str, refusal: int, uncomputed: int) -> list[str]:
+    """Lines that ask an interlock that divides: one that can't be computed does not hold."""
+    return [
+        "broken, computed = True, False",
+        "try:",
+        f"    broken = {broken}",
+        "    computed = True",
+        "except Exception:",
+        "    computed = False",
+        "if broken:",
+        f"    refused = {refusal} if computed else {uncomputed}",
+    ]
 
 
 def outcome_lines(
