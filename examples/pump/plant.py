@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.plant.driven import Driven
 from infra.plant.fleet import parser_of, read_options, serve
 from schemas.clock import NS_PER_S
 
@@ -30,7 +31,7 @@ NEVER = (math.inf, math.inf)
 
 
 @dataclass
-class Pump:
+class Pump(Driven):
     """One pump and its drive.
 
     Attributes:
@@ -39,8 +40,6 @@ class Pump:
         boot: Name of this boot.
         clogs: When its strainer is clogged, from and to, in seconds since the start.
         worn_s: When its efficiency is down by an eighth.
-        speed_rpm: Of the shaft.
-        wanted_rpm: Speed that the drive goes to.
     """
 
     start_ns: int
@@ -79,17 +78,9 @@ class Pump:
             "power": self._read(power, 0.02),
             "temperature": self._read(WATER_C, 0.1),
         }
-        change = self.wanted_rpm - self.speed_rpm
-        self.speed_rpm += math.copysign(min(abs(change), RPM_PER_S * CYCLE_S), change)
+        self.turn(RPM_PER_S * CYCLE_S)
         self.cycles += 1
         return record
-
-    def obey(self, name: str, value: Any) -> bool:  # noqa: ANN401
-        """Take a command for the speed."""
-        if name != "speed" or isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        self.wanted_rpm = float(value)
-        return True
 
     def _read(self, value: float, noise: float) -> float:
         return round(max(0.0, value + self._random.gauss(0.0, noise)), 3)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.plant.driven import Driven
 from infra.plant.fleet import parser_of, read_options, serve
 from schemas.clock import NS_PER_S
 
@@ -24,7 +25,7 @@ WORSENS_S = 20.0
 
 
 @dataclass
-class Machine:
+class Machine(Driven):
     """One machine and its drive.
 
     Attributes:
@@ -32,8 +33,6 @@ class Machine:
         seed: Of the noise.
         boot: Name of this boot.
         damaged_s: When its bearing is damaged, in seconds since the start.
-        speed_rpm: Of the shaft.
-        wanted_rpm: Speed that the drive goes to.
     """
 
     start_ns: int
@@ -63,18 +62,10 @@ class Machine:
             "acceleration": round(forced * shaking + self._random.gauss(0.0, NOISE), 4),
             "speed": round(self.speed_rpm, 1),
         }
-        change = self.wanted_rpm - self.speed_rpm
-        self.speed_rpm += math.copysign(min(abs(change), RPM_PER_S * CYCLE_S), change)
+        self.turn(RPM_PER_S * CYCLE_S)
         self.angle += 2.0 * math.pi * self.speed_rpm / 60.0 * CYCLE_S
         self.cycles += 1
         return record
-
-    def obey(self, name: str, value: Any) -> bool:  # noqa: ANN401
-        """Take a command for the speed."""
-        if name != "speed" or isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        self.wanted_rpm = float(value)
-        return True
 
 
 def machine_of(options: argparse.Namespace, number: int, start_ns: int, boot: str) -> Machine:

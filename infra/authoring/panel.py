@@ -15,6 +15,8 @@ _FLAT = 1e-9
 """What varies by less than this share of itself is drawn as constant."""
 _LARGEST, _SMALLEST = 1e300, 1e-300
 """Axes beyond are no numbers any more."""
+_LETTERS = 10
+"""That stand beside an axis."""
 _SPANS = ((2 * 86400, "d", 86400), (2 * 3600, "h", 3600), (2 * 60, "min", 60))
 
 
@@ -43,15 +45,17 @@ def panels_of(definition: Definition, curves: Mapping[str, Curve]) -> list[Panel
     """A panel for each stored field that has values, in the definition's order."""
     types: dict[str, str] = {name: declared.type for name, declared in definition.inputs.items()}
     types |= {name: declared.type for name, declared in definition.fields().items()}
+    machines = [step for step in definition.pipeline if step.step == "state_machine"]
+    states = {name: list(step.config["states"]) for step in machines for name in list(step.outputs)[:1]}
     panels = []
     for name in definition.outputs.timeseries.fields:
         if name in curves:
             unit = definition.unit_of(name)
-            panels.append(_panel(f"{name} [{unit}]" if unit else name, types[name], curves[name]))
+            panels.append(_panel(f"{name} [{unit}]" if unit else name, types[name], curves[name], states.get(name, [])))
     return panels
 
 
-def _panel(title: str, kind: str, curve: Curve) -> Panel:
+def _panel(title: str, kind: str, curve: Curve, states: list[str]) -> Panel:
     times_ns, values = curve.points()
     if kind != "float":
         times_ns, values = _steps(times_ns, values)
@@ -59,6 +63,10 @@ def _panel(title: str, kind: str, curve: Curve) -> Panel:
         return Panel(title, times_ns, values, -_MARGIN, 1.0 + _MARGIN, [(0.0, "false"), (1.0, "true")])
     values = [min(max(value, -_LARGEST), _LARGEST) for value in values]
     low, high = min(values), max(values)
+    if states:
+        marks = [(float(state), name[:_LETTERS]) for state, name in enumerate(states) if low <= state <= high]
+        margin = _MARGIN * max(high - low, 1.0)
+        return Panel(title, times_ns, values, low - margin, high + margin, marks)
     if high - low <= max(_FLAT * abs(high), _SMALLEST):
         margin = max(abs(high) / 2, _SMALLEST) if high else 1.0
         return Panel(title, times_ns, values, low - margin, high + margin, [(low, f"{low:.10g}")])
@@ -89,7 +97,7 @@ def marks_between(low: float, high: float, *, whole: bool = False) -> list[tuple
 
 def _written(value: float, decimals: int) -> str:
     text = f"{value:.{decimals}f}" if value else "0"
-    return text if len(text) <= 10 else f"{value:.6g}"  # noqa: PLR2004 - letters beside an axis
+    return text if len(text) <= _LETTERS else f"{value:.6g}"
 
 
 def utc(time_ns: int) -> str:

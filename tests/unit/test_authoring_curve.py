@@ -122,3 +122,17 @@ def test_the_ends_of_what_a_number_can_be_are_drawn(values: list[float]) -> None
     panels = panels_of(STEPPED, {"flat": _curve(values)})
     assert "nan" not in as_svg("wide", panels)
     assert as_text(panels, 80)
+
+
+def test_states_of_a_machine_bear_their_names() -> None:
+    definition = read_definition(
+        "name: a\nversion: 1.0.0\ninputs: {x: {}}\npipeline:\n"
+        "  - {name: m, step: state_machine, outputs: {s: {type: int}},\n"
+        "     config: {states: [shut, opening_slowly, open]}}\n"
+        "outputs: {timeseries: {fields: [s]}}\n"
+    )
+    (panel,) = panels_of(definition, {"s": _curve([0.0, 1.0])})
+    assert panel.marks == [(0.0, "shut"), (1.0, "opening_sl")]
+    (panel,) = panels_of(definition, {"s": _curve([2.0, 2.0])})
+    assert panel.marks == [(2.0, "open")]
+    assert panel.low < 2.0 < panel.high
