@@ -58,14 +58,12 @@ def deploy(
     if as_json:
         show_json(deployment)
         return
-    name = f"{deployment['type']} {deployment['version']} ({deployment['hash'][:12]})"
+    name, content = f"{deployment['type']} {deployment['version']}", deployment["hash"][:12]
     if said.is_written:
-        typer.echo(f"{name} is deployed")
+        typer.echo(f"{name} is deployed ({content})")
     else:
-        since = local_time(deployment["time_ns"])
-        typer.echo(
-            f"{name} is in force already, since {since} by {deployment['who'] or 'nobody known'}: nothing changed"
-        )
+        since, who = local_time(deployment["time_ns"]), deployment["who"] or "nobody known"
+        typer.echo(f"{name} is in force already ({content}), since {since} by {who}: nothing changed")
 
 
 def rollback(

@@ -75,7 +75,7 @@ def test_each_stage_and_note_is_a_line_though_nobody_watches(folder: Path, monke
 
     monkeypatch.setattr(deploying, "deploy", deploys)
     said = CliRunner().invoke(app, ["deploy", str(folder)])
-    assert said.stdout == f"pump 1.1.0 ({'f' * 12}) is deployed\n"
+    assert said.stdout == f"pump 1.1.0 is deployed ({'f' * 12})\n"
     assert said.stderr.splitlines() == [
         f"twinstream: {folder} is checked",
         "twinstream: no worker runs here: one elsewhere has 60 s to compile it",
@@ -90,7 +90,7 @@ def test_what_is_in_force_already_is_told_as_such(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(deploying, "deploy", deploys)
     said = CliRunner().invoke(app, ["deploy", str(folder)]).stdout
-    assert "is in force already, since" in said
+    assert f"pump 1.1.0 is in force already ({'f' * 12}), since" in said
     assert "by ann: nothing changed" in said
 
 
