@@ -154,7 +154,13 @@ def _request_faults(definition: Definition) -> list[tuple[str, str, str]]:
             elif request.arguments[argument].is_text and parameter in definition.parameters:
                 kind = definition.parameters[parameter].type
                 if kind != "string":
-                    faults.append((path, f"{argument} is any text, {parameter} is {kind}", "name another argument"))
+                    faults.append(
+                        (
+                            path,
+                            f"argument {argument} is any text, parameter {parameter} is {kind}",
+                            "name another argument",
+                        )
+                    )
     return faults
 
 

@@ -60,6 +60,14 @@ class ControlRecords:
         else:
             self._request(block, index, slot, kind, outcome, made=made)
 
+    def give_up(self, record: Block, why: str, outcome: Outcome) -> None:
+        """Answer whoever waits for a record that can't be processed, if it is a request or a parameter change."""
+        key, kind = record.key(0) or b"", header(record, 0, KIND)
+        if kind in {b"request", b"parameters"} and self._population.wrong_key(key) is None:
+            name = header_text(record, 0, NAME) if kind == b"request" else "parameters"
+            self._answer(record, 0, key, 0, name, why[:TEXT_LIMIT], outcome)
+            outcome.urgent = True
+
     def _request(self, block: Block, index: int, slot: int, kind: bytes, outcome: Outcome, *, made: bool) -> None:
         table = self._table
         payload = block.value(index) or b""

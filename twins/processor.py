@@ -102,6 +102,8 @@ class TwinProcessor:
         """Make a dead letter of a record that processing fails on, whatever it is."""
         outcome = Outcome()
         self._letters.add(outcome, record, 0, Reason.STEP_FAILED, f"processing failed: {detail}")
+        if self._version is not None:
+            self._version.control.give_up(record, f"processing failed: {detail}", outcome)
         self._letters.send(outcome)
         return outcome
 

@@ -120,3 +120,21 @@ def test_a_late_record_makes_no_stale_input_fresh(cache: Path, tmp_path: Path) -
     assert engine.state(TWIN).status == "stale"
     engine.step(reading(TWIN, 15, level=1.0))
     assert engine.state(TWIN).status == "ok", "that is its latest value, five seconds before the twin's time"
+
+
+def test_what_was_measured_before_a_command_left_does_not_confirm_it_however_late_it_comes(
+    cache: Path, tmp_path: Path
+) -> None:
+    text = VALVE.replace("field: feeder, min_interval_s: 2", "field: level, confirm: {{field: feeder, within_s: 5}}")
+    folder = write_type(tmp_path / "valve", text.format(missing="hold_last"), steps=STEPS)
+    engine = Stepping(load_type(folder, "confirming", cache))
+    engine.step(_at(0, 0.0, feeder=9.0), reading(TWIN, 10, level=4.0))
+
+    def confirmed() -> list[int]:
+        events = engine.run.messages("events")
+        return [event["cause"]["offset"] for event in events if event["name"] == "command_acknowledged"]
+
+    engine.step(reading(TWIN, 8, feeder=4.0))
+    assert confirmed() == []
+    engine.step(reading(TWIN, 11, feeder=4.0))
+    assert confirmed() == [3]

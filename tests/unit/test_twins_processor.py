@@ -439,3 +439,20 @@ def test_an_argument_can_be_any_text_of_bounded_length(cache: Path, tmp_path: Pa
     answers = [(event["name"], event["data"]["reason"].partition(",")[0]) for event in run.messages("events")]
     refusal = ("request_rejected", "label: expected a text of at most 64 characters")
     assert answers == [("request_accepted", ""), ("request_rejected", "no thanks"), refusal, refusal, refusal]
+
+
+def test_whoever_waits_for_a_request_that_is_given_up_is_told(probe: TwinType) -> None:
+    engine = Stepping(probe)
+    engine.step(reading(TWIN, 0, **GOOD))
+    given_up = [
+        request(TWIN, "bump", "r7", by=1),
+        put(TWIN, {}, record_id="p7"),
+        reading(TWIN, 1, **GOOD),
+        request(b"", "bump"),
+    ]
+    for offset, item in enumerate(given_up, 5):
+        engine.run.take(engine.processor.refuse(block_of([item._replace(offset=offset)]), "MemoryError: no room"))
+    told = [(event["id"], event["data"]["request"], event["data"]["reason"]) for event in engine.run.messages("events")]
+    reason = "processing failed: MemoryError: no room"
+    assert told == [("r7", "bump", reason), ("p7", "parameters", reason)]
+    assert [reason for reason, _ in _dead(engine.run)] == [Reason.STEP_FAILED] * 4

@@ -383,7 +383,7 @@ PLACES = [
         "arguments: {limit: {type: string}}",
         23,
         "requests.limit.sets.limit",
-        "limit is any text, limit is float",
+        "argument limit is any text, parameter limit is float",
     ),
     (
         "sets by no argument",

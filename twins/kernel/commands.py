@@ -105,7 +105,8 @@ def outcome_lines(
         field = command.confirm.field
         known = f"k_{field} and " if field in unsure else ""
         shown = f"{known}abs({number(field, definition)} - row.l_{name}) <= {command.confirm.tolerance!r}"
-        each += [f"elif at_ns >= row.d_{name}[age] - {within_ns} and {shown}:", "    confirmed |= 1 << age"]
+        # Of the record's own time: what was measured before the command left confirms nothing, however late it comes.
+        each += [f"elif time_ns[r] >= row.d_{name}[age] - {within_ns} and {shown}:", "    confirmed |= 1 << age"]
     return [
         f"if row.k_{name} != 0:",
         "    confirmed = overdue = 0",
