@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
 from servers.influxdb import InfluxDb, find_influxd
@@ -25,6 +26,10 @@ from infra.embedded.mqtt import find_mosquitto
 from schemas.errors import SetupError
 from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
+
+# How long an example takes says something about the machine and what else it does, not about what is tested.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 Server = TypeVar("Server", bound=EmbeddedServer)
 

@@ -140,7 +140,7 @@ async def test_nothing_to_do_is_no_error(store: Store) -> None:
 _changes = [command("c", 7), status("c", 1, "sent"), status("c", 4, "acked"), status("c", 2, "expired")]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(_changes), repeats=st.lists(st.sampled_from(_changes), max_size=4), cut=st.integers(1, 8))
 async def test_the_order_of_changes_does_not_matter(
     store: Store, order: list[Document], repeats: list[Document], cut: int
@@ -225,6 +225,7 @@ async def test_a_page_that_can_not_be_is_an_error(store: Store, wrong: str) -> N
         await store.reader.list(TWINS, limit=0)
 
 
+@pytest.mark.slow
 async def test_large_batches_are_applied_whole(store: Store) -> None:
     await store.sink.upsert(TWINS, [twin(f"t{n:05}", 1) for n in range(1100)])
     assert await store.reader.count(TWINS) == 1100

@@ -237,7 +237,7 @@ def _points(draw: st.DrawFn) -> list[tuple[str, str, int, float]]:
     return draw(st.lists(st.tuples(twins, fields, times, _value), min_size=1, max_size=20))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(points=_points(), cut=st.integers(1, 20), start=st.integers(T0 - 1, T0 + 6), stop=st.integers(T0 - 1, T0 + 6))
 async def test_any_points_in_any_cuts_read_as_a_dictionary_would_hold_them(
     store: Store, points: list[tuple[str, str, int, float]], cut: int, start: int, stop: int
@@ -256,7 +256,7 @@ async def test_any_points_in_any_cuts_read_as_a_dictionary_would_hold_them(
             assert found == inside
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(measurement=_text, field=_text, tags=st.dictionaries(_tag_text, _tag_text, max_size=3))
 async def test_whatever_is_escaped_by_the_rules_comes_back_by_its_name(
     store: Store, measurement: str, field: str, tags: dict[str, str]

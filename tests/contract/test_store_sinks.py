@@ -62,6 +62,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_the_file_has_every_point_once_after_a_restart_and_after_it_was_lost(
     options: KafkaOptions, topics: TypeTopics, tmp_path: Path
 ) -> None:

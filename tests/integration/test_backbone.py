@@ -121,6 +121,7 @@ def expected_commands(rows: Rows, values: Any) -> list[tuple[int, bool]]:
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.recordings
 def test_recording_over_mqtt_comes_out_as_estimates_commands_events_and_documents(
     instance: Instance, rows: Rows
@@ -226,6 +227,7 @@ def test_bad_input_ends_in_dead_letters_and_neighbours_go_on(instance: Instance)
     assert "bad-1" not in found
 
 
+@pytest.mark.slow
 def test_second_type_is_deployed_while_the_first_runs_and_steps(instance: Instance) -> None:
     before = {item["name"]: item["pid"] for item in json.loads(instance.run("status", "--json"))["items"]}
     instance.run("deploy", str(ROOT / "tests" / "types" / "tank"))

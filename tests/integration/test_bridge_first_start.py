@@ -93,6 +93,7 @@ def ready(data_dir: Path) -> bool:
     return found is not None and found.ready
 
 
+@pytest.mark.slow
 async def test_a_bridge_without_a_past_sends_what_is_written_from_its_start_on_and_later_goes_on_where_it_was(
     own_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 async def test_records_that_mean_nothing_are_passed_over_and_the_next_type_is_known(tmp_path: Path) -> None:
     async with EmbeddedKafka(tmp_path, port=0) as kafka:
         options = KafkaOptions(kafka.bootstrap_servers)

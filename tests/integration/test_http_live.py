@@ -181,6 +181,7 @@ async def test_put_answers_once_applied_and_repeats_the_reason_of_a_refusal(site
     assert [record.header("ts-kind") for record in seen] == [b"parameters"] * 2
 
 
+@pytest.mark.slow
 async def test_put_without_a_worker_is_in_the_input_topic_after_5_s(site: Site) -> None:
     async with site.client() as client:
         answer = await client.put(f"/api/twins/{site.type}/a", json={"parameters": {"noise": 0.25}})
@@ -245,6 +246,7 @@ async def test_the_event_stream_carries_what_happens_to_the_twin_that_it_asks_fo
         assert (name, body["revision"]) == ("state", 2)
 
 
+@pytest.mark.slow
 async def test_a_client_that_reads_nothing_holds_nobody_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 2.0)
     host, port = site.url.removeprefix("http://").split(":")

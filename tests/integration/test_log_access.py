@@ -251,6 +251,7 @@ async def test_who_comes_back_under_the_name_of_a_killed_member_reads_on_at_once
         assert time.monotonic() - began_s < 4
 
 
+@pytest.mark.slow
 async def test_members_of_different_names_share_the_partitions_and_a_clean_end_hands_them_over_at_once(
     admin: LogAdmin, options: KafkaOptions, name: str
 ) -> None:

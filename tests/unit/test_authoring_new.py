@@ -44,6 +44,7 @@ def test_a_new_definition_has_something_of_everything_and_a_middle_of_every_rang
     assert len((tmp_path / "pump" / "pump_step.py").read_text().splitlines()) <= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [".", "..", "/", "pump"])
 def test_the_test_of_a_new_folder_passes_from_any_directory(tmp_path: Path, where: str) -> None:
     create("pump", tmp_path)

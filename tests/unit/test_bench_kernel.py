@@ -18,6 +18,7 @@ from twins.functions.registry import BUILT_INS
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.slow
 def test_the_report_has_every_figure_with_what_is_to_be_reached() -> None:
     command = [sys.executable, "-m", "infra", "bench", "kernel", "--json", "--twins", "50", "--repeat", "1"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)

@@ -399,6 +399,7 @@ def test_kafka_is_the_one_that_the_environment_names_or_the_api_tells(
     assert reached == [AWAY, AWAY, "127.0.0.1:7", "127.0.0.1:7", "127.0.0.1:9"]
 
 
+@pytest.mark.slow
 def test_a_kafka_that_does_not_answer_is_one_line_in_seconds(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "twin.yaml").touch()
     commands = [["tail", "twinstream.logs"], ["deploy", str(tmp_path)], ["undeploy", "tank"]]

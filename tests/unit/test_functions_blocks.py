@@ -76,7 +76,6 @@ outputs:
 
 PROPERTY = settings(
     max_examples=60,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -116,6 +115,7 @@ def histories(draw: st.DrawFn) -> list[LogRecord]:
     return [item._replace(offset=3 * index) for index, item in enumerate(found)]
 
 
+@pytest.mark.slow
 @BOTH
 @given(histories(), CUTS)
 @PROPERTY

@@ -46,7 +46,7 @@ def _config(q: Array, r: Array, x: Array, p: Array, **others: Any) -> dict[str, 
     return {**found, "measurements": [f"z{i}" for i in range(len(r))], **others}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 8), st.integers(1, 4), SEEDS, st.booleans())
 def test_the_filter_is_that_of_the_textbook(n: int, p: int, seed: int, derived: bool) -> None:  # noqa: FBT001
     random = np.random.default_rng(seed)
@@ -96,7 +96,7 @@ def test_the_filter_is_that_of_the_textbook(n: int, p: int, seed: int, derived: 
         assert float((e**2 / variances).sum()) == pytest.approx(nis, rel=1e-5, abs=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 8), st.integers(1, 3), SEEDS)
 def test_a_linear_model_gives_what_the_linear_filter_gives(n: int, p: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -186,6 +186,7 @@ def _folder(path: Path, definition: str = PENDULUM, model: str = MODEL) -> Path:
     return write_type(path / "pendulum", definition, model=model)
 
 
+@pytest.mark.slow
 def test_the_compiled_filter_gives_what_plain_python_gives_and_finds_the_pendulum(pendulum: TwinType) -> None:
     plain, stepping = PlainTwin(pendulum.code.folder), Stepping(pendulum)
     random, angle, speed = np.random.default_rng(2), 1.0, 0.0
@@ -204,6 +205,7 @@ def test_the_compiled_filter_gives_what_plain_python_gives_and_finds_the_pendulu
     assert found["drifting"] is False
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_author_change_nothing_but_the_work(pendulum: TwinType, tmp_path: Path) -> None:
     definition = PENDULUM.replace("      x0:", "      transition_jacobian: model.py:swing_slopes\n      x0:")
     derived = load_type(_folder(tmp_path, definition), "derived", tmp_path)
@@ -251,6 +253,7 @@ def sensor(x, out):
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_costs_only_its_twin(tmp_path: Path) -> None:
     folder = _folder(tmp_path, PENDULUM.replace(", length: rod", ""), FAILING)
     stepping = Stepping(load_type(folder, "failing", tmp_path))

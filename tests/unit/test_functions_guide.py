@@ -71,6 +71,7 @@ def test_the_guide_names_every_built_in() -> None:
     assert set(BUILT_INS) <= named
 
 
+@pytest.mark.slow
 def test_the_filter_of_the_guide_finds_the_loss_of_a_room(tmp_path: Path) -> None:
     (model,) = [text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "def transition(" in text]
     (steps,) = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "extended_kalman_filter" in text]

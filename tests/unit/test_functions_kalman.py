@@ -31,7 +31,7 @@ def _textbook(matrices: dict[str, Array], x: Array, p: Array, u: Array, z: Array
     return x + gain @ (z - h @ x), (np.eye(len(x)) - gain @ h) @ p
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 8), st.integers(0, 3), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_the_built_in_filter_is_the_textbook_filter(states: int, controls: int, measured: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -62,6 +62,7 @@ def test_the_built_in_filter_is_the_textbook_filter(states: int, controls: int, 
         assert np.linalg.eigvalsh(state.P).min() > -1e-12
 
 
+@pytest.mark.slow
 def test_eight_states_and_eight_measurements_are_filtered_by_compiled_code_as_in_the_textbook() -> None:
     random = np.random.default_rng(8)
     matrices = {

@@ -78,7 +78,7 @@ def _filter(**config: Any) -> BoundStep:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_the_filters_innovations_give_the_nis_of_the_textbook(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from reference.jitted import jitted
 from support import stepping
@@ -78,7 +78,6 @@ def test_the_generator_gives_the_published_words(
 
 
 @given(whole, whole, st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_compiled_and_plain_draws_are_the_same_bits(seed: int, k: int, salt: int) -> None:
     assert compiled_uniform(seed, k) == uniform(seed, k)
     assert compiled_normal(seed, k) == normal(seed, k)
@@ -124,6 +123,7 @@ def test_draws_of_twins_steps_and_records_all_differ() -> None:
     assert len(seeds) == 8000
 
 
+@pytest.mark.slow
 def test_a_replay_and_a_restart_draw_the_same_numbers_and_another_twin_others(noisy: TwinType) -> None:
     made = [reading(twin, at_s, a=1.0) for at_s in range(6) for twin in TWINS[:2]]
     made = [item._replace(offset=5 * index) for index, item in enumerate(made)]

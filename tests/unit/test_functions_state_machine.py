@@ -157,7 +157,7 @@ machines = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(machines, records)
 def test_any_machine_goes_where_its_transitions_say(config: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     made = _bindable(config)
@@ -165,7 +165,7 @@ def test_any_machine_goes_where_its_transitions_say(config: dict[str, Any], step
         assert _stepped(made, _timed(steps)) == _interpreted(made, _timed(steps))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records)
 def test_the_first_enabled_transition_is_taken_and_only_one_a_record(steps: list[dict[str, Any]]) -> None:
     made = [

@@ -33,7 +33,7 @@ def _outputs(result: Any) -> Array:
     return np.atleast_1d(np.asarray(result, dtype=np.float64))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(*SIZES, SEEDS)
 def test_the_discrete_model_is_its_impulse_response(n: int, m: int, p: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def _runge_kutta(a: Array, b: Array, x: Array, u: Array, interval_s: float) -> A
     return x
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(*SIZES, SEEDS)
 def test_the_continuous_model_solves_its_differential_equation(n: int, m: int, p: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -29,7 +29,6 @@ def _convert(source: str, to: str, value: float) -> float:
     return result
 
 
-@settings(deadline=None)  # pint takes a while to load
 @given(st.sampled_from(sorted(EXACT)), VALUES)
 def test_a_conversion_is_that_of_exact_fractions(pair: tuple[str, str], value: float) -> None:
     factor, offset = EXACT[pair]

@@ -193,6 +193,7 @@ def test_new_parameters_right_after_a_calibration_hold() -> None:
     assert [row["G_box_in_use"] for row in again[measured:]] == [G_BOX, 4.0, 4.0]
 
 
+@pytest.mark.slow
 def test_the_compiled_twin_adapts_as_plain_python_does(tmp_path: Path) -> None:
     records, outputs = _boxed(100.0)
     made = [record(TWINS[0], msgspec.json.encode(row)) for row in records]

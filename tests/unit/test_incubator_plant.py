@@ -74,6 +74,7 @@ def test_the_lid_follows_its_seed_and_stays_closed_when_asked_to() -> None:
     assert not any(never.is_open(time) for time in times)
 
 
+@pytest.mark.slow
 def test_the_twin_heats_the_box_and_notices_an_open_lid_and_nothing_else_at_any_time_of_day() -> None:
     for seed, later_s in ((1, 0), (2, 17_000), (3, 34_000), (4, 51_000)):
         box = _box(first_lid_s=210.0, every_s=900.0, seed=seed, start_ns=START_NS + later_s * 10**9)

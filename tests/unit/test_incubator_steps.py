@@ -158,7 +158,7 @@ REQUESTS = st.lists(
 ).map(lambda items: sorted(((index, name, arguments) for index, (name, arguments) in items), key=lambda item: item[0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, REQUESTS, st.sampled_from(["t1", "t3"]), st.sampled_from([0.0, 3.0]), st.integers(0, 20))
 def test_any_records_and_requests_equal_the_reference(
     steps: list[tuple[int, float, float, bool]],

@@ -191,7 +191,7 @@ points = st.builds(
 
 
 @given(st.lists(points, max_size=4))
-@settings(deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_what_was_written_is_read_again(given_points: list[Point]) -> None:
     assert list(parse_lines("\n".join(map(_written, given_points)))) == given_points
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.block import Block, Header, Record
@@ -44,7 +44,6 @@ def _records(block: Block) -> list[Record]:
         max_size=9,
     )
 )
-@settings(deadline=None)
 def test_a_block_gives_back_the_records_that_it_was_made_of(
     parts: list[tuple[int, bytes | None, bytes | None, list[Header]]],
 ) -> None:
@@ -56,7 +55,6 @@ def test_a_block_gives_back_the_records_that_it_was_made_of(
 
 
 @given(blocks(), st.integers(0, 60))
-@settings(deadline=None)
 def test_since_keeps_exactly_the_records_from_the_offset_on(block: Block, offset: int) -> None:
     rest = block.since(offset)
     assert _records(rest) == [record for record in _records(block) if record[0] >= offset]
@@ -65,7 +63,6 @@ def test_since_keeps_exactly_the_records_from_the_offset_on(block: Block, offset
 
 
 @given(blocks(), st.data())
-@settings(deadline=None)
 def test_parts_joined_again_are_the_block(block: Block, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(block)), max_size=4)) - {len(block)})
     parts = [block.part(first, last) for first, last in pairwise([0, *cuts, len(block)])]
@@ -76,7 +73,6 @@ def test_parts_joined_again_are_the_block(block: Block, data: st.DataObject) -> 
 
 
 @given(st.lists(st.lists(st.integers(1, 4), max_size=5), min_size=1, max_size=4))
-@settings(deadline=None)
 def test_blocks_over_different_bytes_are_joined(steps: list[list[int]]) -> None:
     made, at = [], 0
     for gaps in steps:

@@ -90,7 +90,6 @@ def texts(block: Block) -> list[bytes | None]:
 
 
 @given(st.lists(st.lists(items, min_size=1, max_size=5), min_size=1, max_size=4), st.sampled_from(sorted(NAMES)))
-@settings(deadline=None)
 def test_a_block_holds_what_aiokafka_reads(batches: list[list[Item]], codec: int) -> None:
     data, expected, at = b"", [], 7
     for group in batches:
@@ -243,7 +242,7 @@ def test_a_batch_that_nobody_can_read_becomes_one_faulty_record_and_is_passed_ov
 
 
 @given(st.integers(61, 100), st.integers(0, 255))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_bytes_of_records_break_the_reader(at: int, byte: int) -> None:
     raw = bytearray(batch(0, [(0, b"key", b"value", [("h", b"x")]), (1, None, None, [("i", None)])]))
     raw[at % len(raw)] = byte

@@ -4,7 +4,7 @@ from typing import Any
 
 import numba
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.definition_file import read_definition
@@ -39,7 +39,6 @@ class _Twin:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-3, 5) | st.integers(-80, 80)), max_size=120))
-@settings(deadline=None)
 def test_the_window_accepts_each_counter_of_a_boot_once_and_nothing_behind_it(moves: list[tuple[int, int]]) -> None:
     twin, boot, highest = _Twin(), 1, 100
     seen: set[int] = set()

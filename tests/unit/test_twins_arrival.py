@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.oracle import block_of
 from support.stepping import START_NS, TWINS, record
@@ -44,7 +44,6 @@ def _expected_ns(item: LogRecord) -> int:
 
 
 @given(st.lists(st.tuples(times_ms, headers), min_size=1, max_size=6))
-@settings(deadline=None)
 def test_arrival_and_kind_do_not_depend_on_the_cut(rows: list[tuple[int, list[tuple[str, bytes]]]]) -> None:
     records = [_record(index, *row) for index, row in enumerate(rows)]
     block = block_of(records)

@@ -18,7 +18,6 @@ from twins.twin_type import TwinType
 ROOT = Path(__file__).parents[2]
 PROPERTY = settings(
     max_examples=60,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -240,7 +239,7 @@ def test_block_cuts_change_nothing_for_types_that_are_in_use(name: str, cache: P
         ),
         cuts,
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def check(rows: list[tuple[int, int, list[float]]], given_cuts: list[tuple[int, bool]]) -> None:
         clock = dict.fromkeys(TWINS, 0.0)
         made = []

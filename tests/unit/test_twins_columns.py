@@ -188,7 +188,7 @@ def test_any_payloads_together_decode_as_each_by_itself(name: str) -> None:
     decoder = TelemetryDecoder(_definition(name))
 
     @given(payloads)
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @example([b'{"t1":1,"n":1,"hot":true},{"t1":2,"n":2,"hot":true}'])
     @example([b'{"t1":1,"n":1,"hot":true},{"t1":2,"n":2,"hot":true,"x":1}', b'{"t1":1,"n":1,"hot":true}'])
     @example([b'{"t1":1', b'"t2":2}'])

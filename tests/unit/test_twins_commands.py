@@ -344,7 +344,7 @@ _actions = st.lists(
 
 
 @given(_actions, st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=6))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_outcomes_equal_plain_python_however_blocks_fall(
     drive: TwinType, actions: list[tuple[Any, dict[str, Any]]], cuts: list[tuple[int, bool]]
 ) -> None:

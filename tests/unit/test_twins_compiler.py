@@ -57,6 +57,7 @@ def _folder(path: Path, definition: str = DEFINITION, steps: str = STEPS, inner:
     return stepping.write_type(path, definition, steps=steps, inner=inner)
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing_and_an_edited_import_gives_the_new_result(tmp_path: Path) -> None:
     folder, cache = _folder(tmp_path / "type"), tmp_path / "cache"
     assert _in_child(folder, cache) == ("y=6.0", 0, 1)
@@ -83,6 +84,7 @@ outputs: {timeseries: {fields: [y]}}
 MODEL = "def keep(x, out):\n    out[0] = x[0]\n\ndef seen(x, out):\n    out[0] = x[0]\n"
 
 
+@pytest.mark.slow
 def test_what_a_built_in_calls_in_the_folder_is_loaded_with_it_and_compiled_anew_when_edited(tmp_path: Path) -> None:
     folder, cache = _folder(tmp_path / "type", FILTER, MODEL), tmp_path / "cache"
     for times in ((0, 1), (1, 0)):
@@ -96,6 +98,7 @@ def test_what_a_built_in_calls_in_the_folder_is_loaded_with_it_and_compiled_anew
     assert found == [0, 1]
 
 
+@pytest.mark.slow
 def test_nor_does_it_where_a_step_between_compiled_ones_is_plain_python(tmp_path: Path) -> None:
     last = (
         '  - {name: t, step: "steps.py:step", compiled: false, inputs: {a: y}, state: {total: {}}, outputs: {z: {}}}\n'

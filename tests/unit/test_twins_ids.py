@@ -1,7 +1,7 @@
 """Slots by id: a whole block's are found at once, whatever came and went before."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.block import Block
@@ -17,7 +17,6 @@ def _found(index: IdIndex, keys: list[bytes | None]) -> list[int]:
 
 
 @given(st.lists(ids, unique=True, max_size=30), st.lists(ids | st.none() | st.just(b""), max_size=20), st.data())
-@settings(deadline=None)
 def test_ids_are_found_as_in_a_dictionary(known: list[bytes], others: list[bytes | None], data: st.DataObject) -> None:
     index, cut = IdIndex(), data.draw(st.integers(0, len(known)))
     index.extend(known[:cut])

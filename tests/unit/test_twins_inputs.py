@@ -94,7 +94,7 @@ def _payload(way: str, fields: dict[str, Any], time_ns: int) -> bytes:
 
 
 @given(st.lists(values, min_size=1, max_size=8), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_decoder_and_plain_python_agree_on_what_is_outside(
     probe: TwinType, given_values: list[dict[str, Any]], data: st.DataObject
 ) -> None:

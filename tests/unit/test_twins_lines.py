@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import orjson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.line_protocol import escape_measurement, escape_tag, parse_line
@@ -33,7 +33,6 @@ def _naive(measurement: str, twin: str, tags: dict[str, str], fields: dict[str, 
     twins=st.lists(st.tuples(text, st.dictionaries(field, text, max_size=2)), min_size=1, max_size=3),
     data=st.data(),
 )
-@settings(deadline=None)
 def test_lines_equal_those_of_a_naive_formatter(
     fields: list[str], twins: list[tuple[str, dict[str, str]]], data: st.DataObject
 ) -> None:
@@ -69,7 +68,6 @@ def test_tags_that_change_again_and_again_take_no_more_and_more_memory() -> None
 
 
 @given(twin=text, tag=text, number=st.floats(allow_nan=False, allow_infinity=False), time_ns=st.integers(0, 2**63 - 1))
-@settings(deadline=None)
 def test_a_line_says_what_was_written_whatever_the_names(twin: str, tag: str, number: float, time_ns: int) -> None:
     plain_twin, plain_tag = (name.replace("\\", "/").replace("\n", "_").replace("\r", "_") for name in (twin, tag))
     writer = LineWriter("m", ("f",))

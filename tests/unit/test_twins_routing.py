@@ -216,7 +216,7 @@ _readings = st.lists(
 
 
 @given(_readings, st.lists(st.integers(0, 20), max_size=5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_routed_and_its_order_do_not_depend_on_the_cut(
     pump: TwinType, rows: list[tuple[bytes, bytes, dict[str, Any]]], cuts: list[int]
 ) -> None:

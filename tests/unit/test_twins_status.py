@@ -91,7 +91,7 @@ def test_drifting_comes_before_stale_and_quarantine_before_both(probe: TwinType)
     st.lists(st.tuples(st.sampled_from("art"), st.sampled_from([1.0, 6.0, 11.0, 13.0]), st.booleans()), max_size=25),
     st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_documents_and_states_do_not_depend_on_block_cuts(
     probe: TwinType, moments: list[tuple[str, float, bool]], cuts: list[tuple[int, bool]]
 ) -> None:

@@ -137,7 +137,7 @@ def _record(kind: str, twin: bytes, at_s: float, value: float) -> LogRecord:
 
 
 @given(histories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_records_and_ticks_give_what_plain_python_gives(pump: TwinType, folder: Path, history: list[Any]) -> None:
     engine, plain = Stepping(pump), {twin: PlainTwin(folder) for twin in (A, B)}
     heard: set[bytes] = set()
@@ -158,7 +158,7 @@ def test_records_and_ticks_give_what_plain_python_gives(pump: TwinType, folder: 
 
 
 @given(histories(), st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=6))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_block_cuts_and_restarts_change_nothing_with_ticks_in_between(
     pump: TwinType, history: list[Any], cuts: list[tuple[int, bool]]
 ) -> None:

@@ -194,8 +194,9 @@ def _told(run: Run) -> tuple[Any, ...]:
     return run.result.states, run.lines(), outputs, run.messages("deadletter"), run.counts
 
 
+@pytest.mark.slow
 @given(_records, _cuts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cuts_and_restarts_change_nothing_where_steps_are_not_compiled(
     mixed: TwinType, made: list[LogRecord], cuts: list[tuple[int, bool]]
 ) -> None:
@@ -206,7 +207,7 @@ def test_cuts_and_restarts_change_nothing_where_steps_are_not_compiled(
 
 
 @given(_records)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_step_gives_the_same_bits_and_the_same_failures_compiled_or_not(
     mixed: TwinType, pure: TwinType, made: list[LogRecord]
 ) -> None:
@@ -407,7 +408,7 @@ def test_only_so_much_of_what_steps_print_is_passed_on(capsys: pytest.CaptureFix
 
 
 @given(st.lists(st.integers(0, 6), max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_wave_has_the_next_record_of_each_twin(slots: list[int]) -> None:
     seen: dict[int, int] = dict.fromkeys(slots, 0)
     places = []

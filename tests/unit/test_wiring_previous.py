@@ -47,7 +47,6 @@ def leak(level: float, wanted: float, next_count: int) -> tuple[bool, int]:
 """
 PROPERTY = settings(
     max_examples=30,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -37,6 +37,7 @@ def _is_told(problem: Problem) -> bool:
     return found is not None and "Traceback" not in str(problem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.parent.name)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_example_made_wrong_in_every_place_is_told_at_its_line(
@@ -558,7 +559,7 @@ def _is_sound(text: str) -> None:
         assert str(problem).isprintable()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(GARBAGE)
 def test_no_text_at_all_ends_in_a_trace(text: str) -> None:
     _is_sound(text)
@@ -576,7 +577,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_definition_with_anything_in_any_place_ends_in_no_trace(data: st.DataObject) -> None:
     whole: Any = yaml.safe_load(PUMP)
