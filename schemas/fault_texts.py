@@ -1,6 +1,5 @@
 """What a validation finds, in words for the author of a file: what is wrong at which key, and what to do about it."""
 
-import difflib
 import json
 import re
 import types
@@ -10,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pydantic
 from pydantic.fields import FieldInfo
 
-from schemas.choices import some_of
+from schemas.choices import meant, some_of
 
 _SHOWN_LETTERS = 60
 _MESSAGES = {
@@ -20,6 +19,7 @@ _MESSAGES = {
     "int_type": "expected a whole number, got {input}",
     "int_from_float": "expected a whole number, got {input}",
     "bool_type": "expected true or false, got {input}",
+    "scalar_type": "expected one value, got {input}",
     "dict_type": "expected keys and values, got {input}",
     "model_type": "expected keys and values, got {input}",
     "list_type": "expected a list, got {input}",
@@ -42,6 +42,7 @@ _REMEDIES = {
     "int_type": "write a whole number, without quotes",
     "int_from_float": "write a whole number",
     "bool_type": "write true or false, without quotes",
+    "scalar_type": "write a number, true or false",
     "dict_type": "write it as {key: value}",
     "model_type": "write it as {key: value}",
     "list_type": "write it as [first, second]",
@@ -63,9 +64,23 @@ def told(found: Sequence[Any], model: type[pydantic.BaseModel]) -> list[tuple[tu
     places = [item["loc"] for item in found]
     return [
         (_place(item), item["type"], _message(item), _remedy(item, model))
-        for item in found
+        for item in _of_one_kind(found)
         # A list with a faulty item counts as one that lacks it.
         if not (item["type"] == "too_short" and any(_is_below(place, item["loc"]) for place in places))
+    ]
+
+
+def _of_one_kind(found: Sequence[Any]) -> list[Any]:
+    """The same, but one fault for a value that is none of several kinds, rather than one for each of them."""
+    kinds: dict[tuple[int | str, ...], list[Any]] = {}
+    for item in found:
+        if item["loc"] and item["loc"][-1] in {"bool", "int", "float", "str"} and item["type"].endswith("_type"):
+            kinds.setdefault(item["loc"][:-1], []).append(item)
+    several = {id(item): items for items in kinds.values() if len(items) > 1 for item in items}
+    return [
+        item | {"loc": item["loc"][:-1], "type": "scalar_type"} if id(item) in several else item
+        for item in found
+        if id(item) not in several or several[id(item)][0] is item
     ]
 
 
@@ -113,11 +128,36 @@ def _remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 
         return str(own)
     if item["type"] == "extra_forbidden":
         keys = keys_at(model, item["loc"][:-1])
-        near = difflib.get_close_matches(str(item["loc"][-1]), keys, 1)
+        near = meant(str(item["loc"][-1]), keys)
         known = some_of(keys, str(item["loc"][-1]), "docs/definition.md and docs/functions.md have all")
         known = f"keys here: {known}" if keys else "there are no keys here"
-        return f"remove it, or write {near[0]}; {known}" if near else f"remove it; {known}"
+        return f"remove it, or write {near}; {known}" if near else f"remove it; {known}"
+    if item["type"] == "literal_error":
+        near = meant(str(item["input"]), re.findall("'([^']+)'", context["expected"]))
+        return f"write {near}" if near else "choose one of them"
+    if item["type"] in {"dict_type", "model_type", "list_type", "tuple_type"}:
+        return _shape_remedy(item, model)
     return _REMEDIES.get(item["type"], "mend the value")
+
+
+def _shape_remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 - likewise
+    """How to write what is no mapping or list, with the value that stands there."""
+    value, kind = item["input"], item["type"]
+    names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    named = bool(names) and all(isinstance(name, str) and name.isidentifier() for name in names)
+    if kind in {"list_type", "tuple_type"}:
+        return f"write it as [{value}]" if named else _REMEDIES[kind]
+    if kind == "dict_type" and named:
+        return f"write it as {{{', '.join(f'{name}: …' for name in names[:3])}{', …' if len(names) > 3 else ''}}}"  # noqa: PLR2004
+    if value is None:
+        return "write {} where there is nothing to say, or {key: value}"
+    keys = {key: field for fields in fields_at(model, item["loc"]) for key, field in fields.items()}
+    if kind == "model_type" and isinstance(value, str | int | float):
+        number = not isinstance(value, str)
+        likely = ("default", "initial") if number else ("when", "field", "unit")
+        key = next((one for one in likely if one in keys and (keys[one].is_required() or one in likely[-1:])), "")
+        return f"write it as {{{key}: {_shown(value).strip(chr(34))}}}" if key else _REMEDIES[kind]
+    return _REMEDIES[kind]
 
 
 def keys_at(model: type[pydantic.BaseModel], place: Iterable[int | str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 
+from schemas.choices import meant
 from schemas.definition import Definition
 from schemas.names import check_field
 
@@ -51,7 +52,11 @@ def _mend(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
     if top not in _COLLECTIONS:
         if top == "outputs":
             return _mend_outputs(raw, place)
-        raw.pop(top, None)
+        value = raw.pop(top, None)
+        near = meant(top, Definition.model_fields)
+        if near and top not in Definition.model_fields and near not in raw:
+            # A misspelt section still gives its names.
+            raw[near] = value
         return bool(top)
     section = raw.get(top)
     if len(place) == 1 or not isinstance(section, list | dict):

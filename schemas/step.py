@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from schemas.quantity import FieldName, Strict
 
@@ -90,10 +91,19 @@ Wire = Annotated[
 """Where an argument comes from: a field as it is, converted, or as it was with the previous record."""
 
 
+def _meant(text: str) -> str:
+    """What to write for a target that is none."""
+    found = re.fullmatch(r"([A-Za-z0-9_/]+?)(?:\.py)?[.:]([A-Za-z_][A-Za-z0-9_]*)(?:\(\))?", text)
+    if found:
+        return f"write {found[1]}.py:{found[2]}"
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])|[ -]+", "_", text).lower()
+    return f"write {plain}" if re.fullmatch("[a-z][a-z0-9_]*", plain) else "write such as steps.py:clean, or pid"
+
+
 def _target(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_/]+\.py:[A-Za-z_][A-Za-z0-9_]*|[a-z][a-z0-9_]*", text):
         message = f"{ascii(text)[:100]} must be file.py:function or the name of a built-in"
-        raise ValueError(message)
+        raise PydanticCustomError("target", "{message}", {"message": message, "remedy": _meant(text)})
     return text
 
 

@@ -10,6 +10,21 @@ from schemas.yaml_words import misread
 
 SIZE_LIMIT = 1024 * 1024
 _NODE_LIMIT = 100_000
+_SYNTAX = (
+    ("'\\t'", "a tab where only spaces may be", "write spaces instead of the tab, also to indent"),
+    (
+        "expected <block end>, but found '<block mapping start>'",
+        "the indentation does not fit to what is above",
+        "let the keys of one mapping begin in the same column",
+    ),
+    (
+        "mapping values are not allowed here",
+        "a colon where none may be",
+        "quote a text that holds a colon; let the keys of one mapping begin in the same column",
+    ),
+    ("that cannot start any token", "", "quote a text that begins so"),
+)
+"""What YAML's own words hold, what is said instead, and what to do about it; the first that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +85,10 @@ def read_yaml(text: str) -> YamlText:
             found.content = _value(node, found)
     except yaml.MarkedYAMLError as error:
         said, remedy = f"no YAML: {error.problem or error.context}", "mend the syntax here or just above"
-        if "'\\t'" in said:
-            said, remedy = "no YAML: a tab where only spaces may be", "write spaces instead of the tab, also to indent"
+        for sign, words, way_out in _SYNTAX:
+            if sign in str(error.problem):
+                said, remedy = f"no YAML: {words or error.problem}", way_out
+                break
         found.faults.append(Fault(_syntax_line(error, text), "", said, remedy))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -169,6 +186,8 @@ def _walk_pair(key: yaml.Node, value: yaml.Node, path: str, seen: dict[Hashable,
             return False
     elif fault := misread(key):
         named = fault[1] if key.value[:1].isalpha() else "write a name that begins with a letter"
+        if key.value.isdigit() and isinstance(value, yaml.ScalarNode) and not value.value:
+            named = "write a point in a decimal number, not a comma"
         found.faults.append(Fault(line, below, fault[0], named))
         # Read on as if it were quoted: it is a name wherever else it stands.
         key.tag = "tag:yaml.org,2002:str"

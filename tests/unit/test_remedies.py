@@ -107,3 +107,87 @@ def test_of_many_names_the_nearest_are_shown_and_where_all_of_them_are() -> None
     ).problems
     assert len(problem.remedy) < 100
     assert "sensor_22" in problem.remedy
+
+
+PUMP = """\
+name: pump
+version: 1.0.0
+inputs:
+  flow: {unit: L/min, range: [0, 50]}
+  running: {type: bool}
+parameters:
+  limit: {unit: L/min, default: 40}
+pipeline:
+  - name: smooth
+    step: exponential_average
+    inputs: {value: flow}
+    config: {time_constant_s: 60}
+    outputs: {smoothed: {unit: L/min}}
+  - name: judge
+    step: steps.py:judge
+    outputs: {high: {type: bool}}
+outputs:
+  timeseries: {fields: [smoothed]}
+  events: {high: {when: high}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "path", "remedy"),
+    [
+        ("type: bool", "type: boolean", 5, "inputs.running.type", "write bool"),
+        ("type: bool", "type: number", 5, "inputs.running.type", "write float"),
+        ("type: bool", "type: int32", 5, "inputs.running.type", "write int"),
+        ("range: [0, 50]", "max: 50", 4, "inputs.flow.max", "remove it, or write range; keys here"),
+        ("range: [0, 50]", "maxAgeS: 50", 4, "inputs.flow.maxAgeS", "remove it, or write max_age_s"),
+        (
+            "  flow: {unit: L/min, range: [0, 50]}\n  running: {type: bool}",
+            "  - flow\n  - running",
+            3,
+            "inputs",
+            "write it as {flow: …, running: …}",
+        ),
+        ("  running: {type: bool}", "  running:", 5, "inputs.running", "write {} where there is nothing to say"),
+        ("{unit: L/min, default: 40}", "40", 7, "parameters.limit", "write it as {default: 40}"),
+        ("default: 40", "default: 40,5", 7, "parameters.limit.5", "write a point in a decimal number, not a comma"),
+        ("default: 40", "default: [40]", 7, "parameters.limit.default", "write a number, true or false"),
+        ("exponential_average", "ExponentialAverage", 10, "pipeline.0.step", "write exponential_average"),
+        ("exponential_average", "exponential-average", 10, "pipeline.0.step", "write exponential_average"),
+        ("steps.py:judge", "steps:judge", 15, "pipeline.1.step", "write steps.py:judge"),
+        ("steps.py:judge", "steps.judge", 15, "pipeline.1.step", "write steps.py:judge"),
+        (
+            "{smoothed: {unit: L/min}}",
+            "{smoothed: L/min}",
+            13,
+            "pipeline.0.outputs.smoothed",
+            "write it as {unit: L",
+        ),
+        ("fields: [smoothed]", "fields: smoothed", 18, "outputs.timeseries.fields", "write it as [smoothed]"),
+        ("{high: {when: high}}", "{high: high}", 19, "outputs.events.high", "write it as {when: high}"),
+        ("{high: {when: high}}", "[high]", 19, "outputs.events", "write it as {high: …}"),
+        ("when: high", "when: high, severity: error", 19, "outputs.events.high.severity", "write critical"),
+        ("pipeline:", "pipline:", 8, "pipline", "remove it, or write pipeline"),
+        ("name: pump", "name: pump\ndescription: Pump: the main one", 2, "", "quote a text that holds a colon"),
+        ("name: pump", "name: pump\ndescription: @home", 2, "", "quote a text that begins so"),
+        ("  running:", " running:", 5, "", "let the keys of one mapping begin in the same column"),
+    ],
+)
+def test_what_is_nearly_right_is_told_as_it_must_be_written(
+    before: str, after: str, line: int, path: str, remedy: str
+) -> None:
+    assert before in PUMP
+    (problem,) = examine(PUMP.replace(before, after, 1)).problems
+    assert (problem.line, problem.path) == (line, path)
+    assert problem.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("    if smoothed > limit:\n        return True\n", "judge returns nothing on one of its ways"),
+        ("    return (smoothed > limit,)\n", "judge returns a tuple of one"),
+    ],
+)
+def test_a_boolean_that_is_not_always_one_is_told(tmp_path: Path, body: str, message: str) -> None:
+    (problem,) = check_folder(stepping.write_type(tmp_path, PUMP, steps=f"def judge(smoothed, limit):\n{body}"))
+    assert (problem.file, problem.line, problem.message) == ("steps.py", 1, f"{message}, but the step has 1 output")

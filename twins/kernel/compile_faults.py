@@ -80,15 +80,7 @@ def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
         except Exception as error:  # noqa: BLE001 - numba raises many kinds
             problems.append(_fault(error, step.function, code))
             continue
-        returned = compiled.overloads[compiled.signatures[-1]].signature.return_type
-        if not _fits(returned, step):
-            file, line = _definition(step.function, code)
-            wanted = f"the step has {len(step.outputs)} output{'s' if len(step.outputs) != 1 else ''}"
-            message = f"{step.function.__name__} returns {_returned(returned)}, but {wanted}"
-            remedy = f"return one number for each of {', '.join(step.outputs)}"
-            problems.append(Problem(file, line, step.function.__name__, message, remedy))
-        else:
-            problems += narrowing_faults(compiled, step, layout, code)
+        problems += _result_faults(compiled, step, layout, code)
     return problems
 
 
@@ -100,8 +92,20 @@ def kernel_faults(kernels: Kernels, layout: RowLayout, steps: list[WiredStep], c
             compiled = kernels.step(index)
             if not compiled.signatures:  # the kernel's machine code was made before
                 compiled.compile(tuple(_type(kind, name, step, layout) for kind, name in step.arguments))
-            problems += narrowing_faults(compiled, step, layout, code)
+            problems += _result_faults(compiled, step, layout, code)
     return problems
+
+
+def _result_faults(compiled: Any, step: WiredStep, layout: RowLayout, code: AuthoredCode) -> list[Problem]:  # noqa: ANN401
+    """Faults of what a compiled step returns, and of what it writes into its state."""
+    returned = compiled.overloads[compiled.signatures[-1]].signature.return_type
+    if _fits(returned, step):
+        return narrowing_faults(compiled, step, layout, code)
+    file, line = _definition(step.function, code)
+    wanted = f"the step has {len(step.outputs)} output{'s' if len(step.outputs) != 1 else ''}"
+    message = f"{step.function.__name__} returns {_returned(returned)}, but {wanted}"
+    remedy = f"return one number for each of {', '.join(step.outputs)}"
+    return [Problem(file, line, step.function.__name__, message, remedy)]
 
 
 def _call_faults(call: FolderCall, step: WiredStep, layout: RowLayout, code: AuthoredCode) -> list[Problem]:
@@ -141,7 +145,7 @@ def _returned(returned: Any) -> str:  # noqa: ANN401 - likewise
         return "a text"
     values = list(returned) if hasattr(returned, "__iter__") else []
     if values:
-        return f"{len(values)} values"
+        return f"{len(values)} values" if len(values) > 1 else "a tuple of one"
     for kind, words in _RETURNED:
         if isinstance(returned, kind):
             return words
