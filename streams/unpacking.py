@@ -63,27 +63,40 @@ def warm_up() -> None:
     nothing = np.frombuffer(b"", np.uint8)
     read_headers(np.frombuffer(write_headers([("", b"")]), np.uint8), 0, 1)
     unpacked(nothing, (0, 0), 0, (0, 0), 0)
-    _find_header(nothing, np.zeros((0, PLACES), np.int64), nothing, np.zeros((0, 2), np.int64))
+    _find_headers(
+        nothing, np.zeros((0, PLACES), np.int64), nothing, np.zeros(1, np.int64), np.zeros((0, 0, 2), np.int64)
+    )
 
 
-def find_header(
-    data: NDArray[np.uint8], places: NDArray[np.int64], name: NDArray[np.uint8]
-) -> NDArray[np.int64] | None:
-    """Look for a header in every record of a block.
+class HeaderNames:
+    """Names to look for in records, as the compiled search takes them."""
+
+    def __init__(self, *names: str) -> None:
+        encoded = [name.encode() for name in names]
+        self.text = np.frombuffer(b"".join(encoded), np.uint8)
+        self.begins = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.begins) - 1
+
+
+def find_headers(data: NDArray[np.uint8], places: NDArray[np.int64], names: HeaderNames) -> NDArray[np.int64] | None:
+    """Look for headers in every record of a block, all of them in one pass.
 
     Args:
         data: (bytes,) uint8, read-only.
         places: (n, 6) of the block.
-        name: (bytes,) uint8, read-only.
+        names: k names.
 
     Returns:
-        First byte and size of the last header that is called so, (n, 2) int64, size 0 for none; None when no record has
+        First byte and size of the last header of each name, (k, n, 2) int64, size 0 for none; None when no record has
         headers.
     """
     if not places[:, HEADERS].any():
         return None
-    found = np.zeros((len(places), 2), np.int64)
-    _find_header(data, places, name, found)
+    found = np.zeros((len(names), len(places), 2), np.int64)
+    _find_headers(data, places, names.text, names.begins, found)
     return found
 
 
@@ -195,15 +208,20 @@ def _unpack(  # noqa: C901, PLR0911 - one pass over the bytes
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _find_header(data: Any, places: Any, name: Any, found: Any) -> None:  # noqa: ANN401
-    """Fill first byte and size of the last header with that name."""
+def _find_headers(data: Any, places: Any, names: Any, begins: Any, found: Any) -> None:  # noqa: ANN401
+    """Fill first byte and size of the last header with each name."""
     for r in range(places.shape[0]):
         after = places[r, HEADERS_AT]
         for _ in range(places[r, HEADERS]):
+            name_at, name_size, after = _part(data, after, data.shape[0])
             at, size, after = _part(data, after, data.shape[0])
-            same = size == name.shape[0]
-            for i in range(size if same else 0):
-                same = same and data[at + i] == name[i]
-            at, size, after = _part(data, after, data.shape[0])
-            if same:
-                found[r, 0], found[r, 1] = at, max(0, size)
+            for k in range(found.shape[0]):
+                same = name_size == begins[k + 1] - begins[k]
+                # From the end: names that we look for begin alike.
+                for i in range(name_size - 1 if same else -1, -1, -1):
+                    if data[name_at + i] != names[begins[k] + i]:
+                        same = False
+                        break
+                if same:
+                    found[k, r, 0], found[k, r, 1] = at, max(0, size)
+                    break

@@ -1,5 +1,6 @@
 """When records of a block arrived, and which of them are telemetry: one answer for all who ask."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -9,57 +10,77 @@ from numpy.typing import NDArray
 from schemas.clock import LATEST_NS
 from schemas.headers import HOPS, KIND, RECEIVED, Kind
 from streams.block import Block
-from streams.unpacking import find_header
+from streams.unpacking import HeaderNames, find_headers
 
 _LATEST_MS = LATEST_NS // 1_000_000
 _MOST_DIGITS = 19
 _ZERO, _NINE = b"09"
 
-_RECEIVED = np.frombuffer(RECEIVED.encode(), np.uint8)
-_HOPS = np.frombuffer(HOPS.encode(), np.uint8)
-_KIND = np.frombuffer(KIND.encode(), np.uint8)
+_SENT = HeaderNames(RECEIVED)
+_ALL = HeaderNames(RECEIVED, KIND, HOPS)
 _TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
 
 
-def arrivals_ns(block: Block) -> NDArray[np.int64]:
-    """Arrival of each record, (n,) int64 from 0 to `LATEST_NS`: fixed by the bridge, else the record's time of writing.
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What n records say about their way here.
 
-    A bridge's header counts when it is such a time, in digits.
+    Attributes:
+        received_ns: (n,) int64 arrival, from 0 to `LATEST_NS`: fixed by the bridge, where its header is such a time in
+            digits, else the record's time of writing.
+        hops: (n,) int64, how often each was routed from twin to twin, -1 where that can't be read; None for all 0.
     """
-    written = np.clip(block.timestamps_ms, 0, _LATEST_MS) * 1_000_000
-    stamped = find_header(block.data, block.places, _RECEIVED)
-    if stamped is not None:
-        _take_stamps(block.data, stamped, written)
-    return written
+
+    received_ns: NDArray[np.int64]
+    hops: NDArray[np.int64] | None
+
+    def part(self, first: int, last: int) -> "Arrivals":
+        """Of records `first` to `last`, the latter excluded."""
+        hops = None if self.hops is None else self.hops[first:last]
+        return Arrivals(self.received_ns[first:last], hops if hops is not None and hops.any() else None)
 
 
-def others(block: Block) -> NDArray[np.int64]:
-    """Indices of the records that are no telemetry, increasing; of what can't be read, too."""
-    found = find_header(block.data, block.places, _KIND)
+def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
+    """How n records came here.
+
+    Returns:
+        That, and the indices of those that are no telemetry, increasing; of what can't be read, too.
+    """
+    received_ns = _written_ns(block)
     marks = np.zeros(len(block), np.bool_)
+    hops = None
+    found = find_headers(block.data, block.places, _ALL)
     if found is not None:
-        _mark_others(block.data, found, _TELEMETRY, marks)
+        stamps, kinds, routed = found
+        _take_stamps(block.data, stamps, received_ns)
+        _mark_others(block.data, kinds, _TELEMETRY, marks)
+        if routed[:, 1].any():
+            hops = np.zeros(len(block), np.int64)
+            _take_hops(block.data, routed, hops)
     if block.unreadable:
         marks |= np.isin(block.offsets, list(block.unreadable))
-    return np.flatnonzero(marks)
+    return Arrivals(received_ns, hops), np.flatnonzero(marks)
 
 
-def hops(block: Block) -> NDArray[np.int64] | None:
-    """How often each record was routed from twin to twin, (n,) int64, -1 where that can't be read; None for all 0."""
-    found = find_header(block.data, block.places, _HOPS)
-    if found is None or not found[:, 1].any():
-        return None
-    read = np.zeros(len(block), np.int64)
-    _take_hops(block.data, found, read)
-    return read
+def arrivals_ns(block: Block) -> NDArray[np.int64]:
+    """Arrival of each record alone, (n,) int64 as of `Arrivals`."""
+    received_ns = _written_ns(block)
+    found = find_headers(block.data, block.places, _SENT)
+    if found is not None:
+        _take_stamps(block.data, found[0], received_ns)
+    return received_ns
 
 
 def warm_up() -> None:
     """Compile, or load what was compiled before, where no event loop waits for it."""
     block = Block.of_records(0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none"), (HOPS, b"1")])])
+    arrivals(block)
     arrivals_ns(block)
-    hops(block)
-    others(block)
+
+
+def _written_ns(block: Block) -> NDArray[np.int64]:
+    written: NDArray[np.int64] = np.clip(block.timestamps_ms, 0, _LATEST_MS) * 1_000_000
+    return written
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from schemas.clock import SystemClock
 from schemas.deployment import read_switch
@@ -12,7 +10,7 @@ from schemas.headers import KIND, Kind
 from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Lineage, Outcome
-from twins.arrival import arrivals_ns, others
+from twins.arrival import Arrivals, arrivals
 from twins.dead_letters import DeadLetters
 from twins.layout import LAYOUT_KEY_PREFIX
 from twins.record import header, received_ns
@@ -85,16 +83,16 @@ class TwinProcessor:
         It ends before a switch to a version that is not there.
         """
         outcome = Outcome()
-        received = arrivals_ns(block)
+        came, others = arrivals(block)
         first = 0
-        for index in others(block).tolist():
-            self._telemetry(block.part(first, index), received[first:index], outcome)
+        for index in others.tolist():
+            self._telemetry(block.part(first, index), came.part(first, index), outcome)
             if not self._control(block, index, outcome):
                 outcome.upto = block.offset(index)
                 break
             first = index + 1
         else:
-            self._telemetry(block.part(first, len(block)), received[first:], outcome)
+            self._telemetry(block.part(first, len(block)), came.part(first, len(block)), outcome)
         self._letters.send(outcome)
         return outcome
 
@@ -140,9 +138,9 @@ class TwinProcessor:
             return {}
         return {"layout": self._version.type.layout.fingerprint.hex(), NOTE_DEFINITION: self._version.type.content}
 
-    def _telemetry(self, block: Block, received: NDArray[np.int64], outcome: Outcome) -> None:
+    def _telemetry(self, block: Block, came: Arrivals, outcome: Outcome) -> None:
         if self._version is not None:
-            self._version.telemetry(block, received, outcome)
+            self._version.telemetry(block, came, outcome)
             return
         for index in range(len(block)):
             self._letters.add(outcome, block, index, *_NO_VERSION)

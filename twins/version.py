@@ -10,8 +10,9 @@ from schemas.errors import PayloadError
 from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Lineage, Outcome
-from twins import admission, arrival
+from twins import admission
 from twins.acknowledgements import Acknowledgements
+from twins.arrival import Arrivals
 from twins.columns import Columns
 from twins.control import ControlRecords
 from twins.dead_letters import DeadLetters
@@ -95,12 +96,12 @@ class Version:
         except PayloadError as error:
             self._letters.add(outcome, block, index, error.reason, error.detail)
 
-    def telemetry(self, block: Block, received: NDArray[np.int64], outcome: Outcome) -> None:
-        """Step the telemetry of a block; `received` is (n,) arrival."""
+    def telemetry(self, block: Block, came: Arrivals, outcome: Outcome) -> None:
+        """Step the telemetry of a block, which came so."""
         if not len(block):
             return
+        received, hops = came.received_ns, came.hops
         columns = self._decoder.decode(Payloads.of_block(block), received)
-        hops = arrival.hops(block)
         if hops is not None:
             refuse_far(columns, hops)
         slot = self.population.find(block, columns.refused, received, outcome)

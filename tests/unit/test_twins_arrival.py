@@ -8,9 +8,9 @@ from support.oracle import block_of
 from support.stepping import START_NS, TWINS, record
 
 from schemas.clock import LATEST_NS
-from schemas.headers import KIND, RECEIVED
+from schemas.headers import HOPS, KIND, RECEIVED
 from streams.log.record import LogRecord
-from twins.arrival import arrivals_ns, others
+from twins.arrival import arrivals, arrivals_ns
 from twins.record import received_ns
 
 stamps = st.one_of(
@@ -24,7 +24,8 @@ headers = st.lists(
     st.one_of(
         st.tuples(st.just(RECEIVED), stamps),
         st.tuples(st.just(KIND), kinds),
-        st.tuples(st.sampled_from(["ts-receive", "traceparent", ""]), st.binary(max_size=5)),
+        st.tuples(st.just(HOPS), st.sampled_from([b"0", b"1", b"17", b"", b"-1", b"x", b"9" * 19])),
+        st.tuples(st.sampled_from(["ts-receive", "ts-hop", "ts-hopt", "traceparent", ""]), st.binary(max_size=5)),
     ),
     max_size=4,
 )
@@ -43,15 +44,27 @@ def _expected_ns(item: LogRecord) -> int:
     return min(max(item.timestamp_ms, 0) * 1_000_000, LATEST_NS)
 
 
+def _expected_hops(item: LogRecord) -> int:
+    said = dict(item.headers).get(HOPS, b"") or b"0"
+    return int(said) if said.isdigit() and len(said) < 19 else -1
+
+
 @given(st.lists(st.tuples(times_ms, headers), min_size=1, max_size=6))
 def test_arrival_and_kind_do_not_depend_on_the_cut(rows: list[tuple[int, list[tuple[str, bytes]]]]) -> None:
     records = [_record(index, *row) for index, row in enumerate(rows)]
     block = block_of(records)
     assert arrivals_ns(block).tolist() == [_expected_ns(item) for item in records]
     assert [received_ns(block, index) for index in range(len(records))] == [_expected_ns(item) for item in records]
-    assert others(block).tolist() == [
+    came, others = arrivals(block)
+    assert came.received_ns.tolist() == arrivals_ns(block).tolist()
+    assert others.tolist() == [
         index for index, item in enumerate(records) if dict(item.headers).get(KIND, b"") not in {b"", b"telemetry"}
     ]
+    for first in range(len(records)):
+        part = came.part(first, len(records))
+        hops = [_expected_hops(item) for item in records[first:]]
+        assert ([0] * len(hops) if part.hops is None else part.hops.tolist()) == hops
+        assert part.received_ns.tolist() == [_expected_ns(item) for item in records[first:]]
 
 
 @pytest.mark.parametrize(("timestamp_ms", "expected_ns"), [(-1, 0), (2**62, LATEST_NS), (7, 7_000_000)])
