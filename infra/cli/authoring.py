@@ -139,7 +139,7 @@ def _notes(trial: "Trial") -> list[str]:
     from schemas.reasons import Reason
 
     notes = [
-        f"line {line}: too long after the line before: {ticks} of the ticks in between were not played"
+        f"line {line}: so long after the line before that {ticks:,} of the ticks in between were not played"
         for line, ticks in trial.left_out.items()
     ]
     nowhere = (0, 0)

@@ -98,6 +98,7 @@ def test_times_of_later_years_are_told_nothing() -> None:
     [
         ("", "no column time, x, n, on_ (the first line names the columns: time,x,n,on_)"),
         ("time;x;n;on_\n", "no column time, x, n, on_; unknown column time;x;n;on_"),
+        ("time;x;n;on_\n", "; columns are separated by commas, not by ';' (the first line"),
         ("time,x,n\n", "no column on_"),
         ("time,x,n,on_,y,z\n", "unknown column y, z"),
         ("time,x,n,on_,\n", "unknown column without a name"),

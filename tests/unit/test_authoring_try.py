@@ -127,7 +127,7 @@ def test_seconds_since_1970_are_taken_as_the_nanoseconds_that_they_are_with_a_no
             Trial(records=9, refused=4, reasons={"step_failed": (5, 1), "quarantined": (6, 3)}),
             ["a step failed at line 5, and the 3 records behind it met a twin in quarantine"],
         ),
-        (Trial(left_out={7: 100}), ["line 7: too long after the line before: 100 of the ticks in between were not"]),
+        (Trial(left_out={7: 100}), ["line 7: so long after the line before that 100 of the ticks in between were not"]),
     ],
 )
 def test_what_many_lines_have_in_common_is_noted_behind_them(trial: Trial, notes: list[str]) -> None:
