@@ -113,7 +113,7 @@ def _check_columns(path: Path, names: list[str], definition: Definition) -> None
     if unknown := [name for name in names if name not in wanted]:
         faults.append(f"unknown column {_listed(unknown)}")
     if len(names) == 1 and (mark := next((mark for mark in ";\t|" if mark in names[0]), "")):
-        faults.append(f"columns are separated by commas, not by {ascii(mark)}")
+        faults.append(f"columns are separated by commas, not by {mark!a}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         faults.append(f"column {_listed(twice)} more than once")
     if faults:

@@ -193,8 +193,8 @@ def _in_force(catalogue: Catalogue, type_name: str) -> int:
 def _foreign(current: Deployment, who: str) -> SetupError:
     message = (
         f"{current.type} {current.version} was put into force by {current.who or 'somebody else'}, and {who} does not"
-        f" replace it: `twinstream up` goes on with it, and `twinstream undeploy {current.type}` there leaves the name to"
-        f" {who}; or give {who} a place of its own with --data-dir"
+        f" replace it: `twinstream up` goes on with it, `twinstream undeploy {current.type}` there frees the name,"
+        " and with --data-dir DIR an example has a place of its own"
     )
     return SetupError(message)
 
