@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.oracle import load_type
-from support.stepping import SECOND, START_NS, TWINS, Run, Stepping, reading, tick, write_type
+from support.stepping import SECOND, START_NS, TWINS, Run, Stepping, put, reading, request, stepped, tick, write_type
 
 from schemas.line_protocol import parse_line
+from streams.log.record import LogRecord
 from twins.twin_type import TwinType
 
 TWIN = TWINS[0]
@@ -138,3 +142,78 @@ def test_what_was_measured_before_a_command_left_does_not_confirm_it_however_lat
     assert confirmed() == []
     engine.step(reading(TWIN, 11, feeder=4.0))
     assert confirmed() == [3]
+
+
+GUARDED = VALVE.replace(
+    "fill: {{field: level}}",
+    "fill: {{field: level, max_rate: 1, min_interval_s: 1.5, interlocks: {{shut: not open}}, refresh_s: 6,"
+    " confirm: {{field: feeder, within_s: 3}}}}",
+).replace("feeder: {{type: float}}", "feeder: {{type: float, default: 1.0}}")
+
+_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "level": st.sampled_from([0.0, 1.0, 1.5, 4.0]),
+        "open": st.booleans(),
+        "feeder": st.sampled_from([0.0, 1.0, 4.0]),
+    },
+)
+_steps = st.lists(
+    st.tuples(st.sampled_from(["record"] * 6 + ["tick", "reset", "put"]), st.integers(-6, 4), _fields),
+    min_size=1,
+    max_size=30,
+)
+
+
+@pytest.fixture(scope="module")
+def guarded(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TwinType:
+    folder = tmp_path_factory.mktemp("guarded") / "valve"
+    return load_type(write_type(folder, GUARDED.format(missing="hold_last"), steps=STEPS), "guarded", cache)
+
+
+def _made(steps: list[tuple[str, int, dict[str, Any]]]) -> list[LogRecord]:
+    made, now = [], 0
+    for index, (what, ahead, fields) in enumerate(steps):
+        match what:
+            case "tick":
+                made.append(tick(index))
+            case "reset":
+                made.append(request(TWIN, "reset", f"r{index}"))
+            case "put":
+                made.append(put(TWIN, {}, record_id=f"p{index}"))
+            case _:
+                now = max(0, now + ahead)
+                made.append(reading(TWIN, now, **fields, seq=index))
+    return made
+
+
+@given(_steps, st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=6))
+@settings(max_examples=100, deadline=None)
+def test_cuts_and_restarts_change_nothing_of_late_records_limits_and_ticks(
+    guarded: TwinType, given_steps: list[tuple[str, int, dict[str, Any]]], cuts: list[tuple[int, bool]]
+) -> None:
+    made = _made(given_steps)
+    whole, cut = stepped(guarded, made), stepped(guarded, made, cuts)
+    assert cut.result.states == whole.result.states
+    assert cut.result.outputs == whole.result.outputs
+    assert cut.counts == whole.counts
+
+
+@given(_steps)
+@settings(max_examples=100, deadline=None)
+def test_no_late_record_makes_the_twin_s_values_older(
+    guarded: TwinType, given_steps: list[tuple[str, int, dict[str, Any]]]
+) -> None:
+    engine = Stepping(guarded)
+    latest: dict[str, tuple[int, Any]] = {}
+    for index, item in enumerate(_made(given_steps)):
+        before = dict(engine.run.counts)
+        engine.step(item._replace(offset=index))
+        if given_steps[index][0] != "record" or engine.run.counts["accepted", ""] == before.get(("accepted", ""), 0):
+            continue
+        fields = given_steps[index][2]
+        at_ns = msgspec.json.decode(item.value or b"")["time"]
+        if all(at_ns >= latest[name][0] for name in fields if name in latest):
+            latest |= {name: (at_ns, value) for name, value in fields.items()}
+        shown = engine.state(TWIN).inputs
+        assert {name: shown[name] for name in latest} == {name: value for name, (_, value) in latest.items()}
