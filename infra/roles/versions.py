@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -96,7 +97,13 @@ class Versions:
         loading = self._loading.get(wanted)
         if loading is None:
             loading = self._loading[wanted] = asyncio.create_task(load(wanted), name=f"load-{wanted[:8]}")
+            # Well or not: whoever asks again after a failure has it tried again.
+            loading.add_done_callback(partial(self._ended, wanted))
         await asyncio.shield(loading)
+
+    def _ended(self, wanted: str, loading: asyncio.Task[None]) -> None:
+        if self._loading.get(wanted) is loading:
+            del self._loading[wanted]
 
     async def _replace(self, condemned: str) -> None:
         """Let the version in force stand for one that nothing may be stepped by."""
@@ -118,7 +125,6 @@ class Versions:
                 await asyncio.sleep(_RETRY_S)
         finally:
             self._tell("")
-            self._loading.pop(content, None)
 
     async def _compile(self, bundle: Bundle, *, is_new: bool = False) -> list[Problem]:
         """Load a bundle, its machine code made by another process where there is none yet; return its faults.
@@ -175,9 +181,16 @@ class Versions:
         if self._catalogue is None:
 
             async def follow() -> Catalogue:
-                catalogue = await self._stack.enter_async_context(Catalogue(self._kafka))
-                await catalogue.ready()
-                return catalogue
+                while True:
+                    try:
+                        async with AsyncExitStack() as stack:
+                            catalogue = await stack.enter_async_context(Catalogue(self._kafka))
+                            await catalogue.ready()
+                            await self._stack.enter_async_context(stack.pop_all())
+                            return catalogue
+                    except Exception as error:  # noqa: BLE001 - Kafka is away, in whatever way; all wait for this
+                        log.warning("definitions can't be read, trying again", error=repr(error))
+                        await asyncio.sleep(_RETRY_S)
 
             self._catalogue = asyncio.create_task(follow(), name="definitions")
         return await asyncio.shield(self._catalogue)

@@ -81,3 +81,43 @@ async def test_a_version_that_was_given_up_is_itself_again_once_it_is_deployed_a
     assert answers == [[]]
     assert loaded[BROKEN.hash] == BROKEN, "who rolls back to it gets it, not what stood for it"
     assert loaded["older"] == MENDED
+
+
+async def test_what_failed_once_is_tried_again_for_whoever_asks_again(
+    made: versions.Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_ = versions.Versions._compile  # noqa: SLF001
+
+    async def fail(*_: object) -> list[Problem]:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(versions.Versions, "_compile", fail)
+    for wanted in (MENDED.hash, BROKEN.hash, "older"):
+        with pytest.raises(OSError, match="no space"):
+            await made.provide(wanted)
+    monkeypatch.setattr(versions.Versions, "_compile", compile_)
+    for wanted in (BROKEN.hash, "older", MENDED.hash):
+        await made.provide(wanted)
+    await made.close()
+
+
+async def test_definitions_that_cannot_be_read_at_first_are_waited_for(
+    made: versions.Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[str] = []
+
+    class Away(_Definitions):
+        async def ready(self) -> None:
+            if len(left) < 2:
+                message = "Kafka is away"
+                raise ConnectionError(message)
+
+        async def __aexit__(self, *_: object) -> None:
+            left.append("left")
+
+    monkeypatch.setattr(versions, "Catalogue", Away)
+    monkeypatch.setattr(versions, "_RETRY_S", 0.0)
+    await made.provide(MENDED.hash)
+    assert left == ["left", "left"]
+    await made.close()
+    assert len(left) == 3, "the one that was followed"
