@@ -4,7 +4,6 @@
 # ruff: noqa: PLC0415
 
 import asyncio
-import os
 import runpy
 import sys
 from functools import partial
@@ -172,12 +171,12 @@ def type_worker(
 ) -> None:
     """Step one type; the worker starts it."""
     from infra.roles.type_process import run_type
+    from infra.supervisor.lifeline import leave
 
     code = run_type(type_name, read_settings(config, data_dir))
-    # Nothing is left to be done: Python would spend seconds on taking modules and compilers apart, and wait for a step.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    leave(code)
 
 
 def script(

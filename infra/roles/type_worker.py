@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from infra.registry import Presence, Registry
 from infra.roles.condemned import Condemned
 from infra.roles.versions import Versions
 from infra.settings import Settings
+from infra.supervisor.lifeline import leave
 from infra.supervisor.step_mark import StepMark, mark_path
 from schemas.topics import TypeTopics
 from streams.engine import Engine, EngineOptions
@@ -38,11 +37,11 @@ def run(type_name: str, settings: Settings) -> int:
     Raises:
         SetupError: the topics do not fit the configuration.
     """
-    stopping = _end_when_told()
     kafka = settings.kafka.options()
     role = role_name(type_name)
     run_files = Registry(settings.data_dir)
     presence = Presence(run_files, role)
+    _end_when_told(presence)
     metrics = new_registry()
     observer = WorkerObserver(
         metrics, type_name, presence, RoleMetrics(metrics, role), StepMark(mark_path(run_files.folder, role))
@@ -51,33 +50,23 @@ def run(type_name: str, settings: Settings) -> int:
         presence.change(port=server.port, detail="compiling")
         try:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
-            if stopping.is_set():
-                return 0
             condemned = Condemned(settings.data_dir).of(type_name)
             versions = Versions(type_name, settings, kafka, observer.loading, condemned)
             asyncio.run(versions.preload())
-            if stopping.is_set():
-                return 0
             presence.change(detail="joining")
             return run_worker(_engine(type_name, settings, kafka, ground, versions, observer))
         finally:
             presence.withdraw()
 
 
-def _end_when_told() -> threading.Event:
-    """Until Faust's worker takes the signals over, being told to stop ends the process.
-
-    Returns:
-        Set when that happened: raised inside one of the compiler's callbacks, the exit itself would be lost.
-    """
-    stopping = threading.Event()
+def _end_when_told(presence: Presence) -> None:
+    """Until Faust's worker takes the signals over, being told to stop ends the process, whatever it compiles."""
 
     def stop(*_: object) -> None:
-        stopping.set()
-        sys.exit(0)
+        presence.withdraw()
+        leave(0)
 
     signal.signal(signal.SIGTERM, stop)
-    return stopping
 
 
 @dataclass(frozen=True, slots=True)
