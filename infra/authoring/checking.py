@@ -1,5 +1,6 @@
 """Checking a twin type's folder in a process of its own, which runs its author's code."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from infra.supervisor.lifeline import PARENT_VARIABLE
 from infra.supervisor.process import role_argv
@@ -22,6 +25,7 @@ STEP_LIMIT_S = 10.0
 COSTS_LIMIT_S = 20.0
 """How long measuring what steps cost may take."""
 
+_COMMAND = "check-folder"
 _TIMEOUT_S = 300.0
 _TIMED_OUT = "Timeout ("
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
@@ -73,7 +77,7 @@ def examine_apart(
     options += ["--costs"] if costs else []
     try:
         done = subprocess.run(  # noqa: S603 - our own command
-            role_argv("check-folder", str(folder), *options),
+            role_argv(_COMMAND, str(folder), *options),
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -94,6 +98,14 @@ def examine_apart(
     except ValueError:
         notes = [f"what its steps in plain Python cost is not known: measuring took over {COSTS_LIMIT_S:g} s or failed"]
     return Checked([Problem(**item) for item in found], notes)
+
+
+def end_checks() -> None:
+    """End what checks for this process: a thread that waits for it would keep this process from ending."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if _COMMAND in child.cmdline():
+                child.kill()
 
 
 def _ended(folder: Path, code: int, said: str, import_limit_s: float, step_limit_s: float) -> Problem:

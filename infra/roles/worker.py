@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from infra.authoring.checking import check_apart
+from infra.authoring.checking import check_apart, end_checks
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
 from infra.roles.condemned import Condemned
@@ -108,6 +108,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(catalogue.changed(), _LOOK_S)
     finally:
+        end_checks()
         config.unlink(missing_ok=True)
 
 

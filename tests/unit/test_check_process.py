@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.authoring.checking import check_apart
+from infra.authoring.checking import check_apart, end_checks
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = """\
@@ -110,3 +110,12 @@ def test_checking_lets_whatever_else_runs_go_first(tmp_path: Path) -> None:
     steps = f"import os\nimport pathlib\n\npathlib.Path({str(noted)!r}).write_text(str(os.nice(0)))\n{STEPS}"
     assert check_apart(_write(tmp_path / "pump", steps=steps)) == []
     assert int(noted.read_text()) > os.nice(0)
+
+
+def test_a_check_whose_answer_nobody_waits_for_any_more_is_ended_and_nothing_else_is() -> None:
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen([*sleeping, "check-folder"]) as check, subprocess.Popen(sleeping) as other:
+        end_checks()
+        assert check.wait(10) == -9
+        assert other.poll() is None
+        other.kill()
