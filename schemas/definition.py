@@ -151,9 +151,9 @@ class Definition(Strict):
         extra: What becomes of a record with undeclared fields.
         missing: What becomes of a record that lacks a declared input.
         late: What becomes of a record older than the twin's last. With `flag` it is stepped (`dt_s` is 0) and stored at
-            its own time. Does it bring an input of which a later value is known, it is outdated: inputs and outputs
-            stay what they were, and it leads to no command, no document and no event but those of `edge: each`. Else
-            it counts like any other, at the twin's time.
+            its own time. Does it bring an input of which a later value is known, it is outdated: what steps keep goes
+            on with it, but inputs and outputs stay what they were, and it leads to no command, no document and no event
+            but those of `edge: each`. Else it counts like any other, at the twin's time.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
         tick_s: Period of ticks, which step the twins while nothing arrives; 0 for none.
         inputs: What devices send, by field.

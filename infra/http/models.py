@@ -143,7 +143,9 @@ class Twin(Model):
     event_time_ns: TimeNs
     inputs: dict[str, Scalar | None] = Field(description="Values of the latest accepted record; null before it.")
     state: dict[str, dict[str, Any]] = Field(description="What each step remembers, by step.")
-    outputs: dict[str, Scalar | None] = Field(description="Results of the latest accepted record; null before it.")
+    outputs: dict[str, Scalar | None] = Field(
+        description="Results of the latest accepted record that was not outdated; null before it."
+    )
     parameters: dict[str, Scalar]
     tags: dict[str, str]
     status: str = Field(description="`ok`, `stale`, `drifting` or `quarantined`.")

@@ -161,7 +161,8 @@ async def test_what_one_type_tells_another_is_there_exactly_once_through_kills_o
     counts = Counter(str(_said(record)["tally"]).encode() for record in told)
     layout = RowLayout.of(read_folder(folders[tally]).definition())
     rows = (await oracle.observed(options, tally)).states
-    assert {key: layout.describe(value).outputs["count"] for key, value in rows.items()} == counts
+    # Feeders overtake each other: the last that was told may be outdated, which counts, and gives no output.
+    assert {key: layout.describe(value).state["statistics"]["count"] for key, value in rows.items()} == counts
 
 
 def _said(record: LogRecord) -> dict[str, Any]:

@@ -24,6 +24,10 @@ class _Observer(SilentObserver):
 
     def __init__(self) -> None:
         self.now: set[int] | None = None
+        self.standing_for: dict[int, str] = {}
+
+    def standing(self, partition: int, why: str) -> None:
+        self.standing_for[partition] = why
 
     def owned(self, partitions: frozenset[int]) -> None:
         self.now = set(partitions)
@@ -131,9 +135,11 @@ async def test_a_partition_that_cannot_be_opened_holds_up_no_other_and_joins_whe
     engine._opener.away = {1}
     await asyncio.wait_for(engine._on_rebalance_complete(), 1)
     assert (observer.now, engine.positions(), engine._source.paused) == ({0}, {0: 7}, {1})
+    assert "Kafka is away" in observer.standing_for[1]
     engine._opener.away.clear()
     await asyncio.sleep(0.5)
     assert (observer.now, engine.positions(), engine._source.paused) == ({0, 1}, {0: 7, 1: 7}, set())
+    assert observer.standing_for == {0: "", 1: ""}
     assert engine._source.sought == [(1, 7)], "the other one is sought by Faust, after the assignment's handler"
 
 
