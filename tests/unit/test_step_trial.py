@@ -82,6 +82,19 @@ def test_all_steps_that_return_no_number_are_told_at_once(tmp_path: Path) -> Non
     ]
 
 
+def test_a_float_of_a_step_that_is_not_compiled_is_told_where_an_int_is_declared(tmp_path: Path) -> None:
+    definition = DEFINITION.replace("outputs: [y]", "outputs: {y: {type: int}}")
+    problems = examine_folder(stepping.write_type(tmp_path, definition, steps=STEPS)).problems
+    assert [(one.line, one.path, one.message, one.remedy) for one in problems] == [
+        (
+            1,
+            "one",
+            f"step one returned a float for y, which int can't hold{WITH}",
+            "write type: float, or return int(…) or a comparison",
+        )
+    ]
+
+
 def test_a_compiled_step_that_fails_is_a_note(tmp_path: Path) -> None:
     found = examine_folder(stepping.write_type(tmp_path, COMPILED, steps=STEPS.replace("y / 2", "y / (y - y)")))
     assert found.problems == []

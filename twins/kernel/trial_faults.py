@@ -18,7 +18,7 @@ from twins.author_faults import file_of
 from twins.kernel.compiler import Kernel
 from twins.kernel.single import Single
 from twins.kernel.trial import Trial, shown
-from twins.kernel.uncompiled import Answer, Failure, PythonStep
+from twins.kernel.uncompiled import Answer, Failure, PythonStep, UncompiledStep
 from twins.twin_type import TwinType
 from twins.wiring import WiredStep
 
@@ -102,8 +102,11 @@ class _Watch:
 
     def over(self, kernel: Kernel) -> Kernel:
         """The same kernel, watched."""
-        watched = tuple((index, _Watched(index, step, self)) for index, step in kernel.uncompiled)
-        return replace(kernel, uncompiled=watched)
+        watched = []
+        for index, step in kernel.uncompiled:
+            exact = step.exactly() if isinstance(step, UncompiledStep) else step
+            watched.append((index, _Watched(index, exact, self)))
+        return replace(kernel, uncompiled=tuple(watched))
 
 
 class _Watched:
@@ -128,6 +131,8 @@ def _fault(step: WiredStep, failure: Failure, twin_type: TwinType, inputs: str) 
     remedy = "mend it; such a record would put its twin into quarantine"
     if _is_no_number(failure):
         remedy = f"return one number for each of {', '.join(step.outputs)}"
+        if failure.detail.endswith("can't hold"):
+            remedy = "write type: float, or return int(…) or a comparison"
     message = f"{failure.detail}, for a record with all inputs at mid-range ({inputs})"
     return _problem(step, twin_type, failure.line, message, remedy)
 

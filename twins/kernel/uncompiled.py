@@ -3,6 +3,7 @@
 Nothing else passes between a step and the twins, so that the call may as well be made in another process.
 """
 
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -83,6 +84,13 @@ class UncompiledStep:
         self._state: Mapping[str, StateField] = layout.states.get(step.name, {})
         given = iter(range(len(given_fields(step))))
         self._places = tuple(None if kind == "state" else next(given) for kind, _ in step.arguments)
+        self._exact = False
+
+    def exactly(self) -> "UncompiledStep":
+        """The same step, whose floats for an int or a boolean are failures instead of cut off."""
+        found = copy.copy(self)
+        found._exact = True  # noqa: SLF001 - its own
+        return found
 
     def run(self, given: NDArray[np.void], state: NDArray[np.void]) -> Answer:
         """Step m records, each of another twin.
@@ -139,6 +147,9 @@ class UncompiledStep:
             raise _Unusable(admission.FAILED, f"step {self.name} returned {_kind(value)} for {name}, not a number")
         if isinstance(value, float | np.floating) and not math.isfinite(value):
             raise _Unusable(admission.NOT_FINITE, f"step {self.name} gave {float(value)} for {name}")
+        if self._exact and kind != "float" and isinstance(value, float | np.floating):
+            message = f"step {self.name} returned a float for {name}, which {kind} can't hold"
+            raise _Unusable(admission.FAILED, message)
         if kind == "bool":
             return bool(value)
         if kind == "int":
