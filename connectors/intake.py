@@ -48,18 +48,19 @@ class Intake:
         if isinstance(target, Refusal):
             return self._refused(delivery, target)
         if not self._known_type(target.type):
-            return self._refused(delivery, _refusal(target, Reason.UNKNOWN_TYPE, f"type {target.type} is not deployed"))
+            refusal = _refusal(target, Reason.UNKNOWN_TYPE, f"type {target.type} is not deployed")
+            return self._refused(delivery, refusal, target)
         size = len(delivery.payload)
         limit = self._limits.get(target.type, PAYLOAD_MAX_BYTES)
         if size > limit:
             detail = f"{size} bytes, the limit is {limit}"
             if limit < PAYLOAD_MAX_BYTES:
                 detail += ": the topic's max.message.bytes is too small"
-            return self._refused(delivery, _refusal(target, Reason.TOO_LARGE, detail))
+            return self._refused(delivery, _refusal(target, Reason.TOO_LARGE, detail), target)
         try:
-            value = _value(delivery.payload, target)
+            value = value_of(delivery.payload, target.kind, target.field)
         except PayloadError as error:
-            return self._refused(delivery, _refusal(target, error.reason, error.detail))
+            return self._refused(delivery, _refusal(target, error.reason, error.detail), target)
         headers = input_headers(
             received_ns=delivery.received_ns,
             source=delivery.source,
@@ -77,7 +78,10 @@ class Intake:
             known = self._limits.get(target.type, PAYLOAD_MAX_BYTES)
             self._limits[target.type] = min(known, len(delivery.payload) - 1)
 
-    def _refused(self, delivery: Delivery, refusal: Refusal) -> Entry:
+    def _refused(self, delivery: Delivery, refusal: Refusal, target: Target | None = None) -> Entry:
+        headers: Headers = []
+        if target is not None:
+            headers = input_headers(received_ns=0, source="", kind=target.kind, name=target.name)
         letter = dead_letter(
             reason=refusal.reason,
             detail=refusal.detail,
@@ -86,6 +90,8 @@ class Intake:
             twin=refusal.twin,
             received_ns=delivery.received_ns,
             raw=delivery.payload,
+            headers=headers,
+            field=target.field if target is not None else "",
         )
         known = refusal.type if refusal.type and self._known_type(refusal.type) else ""
         return Entry(DEADLETTER, refusal.twin.encode() or None, encode(letter), [], known, reason=refusal.reason.value)
@@ -95,11 +101,15 @@ def _refusal(target: Target, reason: Reason, detail: str) -> Refusal:
     return Refusal(reason, detail, target.type, target.twin)
 
 
-def _value(payload: bytes, target: Target) -> bytes:
-    """The record's value: the payload as received, except for a bare value and for a request without arguments."""
-    if target.field:
-        return b'{"%s":%s}' % (target.field.encode(), _bare(payload))
-    if target.kind is Kind.REQUEST and not payload.strip():
+def value_of(payload: bytes, kind: str, field: str = "") -> bytes:
+    """The record's value: the payload as received, except for a bare value and for a request without arguments.
+
+    Raises:
+        PayloadError: it is no bare value, where it is to be one for `field`.
+    """
+    if field:
+        return b'{"%s":%s}' % (field.encode(), _bare(payload))
+    if kind == Kind.REQUEST and not payload.strip():
         return b"{}"
     return payload
 

@@ -16,6 +16,10 @@ HOPS_LIMIT = 8
 """A record that went so far is refused."""
 CAUSE = "ts-cause"
 """Topic, partition and offset, with slashes between them, of the record that a routed one follows from."""
+REDRIVE = "ts-redrive"
+"""Of a record that was a dead letter and is sent once more: the letter's id."""
+LETTER = "ts-letter"
+"""Of a record among the dead letters that is none, but tells what became of the letter with this id."""
 STATUS = "ts-status"
 """Of a record of `.commands`: `refused` when it is none that may leave; absent when it is."""
 

@@ -2,9 +2,13 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
+
+from schemas.headers import RECEIVED, REDRIVE, SOURCE
 
 Value = bool | int | float | str
 Severity = Literal["info", "warning", "critical"]
@@ -13,6 +17,10 @@ _SEPARATOR = "\x1f"
 
 RAW_LIMIT_BYTES = 64 * 1024
 """Of a larger refused payload a dead letter keeps this much, its length and its SHA-256."""
+
+_TOLD = frozenset({RECEIVED, SOURCE, REDRIVE})
+_HEADER_LIMIT = 128
+_HEADERS_LIMIT = 32
 
 TEXT_LIMIT = 1000
 """Characters that are kept of a text that others wrote: an output must always fit into a record."""
@@ -78,6 +86,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         size: Length of the whole payload, bytes.
         raw_base64: The payload, cut to `RAW_LIMIT_BYTES`.
         sha256: Of the whole payload, only when it was cut.
+        headers: Those that the record had beside arrival and source, as far as they are text.
+        field: Where the payload is one bare value: the input it was for.
     """
 
     id: str
@@ -90,6 +100,45 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int
     raw_base64: str
     sha256: str = ""
+    headers: dict[str, str] = {}
+    field: str = ""
+
+
+class Redriven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a letter was sent once more, and what became of it.
+
+    Attributes:
+        time_ns: When it was sent, UTC nanoseconds.
+        partition: Of the type's input topic.
+        offset: In it.
+        outcome: `sent` until a worker took it; then `accepted`, `duplicate`, `late`, `rejected` for a request or
+            parameter change that was not carried out, or the reason why it was refused again.
+        detail: What was wrong with it then.
+    """
+
+    time_ns: int
+    partition: int
+    offset: int
+    outcome: str
+    detail: str = ""
+
+
+SENT = "sent"
+"""Outcome of a letter that no worker took yet."""
+
+
+class LetterNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a letter; a record of its own among the dead letters, with the letter's id as header.
+
+    Attributes:
+        id: Of the letter.
+        redriven: It was sent once more.
+        purged_ns: When somebody removed it, UTC nanoseconds; 0: nobody did.
+    """
+
+    id: str
+    redriven: Redriven | None = None
+    purged_ns: int = 0
 
 
 class TwinDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +179,28 @@ def command_id(*, cluster: str, topic_id: str, partition: int, offset: int, twin
     return stable_id("command", cluster, topic_id, partition, offset, twin, name)
 
 
+def kept_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """Of a record's headers those that a dead letter keeps: short texts that it does not say in other words."""
+    kept: dict[str, str] = {}
+    for name, value in headers:
+        if name in _TOLD or len(name) > _HEADER_LIMIT or len(value) > TEXT_LIMIT or len(kept) >= _HEADERS_LIMIT:
+            continue
+        with suppress(UnicodeDecodeError):
+            kept[name] = value.decode()
+    return kept
+
+
 def dead_letter(
-    *, reason: str, detail: str, source: str, type_name: str, twin: str, received_ns: int, raw: bytes
+    *,
+    reason: str,
+    detail: str,
+    source: str,
+    type_name: str,
+    twin: str,
+    received_ns: int,
+    raw: bytes,
+    headers: Iterable[tuple[str, bytes]] = (),
+    field: str = "",
 ) -> DeadLetter:
     """Build a dead letter; its id depends on what it is about, so that a repeat is recognised."""
     cut = raw[:RAW_LIMIT_BYTES]
@@ -147,4 +216,6 @@ def dead_letter(
         size=len(raw),
         raw_base64=base64.b64encode(cut).decode(),
         sha256=whole if len(raw) > RAW_LIMIT_BYTES else "",
+        headers=kept_headers(headers),
+        field=field,
     )

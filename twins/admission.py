@@ -57,6 +57,19 @@ def admit(row: Any, time_ns: int, boot: int, seq: int, payload: int, flag_late: 
     return ACCEPTED
 
 
+def is_beside_window(row: Any, time_ns: int, boot: int, seq: int) -> bool:  # noqa: ANN401
+    """Whether the duplicate window has nothing to say about a record that was refused before, nor to learn from it.
+
+    What was refused never entered the window: that it is further back than the window reaches makes it no duplicate.
+    And one of an earlier boot must not take the window from the present one.
+    """
+    if seq < 0 or row["seq"] < 0:
+        return False
+    if boot == row["boot"]:
+        return bool(row["seq"] - seq >= WINDOW)
+    return bool(row["records"] > 0 and time_ns < row["event_time_ns"])
+
+
 @numba.njit(nogil=True, inline="never")  # type: ignore[untyped-decorator]
 def note(row: Any, time_ns: int, offset: int, boot: int, seq: int, payload: int) -> None:  # noqa: ANN401
     """Enter an accepted record into its row's book-keeping."""

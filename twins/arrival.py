@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.clock import LATEST_NS
-from schemas.headers import HOPS, KIND, RECEIVED, Kind
+from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE, Kind
 from streams.block import Block
 from streams.unpacking import HeaderNames, find_headers
 
@@ -17,7 +17,7 @@ _MOST_DIGITS = 19
 _ZERO, _NINE = b"09"
 
 _SENT = HeaderNames(RECEIVED)
-_ALL = HeaderNames(RECEIVED, KIND, HOPS)
+_ALL = HeaderNames(RECEIVED, KIND, HOPS, REDRIVE)
 _TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
 
 
@@ -44,16 +44,18 @@ def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
     """How n records came here.
 
     Returns:
-        That, and the indices of those that are no telemetry, increasing; of what can't be read, too.
+        That, and the indices of those that are no telemetry, increasing; of what can't be read, and of what was a dead
+        letter before, too.
     """
     received_ns = _written_ns(block)
     marks = np.zeros(len(block), np.bool_)
     hops = None
     found = find_headers(block.data, block.places, _ALL)
     if found is not None:
-        stamps, kinds, routed = found
+        stamps, kinds, routed, redriven = found
         _take_stamps(block.data, stamps, received_ns)
         _mark_others(block.data, kinds, _TELEMETRY, marks)
+        marks |= redriven[:, 1] > 0
         if routed[:, 1].any():
             hops = np.zeros(len(block), np.int64)
             _take_hops(block.data, routed, hops)
@@ -73,7 +75,9 @@ def arrivals_ns(block: Block) -> NDArray[np.int64]:
 
 def warm_up() -> None:
     """Compile, or load what was compiled before, where no event loop waits for it."""
-    block = Block.of_records(0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none"), (HOPS, b"1")])])
+    block = Block.of_records(
+        0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none"), (HOPS, b"1"), (REDRIVE, b"1")])]
+    )
     arrivals(block)
     arrivals_ns(block)
 

@@ -31,20 +31,24 @@ class ControlRecords:
         self._letters = letters
         self._acknowledgements = acknowledgements
 
-    def take(self, block: Block, index: int, outcome: Outcome) -> None:
-        """Carry out one record; never raises for what is in it."""
+    def take(self, block: Block, index: int, outcome: Outcome) -> str:
+        """Carry out one record; never raises for what is in it.
+
+        Returns:
+            `accepted`, `rejected` for a request or change that was answered so, `""` for what became a dead letter.
+        """
         unreadable = block.unreadable.get(block.offset(index))
         if unreadable is not None:
             self._letters.add(outcome, block, index, Reason.UNDECODABLE, unreadable)
-            return
+            return ""
         key, kind = block.key(index) or b"", header(block, index, KIND)
         if kind not in {b"request", b"parameters", b"ack"}:
             text = kind.decode(errors="replace")
             self._letters.add(outcome, block, index, Reason.UNKNOWN_KIND, f"header {KIND} is {ascii(text)[:60]}")
-            return
+            return ""
         if (refusal := self._population.wrong_key(key)) is not None:
             self._letters.add(outcome, block, index, *refusal)
-            return
+            return ""
         slot = self._table.slots.get(key)
         made = slot is None
         if slot is None:
@@ -53,12 +57,11 @@ class ControlRecords:
                 self._letters.add(outcome, block, index, Reason.UNKNOWN_TWIN, detail)
                 if kind == Kind.REQUEST.value.encode():
                     self._answer(block, index, key, 0, header_text(block, index, NAME), detail, outcome)
-                return
+                return ""
             slot = self._population.create(key, received_ns(block, index))
         if kind == Kind.ACK.value.encode():
-            self._acknowledged(block, index, slot, outcome)
-        else:
-            self._request(block, index, slot, kind, outcome, made=made)
+            return self._acknowledged(block, index, slot, outcome)
+        return self._request(block, index, slot, kind, outcome, made=made)
 
     def give_up(self, record: Block, why: str, outcome: Outcome) -> None:
         """Answer whoever waits for a record that can't be processed, if it is a request or a parameter change."""
@@ -68,7 +71,7 @@ class ControlRecords:
             self._answer(record, 0, key, 0, name, why[:TEXT_LIMIT], outcome)
             outcome.urgent = True
 
-    def _request(self, block: Block, index: int, slot: int, kind: bytes, outcome: Outcome, *, made: bool) -> None:
+    def _request(self, block: Block, index: int, slot: int, kind: bytes, outcome: Outcome, *, made: bool) -> str:
         table = self._table
         payload = block.value(index) or b""
         offset = block.offset(index)
@@ -99,6 +102,7 @@ class ControlRecords:
             if table.tags[slot] != tags:
                 self._population.set_prefix(slot)
             self._output.documents(outcome, table, [slot], [received])
+        return "rejected" if reason else "accepted"
 
     def _answer(
         self, block: Block, index: int, twin: bytes, revision: int, name: str, reason: str, outcome: Outcome
@@ -117,13 +121,13 @@ class ControlRecords:
             event_id=request_id,
         )
 
-    def _acknowledged(self, block: Block, index: int, slot: int, outcome: Outcome) -> None:
+    def _acknowledged(self, block: Block, index: int, slot: int, outcome: Outcome) -> str:
         name, offset = header_text(block, index, NAME), block.offset(index)
         try:
             command_id = self._acknowledgements.command(slot, name, block.value(index) or b"", offset)
         except Refusal as refusal:
             self._letters.add(outcome, block, index, Reason.INVALID_REQUEST, str(refusal))
-            return
+            return ""
         self._output.event(
             outcome,
             int(self._table.row(slot)["parameter_revision"]),
@@ -134,3 +138,4 @@ class ControlRecords:
             event_ns=received_ns(block, index),
             data={"id": command_id, "name": name},
         )
+        return "accepted"

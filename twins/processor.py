@@ -6,7 +6,7 @@ import structlog
 
 from schemas.clock import SystemClock
 from schemas.deployment import read_switch
-from schemas.headers import KIND, Kind
+from schemas.headers import KIND, REDRIVE, Kind
 from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Lineage, Outcome
@@ -20,6 +20,7 @@ from twins.version import Version
 
 log = structlog.get_logger(__name__)
 
+_MEANING_TELEMETRY = (b"", Kind.TELEMETRY.value.encode())
 _SWITCH = Kind.SWITCH.value.encode()
 _NO_VERSION = (Reason.UNKNOWN_TYPE, "no version of the type was in force yet when this was written")
 NOTE_DEFINITION = "definition"
@@ -78,7 +79,7 @@ class TwinProcessor:
         return outcome
 
     def process(self, block: Block) -> Outcome:
-        """Step a block in record order: runs of telemetry by the kernel, everything else one by one.
+        """Step a block in record order: runs of telemetry by the kernel, all else and what is redriven one by one.
 
         It ends before a switch to a version that is not there.
         """
@@ -87,7 +88,7 @@ class TwinProcessor:
         first = 0
         for index in others.tolist():
             self._telemetry(block.part(first, index), came.part(first, index), outcome)
-            if not self._control(block, index, outcome):
+            if not self._control(block, index, came, outcome):
                 outcome.upto = block.offset(index)
                 break
             first = index + 1
@@ -145,16 +146,20 @@ class TwinProcessor:
         for index in range(len(block)):
             self._letters.add(outcome, block, index, *_NO_VERSION)
 
-    def _control(self, block: Block, index: int, outcome: Outcome) -> bool:
-        """Carry out a record that is no telemetry; False when it switches to a version that is not there."""
+    def _control(self, block: Block, index: int, came: Arrivals, outcome: Outcome) -> bool:
+        """Carry out a record by itself; False when it switches to a version that is not there."""
         if _is_switch(block, index):
             return self._switch(block, index, outcome)
-        if self._version is not None and is_tick(block, index):
-            self._version.tick(block, index, outcome)
-        elif self._version is not None:
-            self._version.control.take(block, index, outcome)
-        else:
+        if self._version is None:
             self._letters.add(outcome, block, index, *_NO_VERSION)
+        elif is_tick(block, index):
+            self._version.tick(block, index, outcome)
+        elif header(block, index, KIND) in _MEANING_TELEMETRY and block.offset(index) not in block.unreadable:
+            self._version.redriven(block.part(index, index + 1), came.part(index, index + 1), outcome)
+        else:
+            became = self._version.control.take(block, index, outcome)
+            if became and header(block, index, REDRIVE):
+                self._letters.tell(block, index, became)
         return True
 
     def _switch(self, block: Block, index: int, outcome: Outcome) -> bool:

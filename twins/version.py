@@ -13,7 +13,7 @@ from streams.processor import Lineage, Outcome
 from twins import admission
 from twins.acknowledgements import Acknowledgements
 from twins.arrival import Arrivals
-from twins.columns import Columns
+from twins.columns import NO_SEQ, Columns
 from twins.control import ControlRecords
 from twins.dead_letters import DeadLetters
 from twins.firing import Firing
@@ -96,8 +96,17 @@ class Version:
         except PayloadError as error:
             self._letters.add(outcome, block, index, error.reason, error.detail)
 
-    def telemetry(self, block: Block, came: Arrivals, outcome: Outcome) -> None:
-        """Step the telemetry of a block, which came so."""
+    def redriven(self, record: Block, came: Arrivals, outcome: Outcome) -> None:
+        """Step a block of one record that was a dead letter, and tell its letter what became of it."""
+        found = Outcome()
+        self.telemetry(record, came, found, redriven=True)
+        outcome.include(found)
+        if not any(what == "deadletter" for what, _ in found.counts):
+            became = next(what for what in ("accepted", "duplicate", "late") if (what, "") in found.counts)
+            self._letters.tell(record, 0, became)
+
+    def telemetry(self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False) -> None:
+        """Step the telemetry of a block, which came so; `redriven` where it was refused before."""
         if not len(block):
             return
         received, hops = came.received_ns, came.hops
@@ -115,8 +124,17 @@ class Version:
             columns, slot, offsets, received = columns.take(good), slot[good], offsets[good], received[good]
             block = block.take(good)
             hops = None if hops is None else hops[good]
+        if redriven:
+            self._pass_window(slot, columns)
         if len(slot):
             self._step(block, slot, offsets, received, columns, hops, outcome)
+
+    def _pass_window(self, slot: NDArray[np.int64], columns: Columns) -> None:
+        """Take the counters from records about which they say nothing."""
+        for index, at in enumerate(slot.tolist()):
+            stamp = int(columns.time_ns[index]), int(columns.boot[index]), int(columns.seq[index])
+            if admission.is_beside_window(self.table.row(at), *stamp):
+                columns.seq[index] = NO_SEQ
 
     def _step(
         self,

@@ -8,7 +8,7 @@ from support.oracle import block_of
 from support.stepping import START_NS, TWINS, record
 
 from schemas.clock import LATEST_NS
-from schemas.headers import HOPS, KIND, RECEIVED
+from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE
 from streams.log.record import LogRecord
 from twins.arrival import arrivals, arrivals_ns
 from twins.record import received_ns
@@ -25,6 +25,7 @@ headers = st.lists(
         st.tuples(st.just(RECEIVED), stamps),
         st.tuples(st.just(KIND), kinds),
         st.tuples(st.just(HOPS), st.sampled_from([b"0", b"1", b"17", b"", b"-1", b"x", b"9" * 19])),
+        st.tuples(st.just(REDRIVE), st.sampled_from([b"", b"0a"])),
         st.tuples(st.sampled_from(["ts-receive", "ts-hop", "ts-hopt", "traceparent", ""]), st.binary(max_size=5)),
     ),
     max_size=4,
@@ -58,7 +59,9 @@ def test_arrival_and_kind_do_not_depend_on_the_cut(rows: list[tuple[int, list[tu
     came, others = arrivals(block)
     assert came.received_ns.tolist() == arrivals_ns(block).tolist()
     assert others.tolist() == [
-        index for index, item in enumerate(records) if dict(item.headers).get(KIND, b"") not in {b"", b"telemetry"}
+        index
+        for index, item in enumerate(records)
+        if dict(item.headers).get(KIND, b"") not in {b"", b"telemetry"} or dict(item.headers).get(REDRIVE)
     ]
     for first in range(len(records)):
         part = came.part(first, len(records))
