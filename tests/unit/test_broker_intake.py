@@ -104,7 +104,7 @@ def test_what_the_topic_of_one_type_can_not_take_is_a_dead_letter_when_it_comes_
 
 
 def test_a_letter_says_what_its_delivery_was_meant_to_be() -> None:
-    found = Intake(ROUTES, lambda name: False, lambda: "new-id").entry(delivery("saver/t-1", b"true"))
+    found = Intake(ROUTES, lambda _: False, lambda: "new-id").entry(delivery("saver/t-1", b"true"))
     assert found is not None
     letter = msgspec.json.decode(found.value, type=DeadLetter)
     assert (letter.headers, letter.field) == ({"ts-kind": "request", "ts-name": "saver"}, "enabled")
