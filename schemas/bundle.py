@@ -72,21 +72,33 @@ class Bundle(msgspec.Struct, frozen=True):
             part.replace(target)
 
 
-def _inside(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """What is deployed of a folder, and its path there; in order: all but what is hidden and what no step reads."""
+def is_left_out(folder: Path, relative: Path) -> bool:
+    """Whether a path in a twin type's folder is not deployed: it is hidden, or something that no step reads."""
+    return _left_out(relative, _definition(folder))
+
+
+def _left_out(relative: Path, definition: bytes) -> bool:
+    # A definition may take its steps from a file of any name.
+    return any(
+        name.startswith(".")
+        or (any(fnmatchcase(name, unread) for unread in _NOT_READ) and name.encode(errors="replace") not in definition)
+        for name in relative.parts
+    )
+
+
+def _definition(folder: Path) -> bytes:
     try:
-        definition = (folder / FILE).read_bytes()
+        return (folder / FILE).read_bytes()
     except OSError:  # whoever reads all files says so
-        definition = b""
+        return b""
 
-    def left_out(name: str) -> bool:
-        unread = any(fnmatchcase(name, pattern) for pattern in _NOT_READ)
-        # A definition may take its steps from a file of any name.
-        return name.startswith(".") or (unread and name.encode(errors="replace") not in definition)
 
+def _inside(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """What is deployed of a folder, and its path there; in order."""
+    definition = _definition(folder)
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not any(map(left_out, relative.parts)):
+        if not _left_out(relative, definition):
             yield path, relative
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from schemas.bundle import is_left_out
 from schemas.errors import DefinitionError, Problem
 
 _MESSAGE_LETTERS = 200
@@ -92,11 +93,20 @@ class AuthoredCode:
             raise DefinitionError([Problem(where, line, "", f"import failed: {said}", _remedy_of(error))]) from None
         finally:
             sys.path.remove(str(self.folder))
-            for name, loaded in list(sys.modules.items()):
-                origin = getattr(loaded, "__file__", None)
-                if name not in before and origin and Path(origin).resolve().is_relative_to(self.folder):
-                    del sys.modules[name]
+            used = {name: own for name in sys.modules.keys() - before.keys() if (own := self._own_module(name))}
+            for name in used:
+                del sys.modules[name]
+        for own in used.values():
+            if is_left_out(self.folder, own):
+                said = f"imports {own.as_posix()}, which is not deployed"
+                raise DefinitionError([Problem(file, 1, "", said, "give it a name that is no test's, and not hidden")])
         return module
+
+    def _own_module(self, name: str) -> Path | None:
+        """Path within the folder of a loaded module that came from there."""
+        origin = getattr(sys.modules[name], "__file__", None)
+        path = Path(origin).resolve() if origin else None
+        return path.relative_to(self.folder) if path is not None and path.is_relative_to(self.folder) else None
 
 
 def _remedy_of(error: BaseException) -> str:

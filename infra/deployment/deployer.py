@@ -40,7 +40,7 @@ async def deploy(
         settings: Where Kafka is, and how its topics are made.
         bundle: The type's folder.
         who: Who deploys, for the history.
-        own_only: Replace nothing that somebody else put into force.
+        own_only: Replace nothing that somebody else put into force; what others made of one's own stays as it is.
         patience_s: How long workers may take to compile it.
         telling: Hears what happens, and what does not go on from the version before.
 
@@ -58,6 +58,8 @@ async def deploy(
         if current is not None and current.deployment.hash == bundle.hash:
             return current.deployment
         if own_only and current is not None and current.deployment.who != who:
+            if any(item.who == who for item in catalogue.history(name)):
+                return current.deployment
             raise _foreign(current.deployment, who)
         earlier = await _under(settings, catalogue, name)
         demand_succession(bundle, earlier)

@@ -43,6 +43,9 @@ _ROLES_STOP_TIMEOUT_S = 5.5
 _SERVERS_STOP_TIMEOUT_S = 3.5
 """Together less than the 10 s in which everything has to be gone."""
 _LOOK_S = 0.2
+_DEMO = "demo"
+"""Who deploys examples, for the history."""
+
 _COMPILING_S = 300.0
 """The worker has just been started, and compiles for the first time."""
 _PATIENCE_S = 5.0
@@ -198,7 +201,10 @@ class Instance:
         self._console.step(f"deploying the twin type {bundle.definition().type_name}")
         # At another speed event time runs away from the time of arrival.
         shown = bundle if demo.speed == 1.0 else without_ahead_check(bundle)
-        await deploy(resolved, shown, who="demo", own_only=True, patience_s=_COMPILING_S)
+        deployed = await deploy(resolved, shown, who=_DEMO, own_only=True, patience_s=_COMPILING_S)
+        if deployed.who != _DEMO:
+            by = deployed.who or "somebody"
+            self._console.step(f"going on with {deployed.type} {deployed.version}, which {by} put into force")
 
     async def _until_ready(self, supervisor: Supervisor, resolved: Settings) -> None:
         """Wait until everything is up, saying what is still missing.

@@ -119,3 +119,13 @@ def test_a_check_whose_answer_nobody_waits_for_any_more_is_ended_and_nothing_els
         assert check.wait(10) == -9
         assert other.poll() is None
         other.kill()
+
+
+def test_what_is_not_deployed_can_t_be_imported_by_a_step(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "pump", steps=f"import test_tools  # noqa: F401\n{STEPS}")
+    (folder / "test_tools.py").write_text("TWO = 2\n")
+    (problem,) = check_apart(folder)
+    assert (problem.file, problem.message) == ("steps.py", "imports test_tools.py, which is not deployed")
+    (folder / "test_tools.py").rename(folder / "tools.py")
+    (folder / "steps.py").write_text(f"import tools  # noqa: F401\n{STEPS}")
+    assert check_apart(folder) == []

@@ -16,12 +16,13 @@ _TEXT = b"name: pump\nversion: %b\ninputs: {t: {}}\n"
 OLD, NEW = (bundle_of({"twin.yaml": _TEXT % version}) for version in (b"1.0.0", b"1.1.0"))
 
 
-def _in_force(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+def _in_force(monkeypatch: pytest.MonkeyPatch, who: str, *before: str) -> None:
     deployed = Deployment(type="pump", project="main", version="1.0.0", hash=OLD.hash, chunks=1, time_ns=7, who=who)
 
     @asynccontextmanager
     async def catalogue(_: Settings) -> AsyncIterator[SimpleNamespace]:
-        yield SimpleNamespace(get=lambda _: SimpleNamespace(deployment=deployed))
+        history = [SimpleNamespace(who=name) for name in (*before, who)]
+        yield SimpleNamespace(get=lambda _: SimpleNamespace(deployment=deployed), history=lambda _: history)
 
     async def under(*_: object) -> None:
         raise InterruptedError
@@ -43,3 +44,9 @@ async def test_the_demo_replaces_what_an_earlier_demo_deployed(monkeypatch: pyte
     _in_force(monkeypatch, "demo")
     with pytest.raises(InterruptedError):
         await deployer.deploy(Settings(), NEW, who="demo", own_only=True)
+
+
+async def test_the_demo_goes_on_with_what_somebody_made_of_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    _in_force(monkeypatch, "ada", "demo")
+    found = await deployer.deploy(Settings(), NEW, who="demo", own_only=True)
+    assert (found.version, found.who) == ("1.0.0", "ada")
