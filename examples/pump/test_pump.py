@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from reference.plain_twin import PlainTwin, load
@@ -95,6 +95,7 @@ def test_vapour_pressure_is_that_of_the_steam_tables(temperature: float, pressur
     assert vapour_pressure(temperature) == pytest.approx(pressure, rel=0.006)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 45), st.floats(0, 25), st.floats(0.001, 0.02))
 def test_at_the_speed_that_is_needed_the_wanted_flow_is_expected(flow: float, static: float, resistance: float) -> None:
     solve = load_step(FOLDER, "operation")[0]

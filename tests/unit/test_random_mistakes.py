@@ -21,9 +21,7 @@ LINE = re.compile(r"[^:]+:[1-9]\d*: [^ ]([^:]|:(?! ))*: .+ \(.+\)")
 VALUES: list[Any] = [
     None, True, 0, -1, 1.5, 10**30, float("nan"), "", "x", "a b", "a > 3", "1.0", [], [1], ["a", "a"], {}, {1: 2}
 ]  # fmt: skip
-LIMITED = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=12
-)
+LIMITED = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=12)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +105,7 @@ def test_random_mistakes_are_told_with_their_places(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@settings(LIMITED, max_examples=250)
+@settings(LIMITED, max_examples=100)
 @given(source=st.sampled_from(FOLDERS), chance=st.randoms(use_true_random=False))
 def test_many_random_mistakes_are_told_with_their_places(
     tmp_path_factory: pytest.TempPathFactory, source: Path, chance: random.Random
