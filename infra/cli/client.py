@@ -31,9 +31,9 @@ class Api:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def get(self, *path: str, absent_ok: bool = False) -> Any:  # noqa: ANN401 - JSON
+    def get(self, *path: str, query: Mapping[str, Any] | None = None, absent_ok: bool = False) -> Any:  # noqa: ANN401 - JSON
         """GET one document; None for a twin that is not there, if that is `absent_ok`."""
-        return self._request("GET", path, absent_ok=absent_ok)
+        return self._request("GET", path, query=query, absent_ok=absent_ok)
 
     def items(self, *path: str, limit: int | None, query: Mapping[str, Any] | None = None) -> list[Any]:
         """GET a list, page by page, up to `limit` items."""

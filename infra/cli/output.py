@@ -69,6 +69,15 @@ def plain(value: object) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def as_text(raw: bytes) -> str:
+    """Bytes for a terminal: text as it is, without control characters, else hexadecimal."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return f"0x{raw[:256].hex()}{'…' if len(raw) > 256 else ''}"  # noqa: PLR2004 - a terminal's worth
+    return "\n".join(plain(line) for line in text.splitlines())
+
+
 def local_time(time_ns: int) -> str:
     """A time as people here write it, to the second."""
     return str(datetime.fromtimestamp(time_ns // 10**9, UTC).astimezone())

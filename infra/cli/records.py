@@ -1,4 +1,4 @@
-"""Commands about records: `tail` and `deadletters`."""
+"""The command `tail`: records as they come."""
 
 # Commands import what they need when they run, so that `--help` and client commands answer at once.
 # ruff: noqa: PLC0415
@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.connecting import connect
-from infra.cli.options import AsJson, Config, DataDir, Limit, Url
-from infra.cli.output import fail, plain, show_json, show_json_line, show_table, show_tree
+from infra.cli.options import AsJson, Config, DataDir, Url
+from infra.cli.output import as_text, fail, plain, show_json_line
 from schemas.headers import KIND
-from schemas.reasons import Reason
 from schemas.topics import TypeTopics
 
 if TYPE_CHECKING:
     from infra.cli.client import Api
     from infra.settings import Settings
     from streams.log.record import LogRecord
-
-deadletters_app = typer.Typer(no_args_is_help=True, help="Show records that could not be used.")
 
 
 def tail(
@@ -53,51 +50,6 @@ def tail(
             asyncio.run(_tail_topic(settings, what, start=start, limit=limit, as_json=as_json))
         else:
             _tail_type(connect(url, data_dir, config), what, state=state, limit=limit, as_json=as_json)
-
-
-@deadletters_app.command("list")
-def list_deadletters(
-    *,
-    type_name: Annotated[str | None, typer.Option("--type", metavar="T", help="Only of this type.")] = None,
-    reason: Annotated[
-        Reason | None, typer.Option("--reason", metavar="R", help=f"Only with this reason: {', '.join(Reason)}.")
-    ] = None,
-    limit: Limit = 100,
-    config: Config = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """List dead letters, newest first."""
-    api = connect(url, data_dir, config)
-    items = api.items("deadletters", limit=limit, query={"type": type_name, "reason": reason})
-    if as_json:
-        show_json({"items": items, "next": None})
-        return
-    rows = [[item["id"], item["reason"], item["type"], item["twin"], item["source"], item["detail"]] for item in items]
-    show_table(("id", "reason", "type", "twin", "source", "detail"), rows, empty="no dead letters")
-
-
-@deadletters_app.command("show")
-def show_deadletter(
-    letter: Annotated[str, typer.Argument(metavar="ID", help="Id, or the beginning of one.")],
-    *,
-    config: Config = None,
-    data_dir: DataDir = None,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show one dead letter with its payload."""
-    items = connect(url, data_dir, config).items("deadletters", limit=None)
-    found = next((item for item in items if item["id"].startswith(letter)), None)
-    if found is None:
-        fail(f"no dead letter {letter} among the newest {len(items)}")
-    if as_json:
-        show_json(found)
-        return
-    raw = base64.b64decode(found.pop("raw_base64"))
-    show_tree(found)
-    typer.echo(f"payload:\n{_text(raw)}")
 
 
 def _tail_type(api: "Api", type_name: str, *, state: bool, limit: int | None, as_json: bool) -> None:
@@ -130,10 +82,10 @@ async def _tail_topic(settings: "Settings", topic: str, *, start: bool, limit: i
 
 
 def _show_record(record: "LogRecord", *, as_json: bool) -> None:
-    key = None if record.key is None else _text(record.key)
+    key = None if record.key is None else as_text(record.key)
     if not as_json:
-        value = "(deleted)" if record.value is None else _text(record.value)
-        kind = "".join(f" ({_text(kind)})" for name, kind in record.headers if name == KIND)
+        value = "(deleted)" if record.value is None else as_text(record.value)
+        kind = "".join(f" ({as_text(kind)})" for name, kind in record.headers if name == KIND)
         typer.echo(f"{record.partition}/{record.offset} {key or '-'}{kind} {value}")
         return
     shown: dict[str, Any] = {
@@ -142,7 +94,7 @@ def _show_record(record: "LogRecord", *, as_json: bool) -> None:
         "offset": record.offset,
         "timestamp_ms": record.timestamp_ms,
         "key": key,
-        "headers": {name: _text(value) for name, value in record.headers},
+        "headers": {name: as_text(value) for name, value in record.headers},
     }
     show_json_line(shown | _value(record.value))
 
@@ -157,16 +109,6 @@ def _value(raw: bytes | None) -> dict[str, Any]:
     return {"value_base64": base64.b64encode(raw).decode()}
 
 
-def _text(raw: bytes) -> str:
-    """Bytes for a terminal: text as it is, without control characters, else hexadecimal."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return f"0x{raw[:256].hex()}{'…' if len(raw) > 256 else ''}"  # noqa: PLR2004 - a terminal's worth
-    return "\n".join(plain(line) for line in text.splitlines())
-
-
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(tail)
-    app.add_typer(deadletters_app, name="deadletters")

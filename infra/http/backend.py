@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from connectors.documents import DocumentReader
 from connectors.series import SeriesReader
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import FEED_PATTERN, Feed
 from infra.http.following import DurableWriter, Following, KafkaCheck, unending
+from infra.http.letter_log import LetterLog
 from infra.http.live import STATE_PATTERN, StateTable
 from infra.http.models import KafkaAddress
 from infra.http.rows import RowReader
@@ -23,7 +25,6 @@ from infra.http.services import (
     nothing_runs,
 )
 from schemas.clock import Clock, SystemClock
-from schemas.topics import DEADLETTER
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
 from twins.catalogue import Catalogue
@@ -40,6 +41,7 @@ async def open_services(
     status: Look = nothing_runs,
     worker_figures: WorkerFigures = no_workers,
     hosts: Collection[str] = (),
+    letters_file: Path | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Services]:
     """Services that follow the log in the background; they are there at once, also while Kafka is away.
@@ -53,6 +55,7 @@ async def open_services(
         status: What the roles are doing.
         worker_figures: What the workers count.
         hosts: Further names, besides loopback, that a Host header may carry.
+        letters_file: Where dead letters are kept, to be there while Kafka is away; None: in memory.
         clock: Where to ask for the time.
 
     Raises:
@@ -61,13 +64,15 @@ async def open_services(
     catalogue = Catalogue(options)
     feed = Feed()
     states = StateTable(RowReader(catalogue), feed.changed)
-    letters = DeadLetters()
+    letters = DeadLetters(letters_file)
+    clock = clock or SystemClock()
+    letter_log = LetterLog(options, letters, lambda name: catalogue.get(name) is not None, clock)
     writer = DurableWriter(options)
     check = KafkaCheck(options)
     followings = (
         Following("twins", Follower(options, pattern=STATE_PATTERN), states.apply),
         Following("events", Follower(options, pattern=FEED_PATTERN, start="latest"), feed.apply),
-        Following("dead letters", Follower(options, topics=(DEADLETTER,)), letters.apply),
+        letter_log,
     )
     types_known = asyncio.Event()
 
@@ -95,7 +100,8 @@ async def open_services(
         status=status,
         worker_figures=worker_figures,
         loading=loading,
-        clock=clock or SystemClock(),
+        letter_sender=letter_log,
+        clock=clock,
         hosts=frozenset(hosts),
     )
     try:
@@ -112,3 +118,5 @@ async def open_services(
         if len(several.exceptions) == 1:
             raise several.exceptions[0] from None
         raise
+    finally:
+        letters.close()

@@ -1,92 +1,296 @@
-"""Dead letters: the newest ones, and how many there were."""
+"""Dead letters: each with what became of it, and how many there were, in a file that is there while Kafka is away.
 
-import heapq
+The file follows `twinstream.deadletter` and holds nothing that is not in it: without the file, or with one of another
+log, the topic is read again from its beginning.
+"""
+
+import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
-from schemas.messages import DeadLetter
+from schemas.headers import LETTER
+from schemas.messages import SENT, DeadLetter, LetterNote, Redriven
 from schemas.names import parse_type
 from schemas.reasons import Reason
 from streams.log.record import LogRecord
 
-KEPT = 10_000
-KEPT_BYTES = 64 * 1024 * 1024
 _LABELS_LIMIT = 200
 _OTHER = "other"
 _REASONS = frozenset(reason.value for reason in Reason)
+_MALFORMED = (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError)
+_TABLES = """
+CREATE TABLE IF NOT EXISTS letters (
+    id TEXT PRIMARY KEY, written_ms INTEGER, place INTEGER, position INTEGER, turn_ms INTEGER,
+    type TEXT, reason TEXT, received_ns INTEGER, value BLOB);
+CREATE INDEX IF NOT EXISTS by_time ON letters (written_ms, place, position, type, reason, received_ns);
+CREATE INDEX IF NOT EXISTS by_turn ON letters (turn_ms, place, position, type, reason, received_ns);
+CREATE TABLE IF NOT EXISTS notes (
+    id TEXT PRIMARY KEY, outcome TEXT, position INTEGER, value BLOB, purged_ns INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS positions (place INTEGER PRIMARY KEY, next INTEGER, turn_ms INTEGER);
+CREATE TABLE IF NOT EXISTS counts (type TEXT, reason TEXT, number INTEGER, PRIMARY KEY (type, reason));
+CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY);
+"""
+_OF_LOG = ("letters", "notes", "positions", "counts", "log")
+_DONE = (SENT, "accepted", "duplicate", "late", "rejected")
+"""Outcomes of a letter that is not sent again, even when those that were refused again are."""
 
 log = structlog.get_logger(__name__)
 
 
-class Entry(NamedTuple):
-    """A dead letter and its place; entries compare by time of writing."""
+class Place(NamedTuple):
+    """Where a letter stands in an order: a time in milliseconds, then partition and offset."""
 
-    timestamp_ms: int
+    time_ms: int
     partition: int
     offset: int
-    type: str
-    reason: str
-    raw: bytes
 
-    @property
-    def cursor(self) -> str:
+    def __str__(self) -> str:
         """Text that names this place."""
-        return f"{self.timestamp_ms}-{self.partition}-{self.offset}"
+        return f"{self.time_ms}-{self.partition}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Undo `str`.
+
+        Raises:
+            ValueError: `text` is no such thing.
+        """
+        time_ms, partition, offset = map(int, text.split("-"))
+        return cls(time_ms, partition, offset)
 
 
-def parse_cursor(text: str) -> tuple[int, int, int]:
-    """Undo `Entry.cursor`.
+class Entry(NamedTuple):
+    """A letter.
 
-    Raises:
-        ValueError: `text` is no such thing.
+    Attributes:
+        place: Where it stands in the order that was asked for.
+        raw: The JSON of the letter, as written.
+        redriven: JSON of what became of it, None when it was not sent again.
     """
-    timestamp_ms, partition, offset = map(int, text.split("-"))
-    return timestamp_ms, partition, offset
+
+    place: Place
+    raw: bytes
+    redriven: bytes | None
+
+    def letter(self) -> DeadLetter:
+        """The letter by itself."""
+        return msgspec.json.decode(self.raw, type=DeadLetter)
+
+    def shown(self) -> bytes:
+        """JSON of the letter with what became of it."""
+        if self.redriven is None:
+            return self.raw
+        return msgspec.json.encode(msgspec.json.decode(self.raw) | {"redriven": msgspec.Raw(self.redriven)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which letters are meant: what is left empty means all.
+
+    Attributes:
+        ids: Ids, or beginnings of ids.
+        since_ns: Earliest arrival.
+        until_ns: Latest arrival.
+    """
+
+    type: str = ""
+    reason: str = ""
+    ids: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """As SQL and its arguments."""
+        wanted = [
+            ("letters.type = ?", self.type or None),
+            ("letters.reason = ?", self.reason or None),
+            ("letters.received_ns >= ?", self.since_ns),
+            ("letters.received_ns <= ?", self.until_ns),
+        ]
+        terms = [term for term, value in wanted if value is not None]
+        values: list[Any] = [value for _, value in wanted if value is not None]
+        if self.ids:
+            terms.append(f"({' OR '.join(['(letters.id >= ? AND letters.id < ?)'] * len(self.ids))})")
+            values += [bound for text in self.ids for bound in (text, text + "\U0010ffff")]
+        return " AND ".join(terms) or "1", values
 
 
 class DeadLetters:
-    """Follows `twinstream.deadletter`: keeps the newest, counts all."""
+    """Follows `twinstream.deadletter`. Methods may be called from any thread.
 
-    def __init__(self, *, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
-        self._kept = kept
-        self._kept_bytes = kept_bytes
-        self._size_bytes = 0
-        self._entries: list[Entry] = []
-        self._labels: set[str] = set()
+    Args:
+        file: Where to keep them; None keeps them in memory.
+
+    Attributes:
+        counts: How many there were in the log by (type, reason), repeats and purged ones too.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self._base = _opened(file)
         self._malformed = 0
-        self.counts: Counter[tuple[str, str]] = Counter()
-        """How many there were in the log, by (type, reason)."""
+        self._load()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._base.close()
+
+    def belong_to(self, log_id: str) -> None:
+        """Forget everything unless it is of this log."""
+        with self._transaction():
+            known = self._base.execute("SELECT id FROM log").fetchone()
+            if known != (log_id,):
+                for table in _OF_LOG:
+                    self._base.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+                self._base.execute("INSERT INTO log VALUES (?)", (log_id,))
+        self._load()
+
+    def positions(self) -> dict[int, int]:
+        """Next offset of each partition."""
+        with self._lock:
+            return dict(self._base.execute("SELECT place, next FROM positions"))
 
     def apply(self, records: Iterable[LogRecord]) -> None:
-        """Take in records of the topic, in any order of partitions."""
-        for record in records:
-            if record.value is None:
-                continue
-            try:
-                letter = msgspec.json.decode(record.value, type=DeadLetter)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                self._report(record, error)
-                continue
-            self.counts[self._label(letter.type), letter.reason if letter.reason in _REASONS else _OTHER] += 1
-            place = (record.timestamp_ms, record.partition, record.offset)
-            heapq.heappush(self._entries, Entry(*place, letter.type, letter.reason, record.value))
-            self._size_bytes += len(record.value)
-            while len(self._entries) > self._kept or self._size_bytes > self._kept_bytes:
-                self._size_bytes -= len(heapq.heappop(self._entries).raw)
+        """Take in records of the topic, each partition's in order."""
+        with self._transaction():
+            for record in records:
+                if record.value is not None:
+                    try:
+                        if record.header(LETTER):
+                            self._take_note(msgspec.json.decode(record.value, type=LetterNote))
+                        else:
+                            self._take_letter(record, msgspec.json.decode(record.value, type=DeadLetter), record.value)
+                    except _MALFORMED as error:
+                        self._report(record, error)
+                self._base.execute(
+                    "INSERT INTO positions VALUES (?1, ?2, ?3) ON CONFLICT (place) DO UPDATE"
+                    " SET next = ?2, turn_ms = max(turn_ms, ?3)",
+                    (record.partition, record.offset + 1, record.timestamp_ms),
+                )
 
     def newest(
-        self, *, type_name: str = "", reason: str = "", after: tuple[int, int, int] | None = None
-    ) -> Iterator[Entry]:
-        """Those that are kept, newest first, older than the place `after`."""
-        for entry in sorted(self._entries, reverse=True):
-            if after is not None and entry[:3] >= after:
-                continue
-            if (not type_name or entry.type == type_name) and (not reason or entry.reason == reason):
-                yield entry
+        self, selection: Selection | None = None, *, after: Place | None = None, limit: int = 100
+    ) -> list[Entry]:
+        """Letters by time of writing, newest first, from behind the place `after`."""
+        return self._entries(selection or Selection(), "written_ms", "<" if after else "", after, limit)
+
+    def due(
+        self, selection: Selection, *, refused_again: bool = False, after: Place | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        """Letters that were not sent again yet, oldest first, of each partition in the order of the topic.
+
+        Args:
+            selection: Which.
+            refused_again: Also those that were sent, and refused again.
+            after: From behind this place.
+            limit: Most of them.
+        """
+        known = ", ".join(repr(outcome) for outcome in _DONE)
+        wanted = (
+            f"(notes.outcome IS NULL OR notes.outcome NOT IN ({known}))" if refused_again else "notes.value IS NULL"
+        )
+        return self._entries(selection, "turn_ms", ">", after, limit, wanted)
+
+    def is_due(self, letter: str, *, refused_again: bool = False) -> bool:
+        """Whether a letter is there and was not sent again yet; or was, and was refused again."""
+        with self._lock:
+            found = self._base.execute(
+                "SELECT notes.outcome FROM letters LEFT JOIN notes ON notes.id = letters.id WHERE letters.id = ?",
+                (letter,),
+            ).fetchone()
+        return found is not None and (found[0] is None or (refused_again and found[0] not in _DONE))
+
+    def number(self, selection: Selection) -> int:
+        """How many there are."""
+        condition, values = selection.condition()
+        with self._lock:
+            # What is put together is of constants; values are arguments.
+            (found,) = self._base.execute(f"SELECT count(*) FROM letters WHERE {condition}", values).fetchone()  # noqa: S608
+        return int(found)
+
+    def _entries(
+        self, selection: Selection, order: str, direction: str, after: Place | None, limit: int, also: str = "1"
+    ) -> list[Entry]:
+        condition, values = selection.condition()
+        way = "ASC" if order == "turn_ms" else "DESC"
+        if after is not None:
+            condition += f" AND (letters.{order}, letters.place, letters.position) {direction} (?, ?, ?)"
+            values += after
+        places = f"letters.{order}, letters.place, letters.position"
+        text = (
+            f"SELECT {places}, letters.value, notes.value FROM letters LEFT JOIN notes ON notes.id = letters.id"  # noqa: S608 - constants
+            f" WHERE {condition} AND {also} ORDER BY letters.{order} {way}, letters.place {way}, letters.position {way}"
+            " LIMIT ?"
+        )
+        with self._lock:
+            found = self._base.execute(text, [*values, limit]).fetchall()
+        return [Entry(Place(*row[:3]), row[3], row[4]) for row in found]
+
+    def _take_letter(self, record: LogRecord, letter: DeadLetter, value: bytes) -> None:
+        self._base.execute(
+            "INSERT OR IGNORE INTO letters SELECT ?1, ?2, ?3, ?4,"
+            " max(?2, ifnull((SELECT turn_ms FROM positions WHERE place = ?3), ?2)), ?5, ?6, ?7, ?8"
+            " WHERE NOT EXISTS (SELECT 1 FROM notes WHERE id = ?1 AND purged_ns)",
+            (
+                *(letter.id, record.timestamp_ms, record.partition, record.offset),
+                *(letter.type, letter.reason, letter.received_ns, value),
+            ),
+        )
+        self._count(self._label(letter.type), letter.reason if letter.reason in _REASONS else _OTHER)
+
+    def _take_note(self, note: LetterNote) -> None:
+        if note.purged_ns:
+            self._base.execute(
+                "INSERT INTO notes (id, purged_ns) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET purged_ns = ?2",
+                (note.id, note.purged_ns),
+            )
+            self._base.execute("DELETE FROM letters WHERE id = ?", (note.id,))
+        if (redriven := note.redriven) is not None:
+            row = self._base.execute("SELECT position, outcome FROM notes WHERE id = ?", (note.id,)).fetchone()
+            at, outcome = row if row is not None and row[0] is not None else (-1, SENT)
+            # The two that tell of one sending come over different partitions, in any order.
+            if redriven.offset > at or (redriven.offset == at and outcome == SENT):
+                self._base.execute(
+                    "INSERT INTO notes (id, outcome, position, value) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id)"
+                    " DO UPDATE SET outcome = ?2, position = ?3, value = ?4",
+                    (note.id, redriven.outcome, redriven.offset, msgspec.json.encode(_plain(redriven))),
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                self._load()
+                raise
+            self._base.execute("COMMIT")
+
+    def _load(self) -> None:
+        with self._lock:
+            found = self._base.execute("SELECT type, reason, number FROM counts").fetchall()
+        self.counts: Counter[tuple[str, str]] = Counter(
+            {(type_name, reason): number for type_name, reason, number in found}
+        )
+        self._labels = {type_name for type_name, _, _ in found} - {"", _OTHER}
+
+    def _count(self, label: str, reason: str) -> None:
+        self.counts[label, reason] += 1
+        self._base.execute(
+            "INSERT INTO counts VALUES (?1, ?2, 1) ON CONFLICT (type, reason) DO UPDATE SET number = number + 1",
+            (label, reason),
+        )
 
     def _label(self, type_name: str) -> str:
         """A type as label of a metric: anybody may send any name, so their number is bounded."""
@@ -102,8 +306,35 @@ class DeadLetters:
         return type_name
 
     def _report(self, record: LogRecord, error: Exception) -> None:
-        self.counts["", _OTHER] += 1
+        self._count("", _OTHER)
         self._malformed += 1
         if self._malformed == 1:
             place = f"{record.topic}/{record.partition}/{record.offset}"
             log.warning("a record among the dead letters is none", record=place, error=str(error))
+
+
+def _opened(file: Path | None) -> sqlite3.Connection:
+    try:
+        return _connected(file)
+    except sqlite3.DatabaseError as error:
+        if file is None or isinstance(error, sqlite3.OperationalError):
+            raise
+        log.warning("the file of dead letters can't be read, the topic is read again", file=str(file), error=str(error))
+        file.unlink()
+        return _connected(file)
+
+
+def _connected(file: Path | None) -> sqlite3.Connection:
+    base = sqlite3.connect(file or ":memory:", check_same_thread=False, isolation_level=None)
+    try:
+        # What a power cut takes is read again: position and letters are written together.
+        base.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLES}")
+    except BaseException:
+        base.close()
+        raise
+    return base
+
+
+def _plain(redriven: Redriven) -> dict[str, Any]:
+    """With every key, also those that the log leaves out."""
+    return {name: getattr(redriven, name) for name in redriven.__struct_fields__}

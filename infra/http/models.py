@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.reasons import Reason
+
 TypeLabel = Annotated[str, Field(description="Qualified type name.", examples=["incubator"])]
 TwinLabel = Annotated[str, Field(description="Twin id.", examples=["incubator-1"])]
 TimeNs = Annotated[int, Field(description="UTC, nanoseconds since the Unix epoch.", examples=[1700000000000000000])]
@@ -221,6 +223,19 @@ class CommandList(Model):
     next: Next
 
 
+class RedrivenItem(Model):
+    """That a letter was sent once more, and what became of it."""
+
+    time_ns: TimeNs
+    partition: int = Field(description="Of the type's input topic.")
+    offset: int
+    outcome: str = Field(
+        description="`sent` until a worker took it, then `accepted`, `duplicate`, `late`, `rejected`, or the reason"
+        " why it was refused again."
+    )
+    detail: str = Field(description="What was wrong with it then.")
+
+
 class DeadLetterItem(BaseModel):
     """A record that could not be used."""
 
@@ -234,6 +249,9 @@ class DeadLetterItem(BaseModel):
     size: int = Field(description="Length of the whole payload, bytes.")
     raw_base64: str = Field(description="The payload, its first 64 kB.")
     sha256: str | None = Field(None, description="Of the whole payload, only when it was cut.")
+    headers: dict[str, str] | None = Field(None, description="That say what the record was, when there were any.")
+    field: str | None = Field(None, description="Input that a payload of one bare value was for.")
+    redriven: RedrivenItem | None = Field(None, description="What became of it, once it was sent again.")
 
 
 class DeadLetterList(Model):
@@ -241,3 +259,62 @@ class DeadLetterList(Model):
 
     items: list[DeadLetterItem]
     next: Next
+
+
+class DeadLetterNumber(Model):
+    """How many dead letters there are."""
+
+    number: int
+
+
+class LetterSelection(Model):
+    """Which dead letters are meant; what is left out means all."""
+
+    type: str = Field("", description="Only of this type.", examples=["incubator"])
+    reason: Reason | None = Field(None, description="Only with this reason.")
+    ids: list[Annotated[str, Field(min_length=4, max_length=32)]] = Field(
+        [], max_length=100, description="Only these: ids, or beginnings of them."
+    )
+    since: str | None = Field(None, description="Earliest arrival: nanoseconds since the Unix epoch, or RFC 3339.")
+    until: str | None = Field(None, description="Latest arrival, likewise.")
+    limit: int = Field(1000, ge=1, le=1000, description="Look at so many at most.")
+
+
+class LettersToRedrive(LetterSelection):
+    """Which dead letters to send once more."""
+
+    refused_again: bool = Field(default=False, description="Also those that were sent before, and refused again.")
+    after: str = Field("", description="`next` of the answer before.")
+
+
+class SentLetter(Model):
+    """A letter that was sent again."""
+
+    id: str
+    type: TypeLabel
+    twin: TwinLabel
+    partition: int = Field(description="Of the type's input topic.")
+    offset: int
+
+
+class UnableLetter(Model):
+    """A letter that can't be sent again."""
+
+    id: str
+    type: str
+    twin: str
+    why: str
+
+
+class RedrivenLetters(Model):
+    """What was sent, and what could not be."""
+
+    items: list[SentLetter]
+    unable: list[UnableLetter]
+    next: Next
+
+
+class PurgedLetters(Model):
+    """Ids of the letters that were removed; none when none is left."""
+
+    items: list[str]

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from connectors.documents import DocumentReader
 from connectors.series import SeriesReader
-from infra.http.deadletters import DeadLetters
+from infra.http.deadletters import DeadLetters, Place, Selection
 from infra.http.feed import Feed
 from infra.http.live import StateTable
 from infra.http.models import KafkaAddress
@@ -16,6 +16,7 @@ from infra.http.rows import TypeCatalogue
 from infra.status import InstanceStatus
 from schemas.clock import Clock, SystemClock
 from schemas.errors import TwinstreamError
+from schemas.messages import DeadLetter, Redriven
 
 if TYPE_CHECKING:
     from schemas.headers import Headers
@@ -52,6 +53,53 @@ class RecordWriter(Protocol):
         Raises:
             LogUnavailableError: not confirmed within a few seconds; the caller answers 503.
         """
+
+
+@dataclass(slots=True)
+class Redriving:
+    """What sending letters once more led to.
+
+    Attributes:
+        sent: Letters that were sent, oldest first within a type, and where they are now.
+        unable: Letters that can't be sent, and why.
+        next: Place to go on behind, None when none is left.
+    """
+
+    sent: list[tuple[DeadLetter, Redriven]] = field(default_factory=list)
+    unable: list[tuple[DeadLetter, str]] = field(default_factory=list)
+    next: str | None = None
+
+
+class LetterSender(Protocol):
+    """Sends dead letters once more, and removes them."""
+
+    async def redrive(self, selection: Selection, *, refused_again: bool, after: Place | None, limit: int) -> Redriving:
+        """Send the next ones.
+
+        Raises:
+            LogUnavailableError: Kafka is away, or somebody else sends them right now.
+        """
+
+    async def purge(self, selection: Selection, *, limit: int) -> list[str]:
+        """Remove the next ones; return their ids.
+
+        Raises:
+            LogUnavailableError: Kafka is away.
+        """
+
+
+class NoSender:
+    """Nothing can be sent."""
+
+    async def redrive(self, selection: Selection, **_: object) -> Redriving:  # noqa: ARG002
+        """Refuse."""
+        message = "kafka was not reached yet"
+        raise LogUnavailableError(message)
+
+    async def purge(self, selection: Selection, **_: object) -> list[str]:  # noqa: ARG002
+        """Refuse."""
+        message = "kafka was not reached yet"
+        raise LogUnavailableError(message)
 
 
 async def nothing_missing() -> Missing:
@@ -96,6 +144,7 @@ class Services:
     series: SeriesReader
     documents: DocumentReader
     writer: RecordWriter
+    letter_sender: LetterSender = field(default_factory=NoSender)
     kafka: KafkaAddress = field(default_factory=KafkaAddress)
     probe: Probe = nothing_missing
     status: Look = nothing_runs

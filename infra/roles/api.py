@@ -25,6 +25,7 @@ from infra.settings import HttpSettings, KafkaSettings
 from infra.status import status_of
 
 NAME = "api"
+LETTERS_FILE = "deadletters.sqlite"
 SERIES_ROLE = "sink:timeseries"
 
 
@@ -57,6 +58,7 @@ async def serve(role: Role) -> None:
                 status=partial(status_of, role.registry),
                 worker_figures=lambda: record_counters(_worker_ports(role.registry)),
                 hosts=host_names(settings.http),
+                letters_file=settings.data_dir / LETTERS_FILE,
             )
         )
         role.ready(url=settings.http.model_copy(update={"port": port}).url)

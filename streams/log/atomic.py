@@ -82,6 +82,10 @@ class AtomicWriter:
         ]
         return [metadata.offset for metadata in await asyncio.gather(*sent)]
 
+    async def partitions_of(self, topic: str) -> int:
+        """Number of partitions of a topic that is there."""
+        return len(await self._connected.partitions_for(topic))
+
     @property
     def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:

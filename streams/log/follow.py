@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
@@ -124,6 +124,14 @@ class Follower:
             records += [log_record(record) for record in batch]
             self.positions[partition.topic, partition.partition] = batch[-1].offset + 1
         return records
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Where the topics end now."""
+        return dict(await self._reader.end_offsets(list(self._reader.assignment())))
+
+    async def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether everything before `ends` has been read."""
+        return all([await self._reader.position(partition) >= end for partition, end in ends.items()])
 
     async def caught_up(self) -> bool:
         """Whether everything that was there when following began has been read."""

@@ -61,6 +61,8 @@ UNKNOWN = {"title": "No such type", "status": 404, "detail": "no type nobody"}
 INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "two faults"} | {
     "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
 }
+SENT = {"id": "0a", "type": "tank", "twin": "a", "partition": 0, "offset": 7}
+UNABLE = {"id": "0b", "type": "tank", "twin": "b", "why": "its payload was cut"}
 STREAM = b"".join(b"event: %b\ndata: {}\n\n" % name for name in (b"state", b"command", b"state", b"event"))
 
 
@@ -111,6 +113,15 @@ class FakeApi(BaseHTTPRequestHandler):
         self._body()
         if "nobody" in self.path:
             self._answer(404, UNKNOWN)
+            return
+        if self.path == "/api/deadletters/redrive":
+            first = not self.sent[-1][2]["after"]
+            self._answer(
+                200, {"items": [SENT], "unable": [] if first else [UNABLE], "next": "1-0-0" if first else None}
+            )
+            return
+        if self.path == "/api/deadletters/purge":
+            self._answer(200, {"items": ["0a"] if len(self.sent) == 1 else []})
             return
         self._answer(202, {"id": "1" * 32, "partition": 0, "offset": 7})
 
@@ -336,6 +347,24 @@ def test_a_dead_letter_is_shown_with_its_payload_and_obeys_no_terminal(shell: Sh
     assert "\x1b" not in text
     assert r'{"t1": \x1b[31m}' in text
     assert "no dead letter zzz" in shell("deadletters", "show", "zzz", code=1).stderr
+
+
+def test_dead_letters_are_sent_batch_by_batch_and_what_cannot_be_makes_the_exit_code(shell: Shell) -> None:
+    chosen = ("--type", "tank", "--reason", "wrong_type", "--since", "2026-01-01T00:00:00Z")
+    told = json.loads(shell("deadletters", "redrive", *chosen, "--json", code=1).stdout)
+    assert told == {"items": [SENT, SENT], "unable": [UNABLE], "sent": 2}
+    wanted = {"type": "tank", "reason": "wrong_type", "since": "2026-01-01T00:00:00Z", "refused_again": False}
+    assert [body for _, _, body in shell.sent] == [wanted | {"after": ""}, wanted | {"after": "1-0-0"}]
+    assert "its payload was cut" in shell("deadletters", "redrive", "--id", "0b", code=1).stdout
+
+
+def test_all_dead_letters_at_once_are_neither_sent_nor_removed_by_mistake(shell: Shell) -> None:
+    assert "--type" in shell("deadletters", "redrive", code=2).stderr
+    assert "--type" in shell("deadletters", "purge", "--yes", code=2).stderr
+    assert "--yes" in shell("deadletters", "purge", "--type", "tank", code=1).stderr
+    assert shell.sent == []
+    assert "1 removed" in shell("deadletters", "purge", "--type", "tank", "--before", "7", "-y").stdout
+    assert shell.sent[0][2] == {"type": "tank", "until": "7"}
 
 
 def test_status_of_an_instance_elsewhere_lists_every_role_like_one_nearby(shell: Shell) -> None:

@@ -25,6 +25,9 @@ CONTRACT = {
     ("get", "/api/twins/{type}/{id}/commands"),
     ("post", "/api/twins/{type}/{id}/requests/{name}"),
     ("get", "/api/deadletters"),
+    ("get", "/api/deadletters/number"),
+    ("post", "/api/deadletters/redrive"),
+    ("post", "/api/deadletters/purge"),
     ("get", "/api/stream"),
 }
 

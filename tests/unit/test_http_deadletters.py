@@ -1,33 +1,104 @@
-from infra.http.deadletters import DeadLetters, parse_cursor
-from schemas.messages import dead_letter, encode
+"""The file of dead letters: what it keeps, what it counts, and what is due to be sent again."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from infra.http.deadletters import DeadLetters, Entry, Place, Selection
+from infra.http.redriving import record_of, why_not
+from schemas.headers import LETTER
+from schemas.messages import DeadLetter, LetterNote, Redriven, dead_letter, encode
+from schemas.partitioning import partition_of
 from streams.log.record import LogRecord
 
 
-def letter(number: int, *, type_name: str = "box", reason: str = "late", size: int = 1) -> LogRecord:
+def letter(number: int, *, type_name: str = "box", reason: str = "late", **more: Any) -> LogRecord:
     message = dead_letter(
-        reason=reason, detail="", source="mqtt:a", type_name=type_name, twin="a", received_ns=number, raw=b"x" * size
+        **{
+            "reason": reason,
+            "detail": "",
+            "source": "mqtt:a",
+            "type_name": type_name,
+            "twin": "a",
+            "received_ns": number,
+            "raw": b"x",
+            **more,
+        }
     )
     return LogRecord("twinstream.deadletter", number % 3, number, number, b"a", encode(message), ())
 
 
-def test_the_newest_are_kept_in_whatever_order_partitions_are_read() -> None:
-    letters = DeadLetters(kept=3)
-    letters.apply(letter(number) for number in (9, 8, 7, 1, 2, 10, 3))
-    assert [entry.timestamp_ms for entry in letters.newest()] == [10, 9, 8]
-    assert letters.counts == {("box", "late"): 7}
+def note(about: LogRecord, *, offset: int = 0, purged_ns: int = 0, outcome: str = "", at: int = 1000) -> LogRecord:
+    told = Redriven(time_ns=5, partition=1, offset=offset, outcome=outcome) if outcome else None
+    message = LetterNote(id=of(about).id, redriven=told, purged_ns=purged_ns)
+    headers = ((LETTER, message.id.encode()),)
+    return LogRecord("twinstream.deadletter", 0, at, at, None, encode(message), headers)
 
 
-def test_large_ones_are_bounded_by_their_bytes() -> None:
-    letters = DeadLetters(kept_bytes=100_000)
-    letters.apply(letter(number, size=30_000) for number in range(10))
-    assert [entry.timestamp_ms for entry in letters.newest()] == [9, 8]
+def of(record: LogRecord) -> DeadLetter:
+    return msgspec.json.decode(record.value or b"", type=DeadLetter)
 
 
-def test_a_cursor_names_a_place() -> None:
+def times(entries: list[Entry]) -> list[int]:
+    return [entry.letter().received_ns for entry in entries]
+
+
+def test_the_newest_come_first_in_whatever_order_partitions_are_read() -> None:
     letters = DeadLetters()
-    letters.apply(letter(number) for number in range(3))
-    first = next(letters.newest())
-    assert [entry.timestamp_ms for entry in letters.newest(after=parse_cursor(first.cursor))] == [1, 0]
+    letters.apply(letter(number) for number in (9, 8, 7, 1, 2, 10, 3))
+    assert times(letters.newest(limit=3)) == [10, 9, 8]
+    assert letters.counts == {("box", "late"): 7}
+    place = letters.newest(limit=3)[-1].place
+    assert times(letters.newest(after=Place.parse(str(place)))) == [7, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(type="box"), [3, 1]),
+        (Selection(reason="late"), [2, 1]),
+        (Selection(type="box", reason="late"), [1]),
+        (Selection(since_ns=2), [3, 2]),
+        (Selection(until_ns=2), [2, 1]),
+        (Selection(ids=(of(letter(1)).id[:8],)), [1]),
+        (Selection(ids=("zz",)), []),
+    ],
+)
+def test_letters_are_selected_by_type_reason_id_and_arrival(selection: Selection, expected: list[int]) -> None:
+    letters = DeadLetters()
+    letters.apply([letter(1), letter(2, type_name="other"), letter(3, reason="too_large")])
+    assert times(letters.newest(selection)) == expected
+    assert letters.number(selection) == len(expected)
+
+
+def test_what_was_read_is_there_without_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "letters"
+    first = DeadLetters(file)
+    first.belong_to("log")
+    first.apply([letter(1), letter(2), letter(3, reason="made_up")])
+    first.close()
+    again = DeadLetters(file)
+    again.belong_to("log")
+    assert again.positions() == {1: 2, 2: 3, 0: 4}
+    assert times(again.newest()) == [3, 2, 1]
+    again.apply([letter(2), letter(4)])
+    assert times(again.newest()) == [4, 3, 2, 1]
+    assert again.counts == {("box", "late"): 4, ("box", "other"): 1}
+    again.belong_to("another log")
+    assert (again.newest(), again.positions(), again.counts) == ([], {}, {})
+    again.close()
+
+
+def test_a_file_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+    file = tmp_path / "letters"
+    file.write_bytes(b"rubbish" * 1000)
+    letters = DeadLetters(file)
+    letters.apply([letter(1)])
+    assert times(letters.newest()) == [1]
+    letters.close()
 
 
 def test_hostile_type_names_and_reasons_make_no_endless_labels() -> None:
@@ -41,7 +112,106 @@ def test_hostile_type_names_and_reasons_make_no_endless_labels() -> None:
 
 def test_a_record_that_is_no_dead_letter_is_counted_and_passed_over() -> None:
     letters = DeadLetters()
-    values = (b"", b"{}", b"\xff", b"[1]", None)
+    huge = encode(of(letter(1))).replace(b'"received_ns":1', b'"received_ns":99999999999999999999')
+    values = (b"", b"{}", b"\xff", b"[1]", huge, None)
     letters.apply(LogRecord("twinstream.deadletter", 0, 0, 0, None, value, ()) for value in values)
-    assert list(letters.newest()) == []
-    assert letters.counts == {("", "other"): 4}
+    letters.apply([LogRecord("twinstream.deadletter", 0, 1, 0, None, b"{}", ((LETTER, b"x"),))])
+    assert letters.newest() == []
+    assert letters.counts == {("", "other"): 6}
+
+
+def test_the_due_come_oldest_first_and_in_the_order_of_their_partition_whatever_clocks_say() -> None:
+    letters = DeadLetters()
+    records = [letter(number) for number in (3, 6, 9, 1, 4)]
+    records[1] = records[1]._replace(timestamp_ms=1)  # its writer's clock is behind
+    letters.apply(records)
+    assert times(letters.due(Selection())) == [1, 3, 6, 4, 9]
+    first = letters.due(Selection(), limit=2)
+    assert times(letters.due(Selection(), after=first[-1].place)) == [6, 4, 9]
+
+
+def test_what_was_sent_is_not_due_and_what_was_refused_again_only_when_wanted() -> None:
+    letters = DeadLetters()
+    records = [letter(number) for number in range(5)]
+    letters.apply(records)
+    outcomes = ("sent", "accepted", "late", "wrong_type")
+    letters.apply(note(records[number], outcome=outcome) for number, outcome in enumerate(outcomes))
+    assert times(letters.due(Selection())) == [4]
+    assert times(letters.due(Selection(), refused_again=True)) == [3, 4]
+    due = [letters.is_due(of(record).id) for record in records]
+    assert due == [False, False, False, False, True]
+    assert letters.is_due(of(records[3]).id, refused_again=True)
+    assert not letters.is_due("unknown")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2), (3, 2, 1, 0)])
+def test_a_letter_is_shown_with_the_last_that_became_of_it(order: tuple[int, ...]) -> None:
+    record = letter(1)
+    told = [
+        note(record, offset=7, outcome="sent"),
+        note(record, offset=7, outcome="wrong_type"),
+        note(record, offset=9, outcome="sent"),
+        note(record, offset=9, outcome="accepted"),
+    ]
+    letters = DeadLetters()
+    letters.apply([told[order[0]], record, *(told[index] for index in order[1:])])
+    (entry,) = letters.newest()
+    shown = msgspec.json.decode(entry.shown())
+    assert shown.pop("redriven") == {"time_ns": 5, "partition": 1, "offset": 9, "outcome": "accepted", "detail": ""}
+    assert encode(msgspec.convert(shown, DeadLetter)) == entry.raw == record.value
+
+
+def test_a_purged_letter_is_gone_also_when_it_comes_again_and_still_counted() -> None:
+    letters = DeadLetters()
+    letters.apply([letter(1), letter(2), note(letter(1), purged_ns=5), letter(1)])
+    assert times(letters.newest()) == times(letters.due(Selection())) == [2]
+    assert letters.counts == {("box", "late"): 3}
+
+
+def redriven(**more: Any) -> tuple[str, dict[str, Any]]:
+    found = of(letter(7, **more))
+    why = why_not(found, lambda name: name == "box")
+    record = None if why else record_of(found, 8)
+    return why, {} if record is None else {"value": record.value, **dict(record.headers)}
+
+
+def test_a_letter_is_sent_as_the_record_that_it_was() -> None:
+    record = record_of(of(letter(7, raw=b'{"t":1}', headers=[("traceparent", b"1")])), 8)
+    assert (record.topic, record.key, record.value) == ("twinstream.box.telemetry", b"a", b'{"t":1}')
+    assert record.partition == partition_of("a", 8)
+    expected = {"traceparent": b"1", "ts-received": b"7", "ts-source": b"mqtt:a"}
+    assert dict(record.headers) == {**expected, "ts-redrive": of(letter(7, raw=b'{"t":1}')).id.encode()}
+
+
+def test_bare_values_and_requests_are_sent_as_the_bridge_would() -> None:
+    request = [("ts-kind", b"request"), ("ts-name", b"saver")]
+    _, bare = redriven(raw=b" 21.5", field="level")
+    _, empty = redriven(raw=b" ", headers=request)
+    assert bare["value"] == b'{"level":21.5}'
+    assert (empty["value"], empty["ts-kind"], len(empty["ts-id"])) == (b"{}", b"request", 32)
+    _, known = redriven(raw=b"{}", headers=[*request, ("ts-id", b"mine")])
+    assert known["ts-id"] == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"raw": b"x" * 70_000}, "cut: 70000 bytes"),
+        ({"twin": "a/b"}, "which twin"),
+        ({"type_name": ""}, "which twin"),
+        ({"type_name": "gone"}, "gone is not deployed"),
+        ({"source": "kafka:twinstream.box.commands/0/1"}, "comes from twinstream.box.commands"),
+        ({"source": "kafka:twinstream.box.timeseries/0/1"}, "no input"),
+        ({"headers": [("ts-kind", b"tick")]}, "kind 'tick'"),
+        ({"raw": b"warm", "field": "level"}, "no value of level"),
+        ({"source": "kafka:twinstream.other.telemetry/0/1"}, ""),
+    ],
+)
+def test_what_cannot_be_sent_again_is_told(more: dict[str, Any], why: str) -> None:
+    told, _ = redriven(**more)
+    assert why in told
+    assert bool(told) == bool(why)
+
+
+def test_the_payload_is_what_the_letter_has() -> None:
+    assert base64.b64decode(of(letter(1, raw=b"\x00\xff")).raw_base64) == redriven(raw=b"\x00\xff")[1]["value"]

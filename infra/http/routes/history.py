@@ -1,7 +1,6 @@
 """What was: time series and commands of a twin."""
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -10,24 +9,20 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from connectors.documents import COMMAND_TIMES, Collection
-from connectors.series import SERIES_LIMIT, TIME_MAX_NS
+from connectors.series import SERIES_LIMIT
 from connectors.stores import StoreUnavailableError
 from infra.http import lookup
 from infra.http.models import CommandList, Series
+from infra.http.moments import moment
 from infra.http.problems import Fault, Kind, ProblemError, answers
 from infra.http.responses import json_response
 from infra.http.routes.twins import IdInPath, TypeInPath
 from infra.http.services import Using
-from schemas.errors import PayloadError
-from schemas.telemetry import parse_time
 
 STORE_TIMEOUT_S = 20.0
 COMMANDS_LIMIT = 1000
 
 router = APIRouter(tags=["history"])
-
-_UNESCAPED_PLUS = re.compile(r" (\d{2}:\d{2})$")
-"""A `+` that a client left as it is arrives as a space."""
 
 Moment = Annotated[
     str | None,
@@ -67,7 +62,7 @@ async def series(
     if field not in stored:
         detail = f"type {type_name} stores no such field; there are: {', '.join(stored) or 'none'}"
         raise ProblemError(Kind.UNKNOWN_FIELD, detail)
-    start_ns, stop_ns = _moment("start", start), _moment("stop", stop)
+    start_ns, stop_ns = moment("start", start), moment("stop", stop)
     if start_ns is not None and stop_ns is not None and start_ns > stop_ns:
         detail = f"start {start} is after stop {stop}"
         raise ProblemError(Kind.INVALID_VALUES, detail, faults=[Fault(parameter="start", detail=detail)])
@@ -110,18 +105,6 @@ async def commands(
         raise ProblemError(Kind.INVALID_VALUES, f"after: {error}", faults=faults) from None
     items = [item | {key: item.get(key) for key in (*COMMAND_TIMES, "reason")} for item in page.items]
     return json_response({"items": items, "next": page.next})
-
-
-def _moment(parameter: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        time_ns = parse_time(int(text) if text.isascii() and text.isdecimal() else _UNESCAPED_PLUS.sub(r"+\1", text))
-    except (PayloadError, ValueError) as error:
-        detail = error.detail if isinstance(error, PayloadError) else "too many digits"
-        faults = [Fault(parameter=parameter, detail=detail)]
-        raise ProblemError(Kind.INVALID_VALUES, f"{parameter}: {detail}", faults=faults) from None
-    return min(time_ns, TIME_MAX_NS)
 
 
 @contextmanager

@@ -1,0 +1,208 @@
+"""The topic of dead letters: followed into the file, and written to when letters are sent again or purged."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from infra.http.deadletters import DeadLetters, Entry, Place, Selection
+from infra.http.redriving import record_of, why_not
+from infra.http.services import LogUnavailableError, Redriving
+from schemas.clock import Clock
+from schemas.headers import LETTER
+from schemas.messages import SENT, DeadLetter, LetterNote, Redriven, encode
+from schemas.topics import DEADLETTER
+from streams.log.admin import LogAdmin
+from streams.log.atomic import Addressed, AtomicWriter
+from streams.log.client import KafkaOptions
+from streams.log.follow import Follower
+from streams.log.retry import is_retriable, retrying
+
+if TYPE_CHECKING:
+    from streams.log.record import LogRecord
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""A batch, which is one transaction, takes in no more letters once it holds this much."""
+_RETRY_S = 0.5
+_STEP_S = 0.02
+_TIMEOUT_S = 25.0
+
+log = structlog.get_logger(__name__)
+
+
+class LetterLog:
+    """Keeps the file current for as long as the process lives.
+
+    Two who send letters of a type at the same time share a transactional id, so that the earlier one can write no more;
+    the later one looks at what is there only then. So no letter is sent twice, whoever is killed when.
+
+    Attributes:
+        what: What is followed, for people.
+        caught_up: Whether everything was read that was there at the start.
+    """
+
+    what = "dead letters"
+
+    def __init__(
+        self, options: KafkaOptions, letters: DeadLetters, is_deployed: Callable[[str], bool], clock: Clock
+    ) -> None:
+        self.caught_up = False
+        self._options = options
+        self._letters = letters
+        self._is_deployed = is_deployed
+        self._clock = clock
+        self._follower: Follower | None = None
+        self._unread: list[LogRecord] = []
+        self._writing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Follow until cancelled; a broker that is away is waited for, and so is a disk that is full."""
+        async with LogAdmin(self._options) as admin:
+
+            async def log_id() -> str:
+                ids = await admin.topic_ids((DEADLETTER,))
+                return f"{await admin.cluster_id()}/{ids.get(DEADLETTER, '')}"
+
+            self._letters.belong_to(await retrying(log_id, self.what))
+        follower = Follower(self._options, topics=(DEADLETTER,))
+        for partition, offset in self._letters.positions().items():
+            follower.positions[DEADLETTER, partition] = offset
+        failing = False
+        async with follower:
+            self._follower = follower
+            while True:
+                try:
+                    self._unread = self._unread or await follower.read()
+                    if self._unread:
+                        self._letters.apply(self._unread)
+                        self._unread = []
+                    self.caught_up = self.caught_up or await follower.caught_up()
+                    failing = False
+                except (KafkaError, sqlite3.Error) as error:
+                    if not failing:
+                        failing = True
+                        log.warning("following dead letters fails, trying again", error=str(error) or repr(error))
+                    await asyncio.sleep(_RETRY_S)
+
+    async def redrive(self, selection: Selection, *, refused_again: bool, after: Place | None, limit: int) -> Redriving:
+        """Send letters once more to the inputs of their types, oldest first, those of a type all or none.
+
+        Args:
+            selection: Which.
+            refused_again: Also those that were sent, and refused again.
+            after: From behind this place on.
+            limit: Look at so many at most.
+
+        Raises:
+            LogUnavailableError: Kafka is away, or somebody else sends letters of such a type right now.
+        """
+        done = Redriving()
+        async with self._reachable():
+            await self._current()
+            found = self._letters.due(selection, refused_again=refused_again, after=after, limit=limit + 1)
+            entries = _within(found[:limit])
+            done.next = str(entries[-1].place) if len(found) > len(entries) else None
+            able: list[tuple[Entry, DeadLetter]] = []
+            for entry in entries:
+                letter = entry.letter()
+                if why := why_not(letter, self._is_deployed):
+                    done.unable.append((letter, why))
+                else:
+                    able.append((entry, letter))
+            by_type = sorted(able, key=lambda one: one[1].type)  # stable: oldest first within a type
+            for type_name, group in groupby(by_type, key=lambda one: one[1].type):
+                await self._send(type_name, list(group), done, refused_again=refused_again)
+            await self._current()
+        return done
+
+    async def purge(self, selection: Selection, *, limit: int) -> list[str]:
+        """Remove up to `limit` letters; return their ids.
+
+        Raises:
+            LogUnavailableError: Kafka is away.
+        """
+        async with self._reachable(), AtomicWriter(self._options, "twinstream-purge") as writer:
+            await self._current()
+            entries = self._letters.newest(selection, limit=limit)
+            letters = [entry.letter().id for entry in entries]
+            if entries:
+                async with writer.transaction():
+                    await writer.send(
+                        _note(entry, LetterNote(id=letter, purged_ns=self._clock.now_ns()))
+                        for entry, letter in zip(entries, letters, strict=True)
+                    )
+                await self._current()
+        return letters
+
+    async def _send(
+        self, type_name: str, letters: Sequence[tuple[Entry, DeadLetter]], done: Redriving, *, refused_again: bool
+    ) -> None:
+        async with AtomicWriter(self._options, f"twinstream-redrive-{type_name}") as writer:
+            # From here on nobody else sends any; what others sent is known once all was read.
+            await self._current()
+            due = [one for one in letters if self._letters.is_due(one[1].id, refused_again=refused_again)]
+            if not due:
+                return
+            now_ns = self._clock.now_ns()
+            async with writer.transaction():
+                partitions = await writer.partitions_of(record_of(due[0][1], 1).topic)
+                records = [record_of(letter, partitions) for _, letter in due]
+                sent = [
+                    Redriven(time_ns=now_ns, partition=record.partition, offset=offset, outcome=SENT)
+                    for record, offset in zip(records, await writer.send(records), strict=True)
+                ]
+                await writer.send(
+                    _note(entry, LetterNote(id=letter.id, redriven=redriven))
+                    for (entry, letter), redriven in zip(due, sent, strict=True)
+                )
+        done.sent += [(letter, redriven) for (_, letter), redriven in zip(due, sent, strict=True)]
+
+    async def _current(self) -> None:
+        """Wait until the file has everything that is in the topic now."""
+        while self._follower is None:  # noqa: ASYNC110 - only while Kafka was never reached
+            await asyncio.sleep(_STEP_S)
+        ends = await self._follower.ends()
+        while self._unread or not await self._follower.reached(ends):  # noqa: ASYNC110 - Kafka has no event for it
+            await asyncio.sleep(_STEP_S)
+
+    @asynccontextmanager
+    async def _reachable(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S), self._writing:
+                yield
+        except ProducerFenced:
+            message = "somebody else sends letters of this type at the same time"
+            raise LogUnavailableError(message) from None
+        except TimeoutError:
+            message = f"not done within {_TIMEOUT_S:g} s"
+            raise LogUnavailableError(message) from None
+        except KafkaError as error:
+            if not is_retriable(error):
+                raise
+            raise LogUnavailableError(str(error) or type(error).__name__) from error
+
+
+def _within(entries: list[Entry]) -> list[Entry]:
+    """The first of them that a batch holds, at least one."""
+    size_bytes = 0
+    for count, entry in enumerate(entries, start=1):
+        size_bytes += len(entry.raw)
+        if size_bytes >= BATCH_BYTES:
+            return entries[:count]
+    return entries
+
+
+def _note(entry: Entry, note: LetterNote) -> Addressed:
+    """What is told of a letter, behind it in its own partition."""
+    return Addressed(
+        topic=DEADLETTER,
+        partition=entry.place.partition,
+        key=None,
+        value=encode(note),
+        headers=((LETTER, note.id.encode()),),
+    )
