@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from infra.cli.client import Api
 
 _SHOWN_UNABLE = 20
+_BATCH = 10_000
 _HELP = """Records that could not be used: look at them, send them once more, or remove them.
 
 What a mended definition would take now is sent again with `redrive`; `list` shows what became of it.
@@ -182,7 +183,7 @@ def purge_deadletters(
 def _batches(api: "Api", wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     after: str | None = ""
     while after is not None:
-        answer = api.send("POST", "deadletters", "redrive", body=wanted | {"after": after})
+        answer = api.send("POST", "deadletters", "redrive", body=wanted | {"after": after, "limit": _BATCH})
         yield answer
         after = answer["next"]
 

@@ -66,9 +66,15 @@ async def open_services(
     states = StateTable(RowReader(catalogue), feed.changed)
     letters = DeadLetters(letters_file)
     clock = clock or SystemClock()
-    letter_log = LetterLog(options, letters, lambda name: catalogue.get(name) is not None, clock)
     writer = DurableWriter(options)
     check = KafkaCheck(options)
+    letter_log = LetterLog(
+        options,
+        letters,
+        is_deployed=lambda name: catalogue.get(name) is not None,
+        fault=lambda: check.fault,
+        clock=clock,
+    )
     followings = (
         Following("twins", Follower(options, pattern=STATE_PATTERN), states.apply),
         Following("events", Follower(options, pattern=FEED_PATTERN, start="latest"), feed.apply),

@@ -4,11 +4,12 @@ The file follows `twinstream.deadletter` and holds nothing that is not in it: wi
 log, the topic is read again from its beginning.
 """
 
+import math
 import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from schemas.names import parse_type
 from schemas.reasons import Reason
 from streams.log.record import LogRecord
 
+BATCH_BYTES = 8 * 1024 * 1024
+"""Of what is due a batch, which is one transaction, takes in no more once it holds this much."""
 _LABELS_LIMIT = 200
 _OTHER = "other"
 _REASONS = frozenset(reason.value for reason in Reason)
@@ -177,37 +180,37 @@ class DeadLetters:
                     (record.partition, record.offset + 1, record.timestamp_ms),
                 )
 
+    def note(self, notes: Iterable[LetterNote]) -> None:
+        """Take in what was just written to the topic, before it is read from there."""
+        with self._transaction():
+            for note in notes:
+                self._take_note(note)
+
     def newest(
         self, selection: Selection | None = None, *, after: Place | None = None, limit: int = 100
     ) -> list[Entry]:
         """Letters by time of writing, newest first, from behind the place `after`."""
-        return self._entries(selection or Selection(), "written_ms", "<" if after else "", after, limit)
+        return self._entries(selection or Selection(), "written_ms", "<", after, limit)[0]
 
     def due(
         self, selection: Selection, *, refused_again: bool = False, after: Place | None = None, limit: int = 1000
-    ) -> list[Entry]:
+    ) -> tuple[list[Entry], bool]:
         """Letters that were not sent again yet, oldest first, of each partition in the order of the topic.
 
         Args:
             selection: Which.
             refused_again: Also those that were sent, and refused again.
             after: From behind this place.
-            limit: Most of them.
+            limit: Most of them; `BATCH_BYTES` end them earlier.
+
+        Returns:
+            They, and whether there are more behind them.
         """
         known = ", ".join(repr(outcome) for outcome in _DONE)
         wanted = (
             f"(notes.outcome IS NULL OR notes.outcome NOT IN ({known}))" if refused_again else "notes.value IS NULL"
         )
-        return self._entries(selection, "turn_ms", ">", after, limit, wanted)
-
-    def is_due(self, letter: str, *, refused_again: bool = False) -> bool:
-        """Whether a letter is there and was not sent again yet; or was, and was refused again."""
-        with self._lock:
-            found = self._base.execute(
-                "SELECT notes.outcome FROM letters LEFT JOIN notes ON notes.id = letters.id WHERE letters.id = ?",
-                (letter,),
-            ).fetchone()
-        return found is not None and (found[0] is None or (refused_again and found[0] not in _DONE))
+        return self._entries(selection, "turn_ms", ">", after, limit, wanted, BATCH_BYTES)
 
     def number(self, selection: Selection) -> int:
         """How many there are."""
@@ -218,8 +221,15 @@ class DeadLetters:
         return int(found)
 
     def _entries(
-        self, selection: Selection, order: str, direction: str, after: Place | None, limit: int, also: str = "1"
-    ) -> list[Entry]:
+        self,
+        selection: Selection,
+        order: str,
+        direction: str,
+        after: Place | None,
+        limit: int,
+        also: str = "1",
+        most_bytes: float = math.inf,
+    ) -> tuple[list[Entry], bool]:
         condition, values = selection.condition()
         way = "ASC" if order == "turn_ms" else "DESC"
         if after is not None:
@@ -231,9 +241,15 @@ class DeadLetters:
             f" WHERE {condition} AND {also} ORDER BY letters.{order} {way}, letters.place {way}, letters.position {way}"
             " LIMIT ?"
         )
-        with self._lock:
-            found = self._base.execute(text, [*values, limit]).fetchall()
-        return [Entry(Place(*row[:3]), row[3], row[4]) for row in found]
+        found: list[Entry] = []
+        size_bytes = 0
+        with self._lock, closing(self._base.execute(text, [*values, limit + 1])) as rows:
+            for row in rows:
+                if len(found) == limit or size_bytes >= most_bytes:
+                    return found, True
+                found.append(Entry(Place(*row[:3]), row[3], row[4]))
+                size_bytes += len(row[3])
+        return found, False
 
     def _take_letter(self, record: LogRecord, letter: DeadLetter, value: bytes) -> None:
         self._base.execute(

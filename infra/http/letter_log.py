@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from infra.http.services import LogUnavailableError, Redriving
 from schemas.clock import Clock
 from schemas.headers import LETTER
 from schemas.messages import SENT, DeadLetter, LetterNote, Redriven, encode
-from schemas.topics import DEADLETTER
+from schemas.topics import DEADLETTER, TypeTopics
 from streams.log.admin import LogAdmin
 from streams.log.atomic import Addressed, AtomicWriter
 from streams.log.client import KafkaOptions
@@ -26,8 +26,6 @@ from streams.log.retry import is_retriable, retrying
 if TYPE_CHECKING:
     from streams.log.record import LogRecord
 
-BATCH_BYTES = 8 * 1024 * 1024
-"""A batch, which is one transaction, takes in no more letters once it holds this much."""
 _RETRY_S = 0.5
 _STEP_S = 0.02
 _TIMEOUT_S = 25.0
@@ -49,12 +47,28 @@ class LetterLog:
     what = "dead letters"
 
     def __init__(
-        self, options: KafkaOptions, letters: DeadLetters, is_deployed: Callable[[str], bool], clock: Clock
+        self,
+        options: KafkaOptions,
+        letters: DeadLetters,
+        *,
+        is_deployed: Callable[[str], bool],
+        fault: Callable[[], str],
+        clock: Clock,
     ) -> None:
+        """Store what to work with.
+
+        Args:
+            options: How to reach Kafka.
+            letters: The file.
+            is_deployed: Whether a type is.
+            fault: What is the matter with Kafka, `""` when it answers.
+            clock: Where to ask for the time.
+        """
         self.caught_up = False
         self._options = options
         self._letters = letters
         self._is_deployed = is_deployed
+        self._fault = fault
         self._clock = clock
         self._follower: Follower | None = None
         self._unread: list[LogRecord] = []
@@ -102,22 +116,27 @@ class LetterLog:
             LogUnavailableError: Kafka is away, or somebody else sends letters of such a type right now.
         """
         done = Redriving()
-        async with self._reachable():
-            await self._current()
-            found = self._letters.due(selection, refused_again=refused_again, after=after, limit=limit + 1)
-            entries = _within(found[:limit])
-            done.next = str(entries[-1].place) if len(found) > len(entries) else None
-            able: list[tuple[Entry, DeadLetter]] = []
-            for entry in entries:
-                letter = entry.letter()
-                if why := why_not(letter, self._is_deployed):
-                    done.unable.append((letter, why))
-                else:
-                    able.append((entry, letter))
+        async with self._reachable(), AsyncExitStack() as stack:
+            writers: dict[str, AtomicWriter] = {}
+            missing = {selection.type} if self._is_deployed(selection.type) else set()
+            while True:
+                for type_name in sorted(missing):
+                    # From here on nobody else sends any of it; what others sent is known once all was read.
+                    writer = AtomicWriter(self._options, f"twinstream-redrive-{type_name}")
+                    writers[type_name] = await stack.enter_async_context(writer)
+                await self._current()
+                entries, more = self._letters.due(selection, refused_again=refused_again, after=after, limit=limit)
+                letters = [(entry, entry.letter()) for entry in entries]
+                reasons = [why_not(letter, self._is_deployed) for _, letter in letters]
+                able = [one for one, why in zip(letters, reasons, strict=True) if not why]
+                missing = {letter.type for _, letter in able} - writers.keys()
+                if not missing:
+                    break
+            done.unable = [(letter, why) for (_, letter), why in zip(letters, reasons, strict=True) if why]
+            done.next = str(entries[-1].place) if more else None
             by_type = sorted(able, key=lambda one: one[1].type)  # stable: oldest first within a type
             for type_name, group in groupby(by_type, key=lambda one: one[1].type):
-                await self._send(type_name, list(group), done, refused_again=refused_again)
-            await self._current()
+                done.sent += await self._send(writers[type_name], list(group))
         return done
 
     async def purge(self, selection: Selection, *, limit: int) -> list[str]:
@@ -128,50 +147,45 @@ class LetterLog:
         """
         async with self._reachable(), AtomicWriter(self._options, "twinstream-purge") as writer:
             await self._current()
+            now_ns = self._clock.now_ns()
             entries = self._letters.newest(selection, limit=limit)
-            letters = [entry.letter().id for entry in entries]
-            if entries:
+            notes = [LetterNote(id=entry.letter().id, purged_ns=now_ns) for entry in entries]
+            if notes:
                 async with writer.transaction():
-                    await writer.send(
-                        _note(entry, LetterNote(id=letter, purged_ns=self._clock.now_ns()))
-                        for entry, letter in zip(entries, letters, strict=True)
-                    )
-                await self._current()
-        return letters
+                    await writer.send(map(_addressed, entries, notes))
+                self._letters.note(notes)
+        return [note.id for note in notes]
 
     async def _send(
-        self, type_name: str, letters: Sequence[tuple[Entry, DeadLetter]], done: Redriving, *, refused_again: bool
-    ) -> None:
-        async with AtomicWriter(self._options, f"twinstream-redrive-{type_name}") as writer:
-            # From here on nobody else sends any; what others sent is known once all was read.
-            await self._current()
-            due = [one for one in letters if self._letters.is_due(one[1].id, refused_again=refused_again)]
-            if not due:
-                return
-            now_ns = self._clock.now_ns()
-            async with writer.transaction():
-                partitions = await writer.partitions_of(record_of(due[0][1], 1).topic)
-                records = [record_of(letter, partitions) for _, letter in due]
-                sent = [
-                    Redriven(time_ns=now_ns, partition=record.partition, offset=offset, outcome=SENT)
-                    for record, offset in zip(records, await writer.send(records), strict=True)
-                ]
-                await writer.send(
-                    _note(entry, LetterNote(id=letter.id, redriven=redriven))
-                    for (entry, letter), redriven in zip(due, sent, strict=True)
-                )
-        done.sent += [(letter, redriven) for (_, letter), redriven in zip(due, sent, strict=True)]
+        self, writer: AtomicWriter, letters: Sequence[tuple[Entry, DeadLetter]]
+    ) -> list[tuple[DeadLetter, Redriven]]:
+        now_ns = self._clock.now_ns()
+        async with writer.transaction():
+            partitions = await writer.partitions_of(TypeTopics(letters[0][1].type).telemetry)
+            records = [record_of(letter, partitions) for _, letter in letters]
+            sent = [
+                Redriven(time_ns=now_ns, partition=record.partition, offset=offset, outcome=SENT)
+                for record, offset in zip(records, await writer.send(records), strict=True)
+            ]
+            notes = [LetterNote(id=letter.id, redriven=at) for (_, letter), at in zip(letters, sent, strict=True)]
+            await writer.send(_addressed(entry, note) for (entry, _), note in zip(letters, notes, strict=True))
+        self._letters.note(notes)
+        return [(letter, at) for (_, letter), at in zip(letters, sent, strict=True)]
 
     async def _current(self) -> None:
         """Wait until the file has everything that is in the topic now."""
-        while self._follower is None:  # noqa: ASYNC110 - only while Kafka was never reached
-            await asyncio.sleep(_STEP_S)
+        if self._follower is None:
+            message = "kafka was not reached yet"
+            raise LogUnavailableError(message)
         ends = await self._follower.ends()
         while self._unread or not await self._follower.reached(ends):  # noqa: ASYNC110 - Kafka has no event for it
             await asyncio.sleep(_STEP_S)
 
     @asynccontextmanager
     async def _reachable(self) -> AsyncIterator[None]:
+        if fault := self._fault():
+            message = f"kafka {fault}"
+            raise LogUnavailableError(message)
         try:
             async with asyncio.timeout(_TIMEOUT_S), self._writing:
                 yield
@@ -187,17 +201,7 @@ class LetterLog:
             raise LogUnavailableError(str(error) or type(error).__name__) from error
 
 
-def _within(entries: list[Entry]) -> list[Entry]:
-    """The first of them that a batch holds, at least one."""
-    size_bytes = 0
-    for count, entry in enumerate(entries, start=1):
-        size_bytes += len(entry.raw)
-        if size_bytes >= BATCH_BYTES:
-            return entries[:count]
-    return entries
-
-
-def _note(entry: Entry, note: LetterNote) -> Addressed:
+def _addressed(entry: Entry, note: LetterNote) -> Addressed:
     """What is told of a letter, behind it in its own partition."""
     return Addressed(
         topic=DEADLETTER,

@@ -277,7 +277,7 @@ class LetterSelection(Model):
     )
     since: str | None = Field(None, description="Earliest arrival: nanoseconds since the Unix epoch, or RFC 3339.")
     until: str | None = Field(None, description="Latest arrival, likewise.")
-    limit: int = Field(1000, ge=1, le=1000, description="Look at so many at most.")
+    limit: int = Field(1000, ge=1, le=10_000, description="Look at so many at most.")
 
 
 class LettersToRedrive(LetterSelection):

@@ -353,7 +353,13 @@ def test_dead_letters_are_sent_batch_by_batch_and_what_cannot_be_makes_the_exit_
     chosen = ("--type", "tank", "--reason", "wrong_type", "--since", "2026-01-01T00:00:00Z")
     told = json.loads(shell("deadletters", "redrive", *chosen, "--json", code=1).stdout)
     assert told == {"items": [SENT, SENT], "unable": [UNABLE], "sent": 2}
-    wanted = {"type": "tank", "reason": "wrong_type", "since": "2026-01-01T00:00:00Z", "refused_again": False}
+    wanted = {
+        "type": "tank",
+        "reason": "wrong_type",
+        "since": "2026-01-01T00:00:00Z",
+        "refused_again": False,
+        "limit": 10_000,
+    }
     assert [body for _, _, body in shell.sent] == [wanted | {"after": ""}, wanted | {"after": "1-0-0"}]
     assert "its payload was cut" in shell("deadletters", "redrive", "--id", "0b", code=1).stdout
 

@@ -46,6 +46,10 @@ def times(entries: list[Entry]) -> list[int]:
     return [entry.letter().received_ns for entry in entries]
 
 
+def due(letters: DeadLetters, **more: Any) -> list[int]:
+    return times(letters.due(Selection(), **more)[0])
+
+
 def test_the_newest_come_first_in_whatever_order_partitions_are_read() -> None:
     letters = DeadLetters()
     letters.apply(letter(number) for number in (9, 8, 7, 1, 2, 10, 3))
@@ -125,9 +129,11 @@ def test_the_due_come_oldest_first_and_in_the_order_of_their_partition_whatever_
     records = [letter(number) for number in (3, 6, 9, 1, 4)]
     records[1] = records[1]._replace(timestamp_ms=1)  # its writer's clock is behind
     letters.apply(records)
-    assert times(letters.due(Selection())) == [1, 3, 6, 4, 9]
-    first = letters.due(Selection(), limit=2)
-    assert times(letters.due(Selection(), after=first[-1].place)) == [6, 4, 9]
+    assert due(letters) == [1, 3, 6, 4, 9]
+    first, more = letters.due(Selection(), limit=2)
+    assert (times(first), more) == ([1, 3], True)
+    rest, more = letters.due(Selection(), after=first[-1].place, limit=3)
+    assert (times(rest), more) == ([6, 4, 9], False)
 
 
 def test_what_was_sent_is_not_due_and_what_was_refused_again_only_when_wanted() -> None:
@@ -136,12 +142,18 @@ def test_what_was_sent_is_not_due_and_what_was_refused_again_only_when_wanted() 
     letters.apply(records)
     outcomes = ("sent", "accepted", "late", "wrong_type")
     letters.apply(note(records[number], outcome=outcome) for number, outcome in enumerate(outcomes))
-    assert times(letters.due(Selection())) == [4]
-    assert times(letters.due(Selection(), refused_again=True)) == [3, 4]
-    due = [letters.is_due(of(record).id) for record in records]
-    assert due == [False, False, False, False, True]
-    assert letters.is_due(of(records[3]).id, refused_again=True)
-    assert not letters.is_due("unknown")
+    assert due(letters) == [4]
+    assert due(letters, refused_again=True) == [3, 4]
+    letters.note([msgspec.json.decode(note(records[4], outcome="sent").value or b"", type=LetterNote)])
+    assert due(letters) == []
+
+
+def test_a_batch_ends_when_it_holds_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.http.deadletters.BATCH_BYTES", 30_000)
+    letters = DeadLetters()
+    letters.apply(letter(number, raw=b"x" * 10_000) for number in range(5))
+    first, more = letters.due(Selection())
+    assert (times(first), more) == ([0, 1, 2], True)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2), (3, 2, 1, 0)])
@@ -164,7 +176,7 @@ def test_a_letter_is_shown_with_the_last_that_became_of_it(order: tuple[int, ...
 def test_a_purged_letter_is_gone_also_when_it_comes_again_and_still_counted() -> None:
     letters = DeadLetters()
     letters.apply([letter(1), letter(2), note(letter(1), purged_ns=5), letter(1)])
-    assert times(letters.newest()) == times(letters.due(Selection())) == [2]
+    assert times(letters.newest()) == due(letters) == [2]
     assert letters.counts == {("box", "late"): 3}
 
 
