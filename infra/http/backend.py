@@ -74,6 +74,7 @@ async def open_services(
         is_deployed=lambda name: catalogue.get(name) is not None,
         fault=lambda: check.fault,
         clock=clock,
+        kept_ms=kafka.retention_ms if kafka is not None else None,
     )
     followings = (
         Following("twins", Follower(options, pattern=STATE_PATTERN), states.apply),

@@ -5,18 +5,18 @@ log, the topic is read again from its beginning.
 """
 
 import math
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 
+from infra.http.letter_file import opened
+from infra.http.letters import Entry, Place, Selection
 from schemas.headers import LETTER
 from schemas.messages import SENT, DeadLetter, LetterNote, Redriven
 from schemas.names import parse_type
@@ -29,18 +29,6 @@ _LABELS_LIMIT = 200
 _OTHER = "other"
 _REASONS = frozenset(reason.value for reason in Reason)
 _MALFORMED = (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError)
-_TABLES = """
-CREATE TABLE IF NOT EXISTS letters (
-    id TEXT PRIMARY KEY, written_ms INTEGER, place INTEGER, position INTEGER, turn_ms INTEGER,
-    type TEXT, reason TEXT, received_ns INTEGER, value BLOB);
-CREATE INDEX IF NOT EXISTS by_time ON letters (written_ms, place, position, type, reason, received_ns);
-CREATE INDEX IF NOT EXISTS by_turn ON letters (turn_ms, place, position, type, reason, received_ns);
-CREATE TABLE IF NOT EXISTS notes (
-    id TEXT PRIMARY KEY, outcome TEXT, position INTEGER, value BLOB, purged_ns INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS positions (place INTEGER PRIMARY KEY, next INTEGER, turn_ms INTEGER);
-CREATE TABLE IF NOT EXISTS counts (type TEXT, reason TEXT, number INTEGER, PRIMARY KEY (type, reason));
-CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY);
-"""
 _OF_LOG = ("letters", "notes", "positions", "counts", "log")
 _DONE = (SENT, "accepted", "duplicate", "late", "rejected")
 """Outcomes of a letter that is not sent again, even when those that were refused again are."""
@@ -48,97 +36,16 @@ _DONE = (SENT, "accepted", "duplicate", "late", "rejected")
 log = structlog.get_logger(__name__)
 
 
-class Place(NamedTuple):
-    """Where a letter stands in an order: a time in milliseconds, then partition and offset."""
-
-    time_ms: int
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """Text that names this place."""
-        return f"{self.time_ms}-{self.partition}-{self.offset}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Place":
-        """Undo `str`.
-
-        Raises:
-            ValueError: `text` is no such thing.
-        """
-        time_ms, partition, offset = map(int, text.split("-"))
-        return cls(time_ms, partition, offset)
-
-
-class Entry(NamedTuple):
-    """A letter.
-
-    Attributes:
-        place: Where it stands in the order that was asked for.
-        raw: The JSON of the letter, as written.
-        redriven: JSON of what became of it, None when it was not sent again.
-    """
-
-    place: Place
-    raw: bytes
-    redriven: bytes | None
-
-    def letter(self) -> DeadLetter:
-        """The letter by itself."""
-        return msgspec.json.decode(self.raw, type=DeadLetter)
-
-    def shown(self) -> bytes:
-        """JSON of the letter with what became of it."""
-        if self.redriven is None:
-            return self.raw
-        return msgspec.json.encode(msgspec.json.decode(self.raw) | {"redriven": msgspec.Raw(self.redriven)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which letters are meant: what is left empty means all.
-
-    Attributes:
-        ids: Ids, or beginnings of ids.
-        since_ns: Earliest arrival.
-        until_ns: Latest arrival.
-    """
-
-    type: str = ""
-    reason: str = ""
-    ids: tuple[str, ...] = ()
-    since_ns: int | None = None
-    until_ns: int | None = None
-
-    def condition(self) -> tuple[str, list[Any]]:
-        """As SQL and its arguments."""
-        wanted = [
-            ("letters.type = ?", self.type or None),
-            ("letters.reason = ?", self.reason or None),
-            ("letters.received_ns >= ?", self.since_ns),
-            ("letters.received_ns <= ?", self.until_ns),
-        ]
-        terms = [term for term, value in wanted if value is not None]
-        values: list[Any] = [value for _, value in wanted if value is not None]
-        if self.ids:
-            terms.append(f"({' OR '.join(['(letters.id >= ? AND letters.id < ?)'] * len(self.ids))})")
-            values += [bound for text in self.ids for bound in (text, text + "\U0010ffff")]
-        return " AND ".join(terms) or "1", values
-
-
 class DeadLetters:
     """Follows `twinstream.deadletter`. Methods may be called from any thread.
 
     Args:
         file: Where to keep them; None keeps them in memory.
-
-    Attributes:
-        counts: How many there were in the log by (type, reason), repeats and purged ones too.
     """
 
     def __init__(self, file: Path | None = None) -> None:
         self._lock = threading.RLock()
-        self._base = _opened(file)
+        self._base = opened(file)
         self._malformed = 0
         self._load()
 
@@ -156,6 +63,12 @@ class DeadLetters:
                     self._base.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
                 self._base.execute("INSERT INTO log VALUES (?)", (log_id,))
         self._load()
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How many there were in the log by (type, reason), repeats and purged ones too."""
+        with self._lock:
+            return Counter(self._counts)
 
     def positions(self) -> dict[int, int]:
         """Next offset of each partition."""
@@ -179,6 +92,13 @@ class DeadLetters:
                     " SET next = ?2, turn_ms = max(turn_ms, ?3)",
                     (record.partition, record.offset + 1, record.timestamp_ms),
                 )
+
+    def expire(self, before_ms: int) -> None:
+        """Forget letters that were written before a time: Kafka keeps them no longer either."""
+        with self._transaction():
+            old = "SELECT id FROM letters WHERE written_ms < ?"
+            self._base.execute(f"DELETE FROM notes WHERE id IN ({old})", (before_ms,))  # noqa: S608 - a constant
+            self._base.execute("DELETE FROM letters WHERE written_ms < ?", (before_ms,))
 
     def note(self, notes: Iterable[LetterNote]) -> None:
         """Take in what was just written to the topic, before it is read from there."""
@@ -287,22 +207,24 @@ class DeadLetters:
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._base.execute("COMMIT")
             except BaseException:
-                self._base.execute("ROLLBACK")
+                # A disk that is full may have ended it already.
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
                 self._load()
                 raise
-            self._base.execute("COMMIT")
 
     def _load(self) -> None:
         with self._lock:
             found = self._base.execute("SELECT type, reason, number FROM counts").fetchall()
-        self.counts: Counter[tuple[str, str]] = Counter(
+        self._counts: Counter[tuple[str, str]] = Counter(
             {(type_name, reason): number for type_name, reason, number in found}
         )
         self._labels = {type_name for type_name, _, _ in found} - {"", _OTHER}
 
     def _count(self, label: str, reason: str) -> None:
-        self.counts[label, reason] += 1
+        self._counts[label, reason] += 1
         self._base.execute(
             "INSERT INTO counts VALUES (?1, ?2, 1) ON CONFLICT (type, reason) DO UPDATE SET number = number + 1",
             (label, reason),
@@ -327,28 +249,6 @@ class DeadLetters:
         if self._malformed == 1:
             place = f"{record.topic}/{record.partition}/{record.offset}"
             log.warning("a record among the dead letters is none", record=place, error=str(error))
-
-
-def _opened(file: Path | None) -> sqlite3.Connection:
-    try:
-        return _connected(file)
-    except sqlite3.DatabaseError as error:
-        if file is None or isinstance(error, sqlite3.OperationalError):
-            raise
-        log.warning("the file of dead letters can't be read, the topic is read again", file=str(file), error=str(error))
-        file.unlink()
-        return _connected(file)
-
-
-def _connected(file: Path | None) -> sqlite3.Connection:
-    base = sqlite3.connect(file or ":memory:", check_same_thread=False, isolation_level=None)
-    try:
-        # What a power cut takes is read again: position and letters are written together.
-        base.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_TABLES}")
-    except BaseException:
-        base.close()
-        raise
-    return base
 
 
 def _plain(redriven: Redriven) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import structlog
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from infra.http.deadletters import DeadLetters, Entry, Place, Selection
+from infra.http.deadletters import DeadLetters
+from infra.http.letters import Entry, Place, Selection
 from infra.http.redriving import record_of, why_not
 from infra.http.services import LogUnavailableError, Redriving
 from schemas.clock import Clock
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _RETRY_S = 0.5
 _STEP_S = 0.02
+_EXPIRY_INTERVAL_S = 60.0
 _TIMEOUT_S = 25.0
 
 log = structlog.get_logger(__name__)
@@ -54,6 +56,7 @@ class LetterLog:
         is_deployed: Callable[[str], bool],
         fault: Callable[[], str],
         clock: Clock,
+        kept_ms: int | None = None,
     ) -> None:
         """Store what to work with.
 
@@ -63,12 +66,15 @@ class LetterLog:
             is_deployed: Whether a type is.
             fault: What is the matter with Kafka, `""` when it answers.
             clock: Where to ask for the time.
+            kept_ms: How long the topic keeps letters, None for ever.
         """
         self.caught_up = False
         self._options = options
         self._letters = letters
         self._is_deployed = is_deployed
         self._fault = fault
+        self._kept_ms = kept_ms
+        self._next_expiry_s = 0.0
         self._clock = clock
         self._follower: Follower | None = None
         self._unread: list[LogRecord] = []
@@ -93,15 +99,23 @@ class LetterLog:
                 try:
                     self._unread = self._unread or await follower.read()
                     if self._unread:
-                        self._letters.apply(self._unread)
+                        await asyncio.to_thread(self._letters.apply, self._unread)
                         self._unread = []
                     self.caught_up = self.caught_up or await follower.caught_up()
+                    await self._expire()
                     failing = False
                 except (KafkaError, sqlite3.Error) as error:
                     if not failing:
                         failing = True
                         log.warning("following dead letters fails, trying again", error=str(error) or repr(error))
                     await asyncio.sleep(_RETRY_S)
+
+    async def _expire(self) -> None:
+        """Forget, once a minute, what the topic no longer keeps."""
+        now_s = self._clock.monotonic_s()
+        if self._kept_ms is not None and now_s >= self._next_expiry_s:
+            self._next_expiry_s = now_s + _EXPIRY_INTERVAL_S
+            await asyncio.to_thread(self._letters.expire, self._clock.now_ns() // 1_000_000 - self._kept_ms)
 
     async def redrive(self, selection: Selection, *, refused_again: bool, after: Place | None, limit: int) -> Redriving:
         """Send letters once more to the inputs of their types, oldest first, those of a type all or none.
@@ -125,7 +139,9 @@ class LetterLog:
                     writer = AtomicWriter(self._options, f"twinstream-redrive-{type_name}")
                     writers[type_name] = await stack.enter_async_context(writer)
                 await self._current()
-                entries, more = self._letters.due(selection, refused_again=refused_again, after=after, limit=limit)
+                entries, more = await asyncio.to_thread(
+                    self._letters.due, selection, refused_again=refused_again, after=after, limit=limit
+                )
                 letters = [(entry, entry.letter()) for entry in entries]
                 reasons = [why_not(letter, self._is_deployed) for _, letter in letters]
                 able = [one for one, why in zip(letters, reasons, strict=True) if not why]
@@ -148,12 +164,12 @@ class LetterLog:
         async with self._reachable(), AtomicWriter(self._options, "twinstream-purge") as writer:
             await self._current()
             now_ns = self._clock.now_ns()
-            entries = self._letters.newest(selection, limit=limit)
+            entries = await asyncio.to_thread(self._letters.newest, selection, limit=limit)
             notes = [LetterNote(id=entry.letter().id, purged_ns=now_ns) for entry in entries]
             if notes:
                 async with writer.transaction():
                     await writer.send(map(_addressed, entries, notes))
-                self._letters.note(notes)
+                await asyncio.to_thread(self._letters.note, notes)
         return [note.id for note in notes]
 
     async def _send(
@@ -169,7 +185,7 @@ class LetterLog:
             ]
             notes = [LetterNote(id=letter.id, redriven=at) for (_, letter), at in zip(letters, sent, strict=True)]
             await writer.send(_addressed(entry, note) for (entry, _), note in zip(letters, notes, strict=True))
-        self._letters.note(notes)
+        await asyncio.to_thread(self._letters.note, notes)
         return [(letter, at) for (_, letter), at in zip(letters, sent, strict=True)]
 
     async def _current(self) -> None:

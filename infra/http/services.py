@@ -8,8 +8,9 @@ from fastapi import Depends, Request
 
 from connectors.documents import DocumentReader
 from connectors.series import SeriesReader
-from infra.http.deadletters import DeadLetters, Place, Selection
+from infra.http.deadletters import DeadLetters
 from infra.http.feed import Feed
+from infra.http.letters import Place, Selection
 from infra.http.live import StateTable
 from infra.http.models import KafkaAddress
 from infra.http.rows import TypeCatalogue

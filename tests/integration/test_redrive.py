@@ -14,7 +14,7 @@ from connectors.memory.stores import MemoryDocumentStore, MemorySeriesStore
 from infra.deployment.switching import put_into_force
 from infra.embedded.kafka import EmbeddedKafka
 from infra.http.backend import open_services
-from infra.http.deadletters import Selection
+from infra.http.letters import Selection
 from infra.http.redriving import record_of
 from infra.http.services import Services
 from schemas.bundle import bundle_of

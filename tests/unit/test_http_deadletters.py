@@ -1,13 +1,15 @@
 """The file of dead letters: what it keeps, what it counts, and what is due to be sent again."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from infra.http.deadletters import DeadLetters, Entry, Place, Selection
+from infra.http.deadletters import DeadLetters
+from infra.http.letters import Entry, Place, Selection
 from infra.http.redriving import record_of, why_not
 from schemas.headers import LETTER
 from schemas.messages import DeadLetter, LetterNote, Redriven, dead_letter, encode
@@ -103,6 +105,34 @@ def test_a_file_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     letters.apply([letter(1)])
     assert times(letters.newest()) == [1]
     letters.close()
+
+
+def test_without_a_place_for_the_file_letters_are_kept_in_memory(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path / "no such folder" / "letters")
+    letters.apply([letter(1)])
+    assert times(letters.newest()) == [1]
+
+
+def test_a_failure_while_letters_are_taken_in_leaves_nothing_half_done() -> None:
+    def failing() -> Iterator[LogRecord]:
+        yield letter(1)
+        message = "away"
+        raise OSError(message)
+
+    letters = DeadLetters()
+    with pytest.raises(OSError, match="away"):
+        letters.apply(failing())
+    assert (letters.newest(), letters.positions(), letters.counts) == ([], {}, {})
+    letters.apply([letter(1)])
+    assert times(letters.newest()) == [1]
+
+
+def test_what_kafka_no_longer_keeps_is_forgotten_and_still_counted() -> None:
+    letters = DeadLetters()
+    letters.apply([letter(number) for number in range(1, 5)])
+    letters.expire(3)
+    assert times(letters.newest()) == [4, 3]
+    assert letters.counts == {("box", "late"): 4}
 
 
 def test_hostile_type_names_and_reasons_make_no_endless_labels() -> None:

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from infra.http.deadletters import Place, Selection
+from infra.http.letters import Place, Selection
 from infra.http.models import (
     DeadLetterList,
     DeadLetterNumber,
