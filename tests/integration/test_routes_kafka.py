@@ -212,7 +212,7 @@ async def test_what_goes_in_circles_ends_at_the_limit_as_a_dead_letter(options: 
 
 async def _letters(options: KafkaOptions, type_name: str) -> list[dict[str, Any]]:
     found = [msgspec.json.decode(record.value or b"") for record in await oracle.read_all(options, (DEADLETTER,))]
-    return [letter for letter in found if letter["type"] == type_name]
+    return [letter for letter in found if letter.get("type") == type_name]
 
 
 async def test_nothing_of_an_aborted_flush_is_seen_and_a_missing_topic_is_made(
