@@ -122,12 +122,14 @@ def redrive_deadletters(
     api = connect(url, data_dir, config)
     sent: list[Any] = []
     unable: list[Any] = []
+    refused = 0
     with waiting("sending dead letters"):
         for answer in _batches(api, wanted | {"refused_again": refused_again}):
             sent += answer["items"]
             unable += answer["unable"]
+            refused = answer["refused_again"]
     if as_json:
-        show_json({"items": sent, "unable": unable, "sent": len(sent)})
+        show_json({"items": sent, "unable": unable, "sent": len(sent), "refused_again": refused})
     else:
         typer.echo(f"{len(sent)} sent" + (f", {len(unable)} can't be:" if unable else ""))
         rows = [[one["id"], one["type"], one["twin"], one["why"]] for one in unable[:_SHOWN_UNABLE]]
@@ -135,6 +137,8 @@ def redrive_deadletters(
             show_table(("id", "type", "twin", "why"), rows, empty="")
         if len(unable) > _SHOWN_UNABLE:
             typer.echo(f"… and {len(unable) - _SHOWN_UNABLE} more: --json shows all")
+        if refused:
+            typer.echo(f"{refused} were sent before and refused again: --refused-again sends those, too")
         if sent:
             typer.echo("what became of them: twinstream deadletters list")
     if unable:
@@ -150,7 +154,9 @@ def purge_deadletters(
     since: Since = None,
     before: Annotated[
         str | None,
-        typer.Option("--before", metavar="TIME", help="Only what arrived then or earlier, written likewise."),
+        typer.Option(
+            "--before", "--until", metavar="TIME", help="Only what arrived then or earlier, written likewise."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     config: Config = None,

@@ -32,6 +32,7 @@ _MALFORMED = (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError)
 _OF_LOG = ("letters", "notes", "positions", "counts", "log")
 _DONE = (SENT, "accepted", "duplicate", "late", "rejected")
 """Outcomes of a letter that is not sent again, even when those that were refused again are."""
+_REFUSED_AGAIN = f"notes.outcome NOT IN ({', '.join(map(repr, _DONE))})"
 
 log = structlog.get_logger(__name__)
 
@@ -126,18 +127,20 @@ class DeadLetters:
         Returns:
             They, and whether there are more behind them.
         """
-        known = ", ".join(repr(outcome) for outcome in _DONE)
-        wanted = (
-            f"(notes.outcome IS NULL OR notes.outcome NOT IN ({known}))" if refused_again else "notes.value IS NULL"
-        )
+        wanted = f"(notes.outcome IS NULL OR {_REFUSED_AGAIN})" if refused_again else "notes.value IS NULL"
         return self._entries(selection, "turn_ms", ">", after, limit, wanted, BATCH_BYTES)
 
-    def number(self, selection: Selection) -> int:
-        """How many there are."""
+    def number(self, selection: Selection, *, refused_again: bool = False) -> int:
+        """How many there are; with `refused_again` only those that were sent, and refused again."""
         condition, values = selection.condition()
+        text = f"SELECT count(*) FROM letters WHERE {condition}"  # noqa: S608 - of constants; values are arguments
+        if refused_again:
+            text = (
+                "SELECT count(*) FROM letters JOIN notes ON notes.id = letters.id"  # noqa: S608 - likewise
+                f" WHERE {condition} AND {_REFUSED_AGAIN}"
+            )
         with self._lock:
-            # What is put together is of constants; values are arguments.
-            (found,) = self._base.execute(f"SELECT count(*) FROM letters WHERE {condition}", values).fetchone()  # noqa: S608
+            (found,) = self._base.execute(text, values).fetchone()
         return int(found)
 
     def _entries(

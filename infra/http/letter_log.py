@@ -153,6 +153,8 @@ class LetterLog:
             by_type = sorted(able, key=lambda one: one[1].type)  # stable: oldest first within a type
             for type_name, group in groupby(by_type, key=lambda one: one[1].type):
                 done.sent += await self._send(writers[type_name], list(group))
+            if not refused_again:
+                done.refused_again = await asyncio.to_thread(self._letters.number, selection, refused_again=True)
         return done
 
     async def purge(self, selection: Selection, *, limit: int) -> list[str]:

@@ -311,6 +311,7 @@ class RedrivenLetters(Model):
 
     items: list[SentLetter]
     unable: list[UnableLetter]
+    refused_again: int = Field(description="Others that were sent before and refused again, unless those were wanted.")
     next: Next
 
 

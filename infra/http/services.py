@@ -64,11 +64,13 @@ class Redriving:
         sent: Letters that were sent, oldest first within a type, and where they are now.
         unable: Letters that can't be sent, and why.
         next: Place to go on behind, None when none is left.
+        refused_again: How many others were sent before, and refused again, where those were not wanted.
     """
 
     sent: list[tuple[DeadLetter, Redriven]] = field(default_factory=list)
     unable: list[tuple[DeadLetter, str]] = field(default_factory=list)
     next: str | None = None
+    refused_again: int = 0
 
 
 class LetterSender(Protocol):

@@ -117,7 +117,13 @@ class FakeApi(BaseHTTPRequestHandler):
         if self.path == "/api/deadletters/redrive":
             first = not self.sent[-1][2]["after"]
             self._answer(
-                200, {"items": [SENT], "unable": [] if first else [UNABLE], "next": "1-0-0" if first else None}
+                200,
+                {
+                    "items": [SENT],
+                    "unable": [] if first else [UNABLE],
+                    "refused_again": 3,
+                    "next": "1-0-0" if first else None,
+                },
             )
             return
         if self.path == "/api/deadletters/purge":
@@ -352,7 +358,7 @@ def test_a_dead_letter_is_shown_with_its_payload_and_obeys_no_terminal(shell: Sh
 def test_dead_letters_are_sent_batch_by_batch_and_what_cannot_be_makes_the_exit_code(shell: Shell) -> None:
     chosen = ("--type", "tank", "--reason", "wrong_type", "--since", "2026-01-01T00:00:00Z")
     told = json.loads(shell("deadletters", "redrive", *chosen, "--json", code=1).stdout)
-    assert told == {"items": [SENT, SENT], "unable": [UNABLE], "sent": 2}
+    assert told == {"items": [SENT, SENT], "unable": [UNABLE], "sent": 2, "refused_again": 3}
     wanted = {
         "type": "tank",
         "reason": "wrong_type",
@@ -361,7 +367,9 @@ def test_dead_letters_are_sent_batch_by_batch_and_what_cannot_be_makes_the_exit_
         "limit": 10_000,
     }
     assert [body for _, _, body in shell.sent] == [wanted | {"after": ""}, wanted | {"after": "1-0-0"}]
-    assert "its payload was cut" in shell("deadletters", "redrive", "--id", "0b", code=1).stdout
+    text = shell("deadletters", "redrive", "--id", "0b", code=1).stdout
+    assert "its payload was cut" in text
+    assert "3 were sent before and refused again: --refused-again" in text
 
 
 def test_all_dead_letters_at_once_are_neither_sent_nor_removed_by_mistake(shell: Shell) -> None:

@@ -174,6 +174,7 @@ def test_what_was_sent_is_not_due_and_what_was_refused_again_only_when_wanted() 
     letters.apply(note(records[number], outcome=outcome) for number, outcome in enumerate(outcomes))
     assert due(letters) == [4]
     assert due(letters, refused_again=True) == [3, 4]
+    assert letters.number(Selection(), refused_again=True) == 1
     letters.note([msgspec.json.decode(note(records[4], outcome="sent").value or b"", type=LetterNote)])
     assert due(letters) == []
 

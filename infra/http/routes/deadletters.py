@@ -104,7 +104,8 @@ async def redrive(services: Using, wanted: LettersToRedrive) -> Response:
         for letter, at in done.sent
     ]
     unable = [{"id": letter.id, "type": letter.type, "twin": letter.twin, "why": why} for letter, why in done.unable]
-    return json_response({"items": sent, "unable": unable, "next": done.next})
+    answer = {"items": sent, "unable": unable, "refused_again": done.refused_again, "next": done.next}
+    return json_response(answer)
 
 
 @router.post(
