@@ -122,7 +122,8 @@ _StatePath = Annotated[
 class Migration(Strict):
     """How this version goes on from an earlier one where names differ; what is called alike goes on by itself.
 
-    What the version in force does not have is refused by `deploy`. A rollback takes the names back.
+    What the version in force does not have is refused by `deploy`. A rollback takes the names back. Lines that the
+    version in force has, too, were carried out already: they may stay, and do nothing.
 
     Attributes:
         state: State of a step, `step.field`, to what it was called before, `step.field`.

@@ -16,8 +16,7 @@ from twins.row_format import RowFormat, carry, carry_field
 def carried_over(layout: RowLayout, old: NDArray[np.void], earlier: RowFormat) -> tuple[NDArray[np.void], Counter[str]]:
     """Rows of a layout with everything that rows of an earlier one know.
 
-    What has the same name and shape goes on, and what its definition's migration says is called otherwise now, or that
-    of the earlier definition, when it goes back.
+    What has the same name and shape goes on, and what a migration renamed, forwards or back (`twins.renaming`).
 
     Args:
         layout: Where they go.

@@ -123,7 +123,8 @@ class RowLayout:
         """What the bytes mean, for those who have no definition."""
         parameters, migration = self.definition.parameters, self.definition.migration
         choices = {name: item.choices for name, item in parameters.items() if item.choices}
-        return RowFormat(self.dtype, choices, migration.state, migration.parameters, self.definition.version)
+        texts, version = tuple(self.definition.texts), self.definition.version
+        return RowFormat(self.dtype, choices, migration.state, migration.parameters, version, texts)
 
     @cached_property
     def names(self) -> dict[str, tuple[str, ...]]:

@@ -22,25 +22,35 @@ def sources(
 ) -> dict[str, str]:
     """What each name is called in the version before; names that have nothing there are left out.
 
+    A renaming that both versions declare was made already, and is neither made again nor undone.
+
     Args:
         names: Of this version.
         known: Of the version before.
         renamed: This version's migration: name to what it was called before.
         renamed_before: That of the version before.
-        goes_back: Whether this is the older version: what the newer one renamed gets its old names again. Without
-            numbers that tell, that holds for what has no place under its new name.
+        goes_back: Whether this one has the lower number. It matters only for a name that has several sources: on the
+            way back the one that undoes the renaming of the version before comes first, then the name itself, then the
+            one that this version declares; otherwise the other way round.
     """
-    if goes_back:
-        renamed = {old: new for new, old in renamed_before.items()}
-        returned = {}
-    else:
-        returned = {old: new for new, old in renamed_before.items() if new in known and new not in names}
     found = {}
     for name in names:
-        if renamed.get(name) in known:
-            found[name] = renamed[name]
-        elif name in known:
-            found[name] = name
-        elif name in returned:
-            found[name] = returned[name]
+        own = name if name in known else ""
+        declared = renamed.get(name, "")
+        if declared not in known or renamed_before.get(name) == declared:
+            declared = ""
+        undone = _undone(name, known, renamed, renamed_before)
+        if not goes_back:
+            # What is there under its new name stays under it.
+            source = declared or own or (undone if undone not in names else "")
+        else:
+            source = undone or own or declared
+        if source:
+            found[name] = source
     return found
+
+
+def _undone(name: str, known: Collection[str], renamed: Mapping[str, str], renamed_before: Mapping[str, str]) -> str:
+    """What the version before called a name that it renamed, and that this one does not call so too."""
+    given = (new for new, old in renamed_before.items() if old == name and new in known and renamed.get(new) != old)
+    return next(given, "")

@@ -20,14 +20,16 @@ class RowFormat:
         choices: Permitted values of each parameter that is a text; rows hold the index among them.
         renamed_state: By the definition's migration: what state was called before, `step.name` both.
         renamed_parameters: Likewise of parameters.
-        version: Of the definition; of rows that are only described, where it renamed anything.
+        version: Of the definition, empty in what earlier releases described.
+        texts: Parameters that are any text; they lie beside the rows (`twins.texts`).
     """
 
     dtype: np.dtype[np.void]
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     renamed_state: dict[str, str] = field(default_factory=dict)
     renamed_parameters: dict[str, str] = field(default_factory=dict)
-    version: str = field(default="", compare=False)
+    version: str = ""
+    texts: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, description: bytes) -> Self:
@@ -36,14 +38,16 @@ class RowFormat:
         choices = {name: tuple(texts) for name, texts in described.get("choices", {}).items()}
         renamed = described.get("renamed", {})
         names = renamed.get("state", {}), renamed.get("parameters", {})
-        return cls(_undescribed(described), choices, *names, renamed.get("version", ""))
+        version = described.get("version") or renamed.get("version", "")
+        return cls(_undescribed(described), choices, *names, version, tuple(described.get("texts", ())))
 
     def describe(self) -> bytes:
-        """Fields, offsets, size, choices and what was renamed as JSON."""
-        described = {**_described(self.dtype), "choices": self.choices}
+        """Fields, offsets, size, choices, texts, version and what was renamed as JSON."""
+        described = {**_described(self.dtype), "choices": self.choices, "version": self.version}
+        if self.texts:
+            described["texts"] = self.texts
         if self.renamed_state or self.renamed_parameters:
-            names = {"state": self.renamed_state, "parameters": self.renamed_parameters}
-            described["renamed"] = {**names, "version": self.version}
+            described["renamed"] = {"state": self.renamed_state, "parameters": self.renamed_parameters}
         return msgspec.json.encode(described)
 
     def parameters(self) -> set[str]:

@@ -27,12 +27,17 @@ def succession(definition: Definition, earlier: Definition) -> Succession:
     """Compare a version with the one before it."""
     states, known = _states(definition), _states(earlier)
     back = is_older(definition.version, earlier.version)
-    # On the way back it is the newer version's migration that counts.
-    faults = (
-        [] if back else [*_state_faults(definition, states, earlier, known), *_parameter_faults(definition, earlier)]
-    )
     migration, before = definition.migration, earlier.migration
     found = sources(states, known, migration.state, before.state, goes_back=back)
+    renamed = migration.parameters, before.parameters
+    chosen = sources(definition.parameters, earlier.parameters, *renamed, goes_back=back)
+    faults = [
+        *_state_faults(definition, states, earlier, known, found),
+        *_parameter_faults(definition, earlier, chosen),
+    ]
+    if back:
+        faults += _undecided(definition, earlier, "state", migration.state, before.state, known, found)
+        faults += _undecided(definition, earlier, "parameters", *renamed, earlier.parameters, chosen)
     kept = {name: source for name, source in found.items() if known[source].shape == states[name].shape}
     anew = [name for name in states if name not in kept]
     dropped = [name for name in known if name not in kept.values()]
@@ -40,8 +45,6 @@ def succession(definition: Definition, earlier: Definition) -> Succession:
     hint = " (migration.state can name what each was called before)" if set(anew) - set(known) and dropped else ""
     notes = [f"{note}{hint}" for note in _listed("state that begins anew", anew)]
     notes += _listed("state that is dropped", dropped)
-    renamed = migration.parameters, before.parameters
-    chosen = sources(definition.parameters, earlier.parameters, *renamed, goes_back=back)
     held = {
         name: source
         for name, source in chosen.items()
@@ -64,34 +67,56 @@ def _states(definition: Definition) -> dict[str, StateField]:
     return {f"{step}.{name}": declared for step, state in steps.items() for name, declared in state.items()}
 
 
+def _undecided(
+    definition: Definition,
+    earlier: Definition,
+    kind: str,
+    renamed: Mapping[str, str],
+    before: Mapping[str, str],
+    known: Collection[str],
+    found: Mapping[str, str],
+) -> Iterator[tuple[str, str, str]]:
+    """Renamings of a version with a lower number that give way to what may be the way back."""
+    for name, source in renamed.items():
+        if source in known and found.get(name, source) != source and before.get(name) != source:
+            message = f"{name} goes on from {found[name]}: version {definition.version} is older than {earlier.version}"
+            yield f"migration.{kind}.{name}", message, "count version up if it is a new one, or take this line out"
+
+
 def _state_faults(
-    definition: Definition, states: Mapping[str, StateField], earlier: Definition, known: Mapping[str, StateField]
+    definition: Definition,
+    states: Mapping[str, StateField],
+    earlier: Definition,
+    known: Mapping[str, StateField],
+    found: Mapping[str, str],
 ) -> Iterator[tuple[str, str, str]]:
     has = f"version {earlier.version}, which it goes on from, has {', '.join(known) or 'no state'}"
     for name, source in definition.migration.state.items():
         path = f"migration.state.{name}"
         if name not in states:
             yield path, f"no state {name}", f"name one of this version: {', '.join(states) or 'it has none'}"
-        elif source in known:
+        elif found.get(name) == source:
             ours, theirs = _form(states[name]), _form(known[source])
             if ours != theirs:
                 message = f"{name} is {ours}, but {source} was {theirs}"
                 yield path, message, "declare both alike, or take this line out to begin anew"
-        elif name not in known:  # what an earlier deployment renamed is there under its new name
+        elif name not in found:  # what an earlier deployment renamed is there under its new name
             yield path, f"no state {source} before: {has}", "name one of these, or take this line out to begin anew"
 
 
-def _parameter_faults(definition: Definition, earlier: Definition) -> Iterator[tuple[str, str, str]]:
+def _parameter_faults(
+    definition: Definition, earlier: Definition, found: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
     known = earlier.parameters
     has = f"version {earlier.version}, which it goes on from, has {', '.join(known) or 'no parameters'}"
     for name, source in definition.migration.parameters.items():
         path = f"migration.parameters.{name}"
-        if source in known:
+        if found.get(name) == source:
             ours, theirs = _kind(definition.parameters[name]), _kind(known[source])
             if ours != theirs:
                 message = f"{name} is {ours}, but {source} was {theirs}"
                 yield path, message, "declare both alike, or take this line out to begin with the default"
-        elif name not in known:
+        elif name not in found:
             remedy = "name one of these, or take this line out to begin with the default"
             yield path, f"no parameter {source} before: {has}", remedy
 

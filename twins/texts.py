@@ -23,18 +23,16 @@ def text_of(stored: Mapping[str, str], name: str, declared: Parameter) -> str:
 
 def renamed(stored: dict[str, str], definition: Definition, earlier: RowFormat) -> dict[str, str]:
     """The same under the names of a definition, by its migration, or that of the earlier one when it goes back."""
-    known = {name.removeprefix(MARK) for name in stored if name.startswith(MARK)}
-    if not known:
+    held = {name.removeprefix(MARK) for name in stored if name.startswith(MARK)}
+    if not held:
         return stored
-    found = dict(stored)
     back = is_older(definition.version, earlier.version)
     renamings = definition.migration.parameters, earlier.renamed_parameters
-    before = sources(definition.texts, known, *renamings, goes_back=back)
-    for name, source in before.items():
-        found[text_key(name)] = stored[text_key(source)]
-        if source not in definition.texts:
-            del found[text_key(source)]
-    return found
+    # A text that this twin never set has its place, too: nothing else moves there.
+    before = sources(definition.texts, held.union(earlier.texts), *renamings, goes_back=back)
+    moved = {text_key(name) for name in {*before, *before.values()}}
+    found = {key: text for key, text in stored.items() if key not in moved}
+    return found | {text_key(name): stored[text_key(source)] for name, source in before.items() if source in held}
 
 
 def tags_of(stored: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from schemas.deployment import Deployment, HistoryItem
 from twins.carrying import carried_over
 from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState
 from twins.row_format import RowFormat
+from twins.texts import renamed
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,9 @@ class RowReader:
             end = FINGERPRINT_BYTES + earlier.dtype.itemsize
             old = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
             row, _ = carried_over(current.layout, old, earlier)
-            value = current.layout.encode(row.tobytes(), value[end:])
+            stored = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
+            tags = renamed(stored, current.layout.definition, earlier)
+            value = current.layout.encode(row.tobytes(), msgspec.json.encode(tags) if tags else b"")
         return current.layout.describe(value)
 
     def _layout(self, type_name: str) -> _Current | None:

@@ -149,7 +149,3 @@ def test_a_value_that_a_parameter_permits_no_more_gives_way_to_the_default(
     assert rows["p_limit"].tolist() == [expected, expected]
     assert rows["set"]["limit"].tolist() == [not lost, not lost]
     assert refused == ({"limit": 2} if lost else {})
-
-
-def test_a_layout_without_a_migration_is_described_as_it_always_was() -> None:
-    assert b"renamed" not in RowLayout.of(_definition({"total": {}})).description
