@@ -27,6 +27,10 @@ def command_faults(definition: Definition, path: str, command: CommandOutput) ->
     ]
     if command.when in fields and fields[command.when].type != "bool":
         faults.append((f"{path}.when", f"{command.when} is {fields[command.when].type}", "name a bool field"))
+    if command.field in fields:
+        faults += _type_faults(path, command, fields[command.field].type)
+    if command.confirm is not None and command.confirm.field in fields:
+        faults += _confirm_faults(path, command, fields[command.confirm.field].type)
     declared: dict[str, Quantity | StepOutput] = {**fields, **definition.numbers}
     for name, text in command.interlocks.items():
         place, condition = f"{path}.interlocks.{name}", parse_condition(text)
@@ -45,3 +49,26 @@ def command_faults(definition: Definition, path: str, command: CommandOutput) ->
             if field in declared and declared[field].type != "bool"
         ]
     return faults
+
+
+def _type_faults(path: str, command: CommandOutput, kind: str) -> list[tuple[str, str, str]]:
+    """A command of a type that can't hold what its field, of another one, may be."""
+    if kind == "string" or command.type in {kind, "float"} or (kind, command.type) == ("bool", "int"):
+        return []
+    becomes = "whatever is not 0 would leave as true" if command.type == "bool" else "a fraction would be cut off"
+    message = f"the command is {command.type}, but {command.field} is {kind}: {becomes}"
+    return [(f"{path}.type", message, f"write type: {kind}, or name {_one(command.type)} field")]
+
+
+def _confirm_faults(path: str, command: CommandOutput, kind: str) -> list[tuple[str, str, str]]:
+    """A field that can't show a command's value."""
+    truth, field = command.type == "bool", command.confirm.field if command.confirm else ""
+    if (truth and kind in {"float", "string"}) or (not truth and kind == "bool"):
+        message = f"{field} is {kind}, and can't show what a command of type {command.type} did"
+        wanted = "bool" if truth else "float or int"
+        return [(f"{path}.confirm.field", message, f"name a {wanted} field")]
+    return []
+
+
+def _one(kind: str) -> str:
+    return f"an {kind}" if kind == "int" else f"a {kind}"

@@ -9,11 +9,12 @@ import pydantic
 from schemas.choices import meant
 from schemas.definition import Definition
 from schemas.names import check_field
+from schemas.step import StepOutput
 
 _SCALARS = {"name": "unnamed", "version": "0.0.0"}
 """What stands in for these; any other scalar has a default."""
 _COLLECTIONS = ("inputs", "parameters", "pipeline", "requests")
-# A boolean is what every place takes, so that a stand-in makes no faults of its own.
+_KINDS = ("float", "int", "bool")
 _STAND_INS: dict[str, dict[str, Any]] = {
     "inputs": {"type": "bool"},
     "parameters": {"type": "bool", "default": False},
@@ -69,12 +70,22 @@ def _mend(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
     elif place[-1] == "[key]":
         section.pop(name, None)
     else:
-        declared = section.get(name)
-        unit = declared.get("unit") if isinstance(declared, dict) and place[2:] != ("unit",) else None
-        # What has a unit is a number, and whoever takes it relies on that unit.
-        with_unit = {"type": "float", "unit": unit} if isinstance(unit, str) and top != "requests" else {}
-        section[name] = _STAND_INS[top] | with_unit | ({"default": 0.0} if with_unit and top == "parameters" else {})
+        kept = {} if top == "requests" else _kept(section.get(name), with_unit=place[2:] != ("unit",))
+        default = {"bool": False, "int": 0}.get(kept.get("type", ""), 0.0)
+        section[name] = _STAND_INS[top] | kept | ({"default": default} if top == "parameters" else {})
     return True
+
+
+def _kept(declared: Any, *, with_unit: bool = True) -> dict[str, Any]:  # noqa: ANN401
+    """Type and unit that a faulty declaration gives: whoever takes the value relies on them."""
+    if not isinstance(declared, dict):
+        return {"type": "bool"}
+    said, unit = declared.get("type", "float"), declared.get("unit") if with_unit else None
+    # A boolean is what every place takes, so that it makes no faults of its own.
+    kind = said if said in _KINDS else meant(str(said), _KINDS) or "bool"
+    if not isinstance(unit, str):
+        return {"type": kind}
+    return {"type": "float" if kind == "bool" else kind, "unit": unit}
 
 
 def _mend_outputs(raw: dict[str, Any], place: tuple[int | str, ...]) -> bool:
@@ -97,8 +108,19 @@ def _has_outputs(step: Any) -> bool:  # noqa: ANN401
 
 def _step(step: dict[str, Any], index: int) -> dict[str, Any]:
     """A step that does nothing but give the outputs of a faulty one."""
-    outputs = {name: {"type": "bool"} for name in step["outputs"] if _is_field(name)}
+    said = step["outputs"]
+    given = said if isinstance(said, dict) else dict.fromkeys(filter(_is_field, said))
+    outputs = {name: _output(declared or {}) for name, declared in given.items() if _is_field(name)}
     return {"name": f"unreadable_{index}", "step": "unreadable", "outputs": outputs}
+
+
+def _output(declared: Any) -> dict[str, Any]:  # noqa: ANN401
+    """An output as it is declared, or what is left of it."""
+    try:
+        StepOutput.model_validate(declared)
+    except pydantic.ValidationError:
+        return _kept(declared)
+    return {key: declared[key] for key in ("type", "unit") if key in declared}
 
 
 def _is_field(name: Any) -> bool:  # noqa: ANN401

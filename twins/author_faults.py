@@ -103,14 +103,20 @@ def _fields(function: Callable[..., Any], state: Collection[str], code: Authored
 
 def attributes_of(function: FunctionType) -> list[ast.Attribute]:
     """Every `x.y` in a function's source, in the order of lines."""
+    tree = source_of(function)
+    found = [below for below in ast.walk(tree) if isinstance(below, ast.Attribute)] if tree else []
+    return sorted(found, key=lambda below: below.lineno)
+
+
+def source_of(function: FunctionType) -> ast.FunctionDef | None:
+    """A function's source, None where it is no `def` of its file."""
     first = function.__code__.co_firstlineno
     for node in ast.walk(ast.parse(Path(function.__code__.co_filename).read_bytes())):
         if isinstance(node, ast.FunctionDef):
             lines = [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
             if min(lines) == first and node.name == function.__name__:
-                found = [below for below in ast.walk(node) if isinstance(below, ast.Attribute)]
-                return sorted(found, key=lambda below: below.lineno)
-    return []
+                return node
+    return None
 
 
 def file_of(function: Callable[..., Any], code: AuthoredCode) -> str:

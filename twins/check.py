@@ -17,6 +17,7 @@ from twins.kernel.compile_faults import compile_faults, kernel_faults
 from twins.kernel.cost import step_costs
 from twins.kernel.trial_faults import Tried, tried
 from twins.layout import RowLayout, step_state
+from twins.text_faults import handler_text_faults, text_faults
 from twins.twin_type import TwinType
 from twins.unit_faults import unit_faults
 from twins.unrepeatable import unrepeatable
@@ -120,10 +121,12 @@ def _unknown_names(definition: Definition, steps: list[WiredStep], code: Authore
     for step in steps:
         state = step_state(declared[step.name])
         functions = [step.function, *(call.function for call in step.calls)]
-        for target in declared[step.name].requests.values():
+        found += text_faults(step, definition, code)
+        for request, target in declared[step.name].requests.items():
             # One that is not there is a fault of the wiring.
             with suppress(DefinitionError):
                 functions.append(code.function(target))
+                found += handler_text_faults(functions[-1], request, definition, code)
         found += [problem for function in functions for problem in unknown_names(function, state, code)]
         found += [problem for function in functions for problem in unrepeatable(function, code)]
     return list(dict.fromkeys(found))

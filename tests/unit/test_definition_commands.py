@@ -43,6 +43,27 @@ def test_what_twinstream_tells_itself_is_no_event_of_a_type() -> None:
         ("field: speed, when: top", "when", "no field top"),
         ("field: speed, when: level", "when", "level is int"),
         ("field: speed, confirm: {field: shown, within_s: 1}", "confirm.field", "no field shown"),
+        (
+            "field: speed, type: bool",
+            "type",
+            "the command is bool, but speed is float: whatever is not 0 would leave as true",
+        ),
+        ("field: speed, type: int", "type", "the command is int, but speed is float: a fraction would be cut off"),
+        (
+            "field: level, type: bool",
+            "type",
+            "the command is bool, but level is int: whatever is not 0 would leave as true",
+        ),
+        (
+            "field: go, type: bool, confirm: {field: speed, within_s: 1}",
+            "confirm.field",
+            "speed is float, and can't show what a command of type bool did",
+        ),
+        (
+            "field: speed, confirm: {field: go, within_s: 1}",
+            "confirm.field",
+            "go is bool, and can't show what a command of type float did",
+        ),
         ("field: speed, interlocks: {a: x > 1}", "interlocks.a", "no field or parameter x"),
         ("field: speed, interlocks: {a: level or go}", "interlocks.a", "level is int, not true or false"),
         ("field: speed, interlocks: {a: top}", "interlocks.a", "top is float, not true or false"),
@@ -50,6 +71,19 @@ def test_what_twinstream_tells_itself_is_no_event_of_a_type() -> None:
 )
 def test_names_that_are_nothing_or_of_another_type(command: str, path: str, message: str) -> None:
     assert (f"{MOTOR}.{path}", message) in _faults(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "field: go, type: bool, confirm: {field: go, within_s: 1}",
+        "field: go, type: bool, confirm: {field: level, within_s: 1}",
+        "field: level, type: int, confirm: {field: speed, within_s: 1}",
+        "field: level, type: float, confirm: {field: level, within_s: 1}",
+    ],
+)
+def test_types_of_a_command_its_field_and_its_confirmation_that_fit(command: str) -> None:
+    assert _faults(command) == [RESERVED]
 
 
 @pytest.mark.parametrize(

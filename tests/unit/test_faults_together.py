@@ -47,7 +47,15 @@ def _told(folder: Path, *changes: tuple[str, str]) -> list[tuple[int, str]]:
             ],
             [
                 (17, f"outputs.commands.power.{key}")
-                for key in ("confirm.within_s", "field", "interlocks.a", "interlocks.b", "max_rate", "range")
+                for key in (
+                    "confirm.field",
+                    "confirm.within_s",
+                    "field",
+                    "interlocks.a",
+                    "interlocks.b",
+                    "max_rate",
+                    "range",
+                )
             ],
         ),
         (
