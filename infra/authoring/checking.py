@@ -69,7 +69,7 @@ def examine_apart(
         cache: Where to keep what is compiled; nowhere when None.
         import_limit_s: How long its modules may take to be imported.
         step_limit_s: How long its steps may take for one record; 0 to run none of them.
-        costs: Whether to note what steps that are not compiled cost.
+        costs: Whether to note also what steps that are not compiled cost.
     """
     env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
     options = ["--import-limit", str(import_limit_s), "--step-limit", str(step_limit_s)]
@@ -94,7 +94,7 @@ def examine_apart(
         said = done.stderr.decode(errors="replace")
         return Checked([_ended(folder.resolve(), done.returncode, said, import_limit_s, step_limit_s)])
     try:
-        notes = json.loads(second) if costs and not found else []
+        notes = json.loads(second) if not found else []
     except ValueError:
         notes = [f"what its steps in plain Python cost is not known: measuring took over {COSTS_LIMIT_S:g} s or failed"]
     return Checked([Problem(**item) for item in found], notes)

@@ -52,10 +52,14 @@ def check_folder(
         cache = cache or Path(scratch)
         found = examine_folder(path, cache, _limited(import_limit), trying)
         os.write(descriptor, json.dumps([asdict(problem) for problem in found.problems]).encode() + b"\n")
-        if costs and not found.problems:
+        if found.problems:
+            return
+        notes = found.notes
+        if costs:
             # A step without end leaves the problems told and the notes not.
             with _limited(COSTS_LIMIT_S):
-                os.write(descriptor, json.dumps(found.notes + cost_notes(path, cache)).encode())
+                notes = notes + cost_notes(path, cache)
+        os.write(descriptor, json.dumps(notes).encode())
 
 
 @contextlib.contextmanager

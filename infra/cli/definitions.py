@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from infra.authoring.checking import check_apart, examine_apart
+from infra.authoring.checking import examine_apart
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url, is_near, read_settings
 from infra.cli.output import FAILED, fail, local_time, show_json, show_table
@@ -48,8 +48,10 @@ def deploy(
     settings = settings_with_log(url, data_dir, config)
     registry = Registry(settings.data_dir) if is_near(url, data_dir) else None
     # What is compiled here is not compiled again by a worker of this data directory.
-    demand_sound(path, trial_cache(settings.data_dir) if registry else None)
+    notes = demand_sound(path, trial_cache(settings.data_dir) if registry else None)
     said = Said(aloud=not as_json)
+    for note in notes:
+        said.note(note)
     said.stage(f"{path} is checked")
     try:
         deployment = finish(deploy_folder(path, settings, url, registry, said))
@@ -220,12 +222,13 @@ def _show_checked(problems: list[Problem], notes: list[str], checked: list[str])
     typer.echo(f"{count} in {', '.join(asked)}")
 
 
-def demand_sound(folder: Path, cache: Path | None) -> None:
-    """End the command with every problem of a twin type's folder, if there is any; arguments as for `check_apart`."""
+def demand_sound(folder: Path, cache: Path | None) -> list[str]:
+    """End the command with every problem of a twin type's folder; where there is none, return what is worth knowing."""
     with waiting(f"{folder}: checking and compiling"):
-        problems = check_apart(folder, cache)
-    if problems:
-        _fail_below(folder, problems)
+        found = examine_apart(folder, cache)
+    if found.problems:
+        _fail_below(folder, found.problems)
+    return found.notes
 
 
 def _fail_below(folder: Path, problems: Sequence[Problem]) -> NoReturn:

@@ -12,12 +12,13 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
+from infra.cli.client import Api, ApiError
 from infra.deployment.asking import COMPILE_TIMEOUT_S, NoAnswerError
 from infra.deployment.deployer import deploy, rollback, undeploy
 from infra.deployment.telling import Telling
 from infra.registry import LOG_FOLDER, Registry, RunFile
 from infra.settings import Settings
-from infra.status import RoleStatus
+from infra.status import SILENT, RoleStatus, status_of
 from schemas.bundle import read_folder
 from schemas.deployment import Deployment
 from schemas.errors import SetupError
@@ -26,6 +27,8 @@ _KAFKA_TIMEOUT_S = 30.0
 _API_TIMEOUT_S = 10.0
 _WORKER_TIMEOUT_S = 60.0
 _LOOK_S = 0.1
+_LOOKED_THROUGH = 20_000
+"""Of more twins it is not counted how many are in quarantine: that would take seconds."""
 _STOPPED = 130
 """Exit code of what Ctrl-C ended."""
 
@@ -127,19 +130,30 @@ async def _everywhere(
     try:
         deployment = await _in_time(work, settings, COMPILE_TIMEOUT_S)
     except NoAnswerError as error:
-        message = f"{error}: {_workers(await asyncio.to_thread(look), registry)}"
+        message = f"{error}: {await asyncio.to_thread(_workers, look, registry)}"
         raise SetupError(message) from None
     await _until_known(url, deployment.type, deployment.hash)
     await _until_stepped(look, deployment, registry)
+    if count := await asyncio.to_thread(_quarantined, url, deployment.type):
+        said.note(
+            f"twins of {deployment.type} in quarantine: {count}; no version ends that,"
+            f" `twinstream request {deployment.type} release --status quarantined` does"
+        )
     found: dict[str, Any] = msgspec.to_builtins(deployment)
     return found | {"written": said.is_written, "notes": said.notes}
 
 
-def _workers(roles: Sequence[RunFile | RoleStatus], registry: Registry | None) -> str:
-    """What the workers of an instance say of themselves, and what to do."""
+def _workers(look: _Look, registry: Registry | None) -> str:
+    """What the workers of an instance say of themselves, asked whether they answer, and what to do."""
+    roles = status_of(registry).roles if registry else look()
     found = sorted((role for role in roles if role.name.partition(":")[0] == "worker"), key=lambda role: role.name)
     if not found:
         return "no worker runs here; `twinstream worker` starts one, and `twinstream status` shows what runs"
+    if silent := [f"{role.name} (pid {role.pid})" for role in found if role.detail == SILENT]:
+        return (
+            f"no answer from {', '.join(silent)}, though running: stopped, or without time of the processor; let them"
+            " go on, or end them, and they are started again; then try again"
+        )
     said = ", ".join(f"{role.name} ({role.detail or ('ready' if role.ready else 'not ready')})" for role in found)
     logs = f" in {registry.folder.with_name(LOG_FOLDER)}" if registry else ""
     return f"the workers here say {said}; see their logs{logs}, and try again"
@@ -189,9 +203,21 @@ async def _until_stepped(look: _Look, deployment: Deployment, registry: Registry
         await asyncio.sleep(_LOOK_S)
     message = (
         f"{deployment.type} is deployed, but no worker steps it after {_WORKER_TIMEOUT_S:.0f} s:"
-        f" {_workers(await asyncio.to_thread(look), registry)}"
+        f" {await asyncio.to_thread(_workers, look, registry)}"
     )
     raise SetupError(message)
+
+
+def _quarantined(url: str, type_name: str) -> int:
+    """How many twins of a type are in quarantine; 0 also where that takes long to find out or nobody tells."""
+    api = Api(url)
+    try:
+        if not url or api.get("types", type_name)["twins"] > _LOOKED_THROUGH:
+            return 0
+        found = api.items("twins", limit=None, query={"type": type_name, "status": "quarantined"})
+    except (ApiError, KeyError):
+        return 0
+    return sum(item["status"] == "quarantined" for item in found)
 
 
 async def _until_known(url: str, type_name: str, content: str) -> None:

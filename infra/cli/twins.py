@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415
 
 import json
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from infra.cli.client import Api
 
 _OUTCOME_TIMEOUT_S = 5.0
+_TOLD_EACH = 500
+
+
+class Status(StrEnum):
+    """What a twin's status may be."""
+
+    OK = "ok"
+    STALE = "stale"
+    DRIFTING = "drifting"
+    QUARANTINED = "quarantined"
+
 
 twins_app = typer.Typer(no_args_is_help=True, help="Show and change twins.")
 
@@ -105,10 +117,17 @@ def set_twin(
 
 def request(
     type_name: TypeName,
-    twin: TwinId,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A declared request.")],
-    values: Values = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ID] NAME [KEY=VALUE]...",
+            help="A twin's id (left out with --status), a declared request, and its arguments as JSON or plain text.",
+        ),
+    ],
     *,
+    status: Annotated[
+        Status | None, typer.Option("--status", help="Ask every twin of the type that has this status.")
+    ] = None,
     wait: Annotated[
         float, typer.Option("--wait", metavar="S", min=0, help="Wait for the outcome.", callback=finite)
     ] = _OUTCOME_TIMEOUT_S,
@@ -117,18 +136,55 @@ def request(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask something of a twin, and show what came of it."""
-    from infra.cli.outcome import send_request
+    """Ask something of a twin, or of all that have a status, and show what came of it."""
+    from infra.cli.outcome import REJECTED, send_request
 
-    body = parse_values(values or [])
-    answer = send_request(connect(url, data_dir, config), type_name, twin, name, body, wait)
-    rejected = answer["outcome"] == "request_rejected"
+    if len(words) < (1 if status else 2) or any("=" in word for word in words[: 1 if status else 2]):
+        message = "give ID and NAME, then any KEY=VALUE; with --status no ID"
+        raise typer.BadParameter(message)
+    if status:
+        _request_all(connect(url, data_dir, config), type_name, words, status.value, wait, as_json=as_json)
+        return
+    twin, name, *values = words
+    answer = send_request(connect(url, data_dir, config), type_name, twin, name, parse_values(values), wait)
+    rejected = answer["outcome"] == REJECTED
     if as_json:
         show_json(answer)
     elif rejected:
         typer.echo(f"rejected: {plain(answer['reason'])}", err=True)
     else:
         typer.echo("accepted" if answer["outcome"] else f"sent as {answer['id']}; no outcome yet")
+    if rejected:
+        raise typer.Exit(FAILED)
+
+
+def _request_all(api: "Api", type_name: str, words: list[str], status: str, wait_s: float, *, as_json: bool) -> None:
+    """Ask the same of every twin of a status."""
+    from infra.cli.outcome import REJECTED, send_requests
+
+    name, *values = words
+    body = parse_values(values)
+    found = api.items("twins", limit=None, query={"type": type_name, "status": status})
+    # An API of an earlier version gives all of them.
+    twins = [item["id"] for item in found if item["status"] == status]
+
+    def told(number: int) -> None:
+        if not as_json and number % _TOLD_EACH == 0:
+            typer.echo(f"twinstream: {number} of {len(twins)} sent", err=True)
+
+    answers = send_requests(api, type_name, twins, name, body, wait_s, told) if twins else []
+    items = [{"twin": twin, **answer} for twin, answer in zip(twins, answers, strict=True)]
+    rejected = [item for item in items if item["outcome"] == REJECTED]
+    silent = sum(item["outcome"] is None for item in items)
+    if as_json:
+        show_json({"items": items})
+    else:
+        for item in rejected:
+            typer.echo(f"{item['twin']}: rejected: {plain(item['reason'])}", err=True)
+        accepted = len(items) - len(rejected) - silent
+        rest = f", {len(rejected)} rejected" if rejected else ""
+        rest += f", {silent} without outcome yet" if silent else ""
+        typer.echo(f"{len(items)} twins {status}: {accepted} accepted{rest}" if items else f"no twin is {status}")
     if rejected:
         raise typer.Exit(FAILED)
 

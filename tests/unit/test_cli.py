@@ -272,7 +272,7 @@ def test_a_type_that_is_unknown_is_told_once_and_without_a_trace(shell: Shell, w
 def test_a_folder_without_definition_is_told_before_anything_else(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.cli.definitions.check_apart", None)
+    monkeypatch.setattr("infra.cli.definitions.examine_apart", None)
     assert f"no twin.yaml in {tmp_path}" in shell("deploy", str(tmp_path), code=1).stderr
 
 
@@ -344,6 +344,15 @@ def test_a_request_is_sent_with_its_arguments(shell: Shell) -> None:
     result = shell("request", "tank", "a", "fill", "level=1.5", "--wait", "0", "--json")
     assert json.loads(result.stdout) == {"id": "1" * 32, "partition": 0, "offset": 7, "outcome": None, "reason": None}
     assert shell.sent == [("POST", "/api/twins/tank/a/requests/fill", {"level": 1.5})]
+
+
+def test_a_request_goes_to_every_twin_of_a_status_and_to_no_other(shell: Shell) -> None:
+    result = shell("request", "tank", "fill", "level=1.5", "--status", "ok", "--wait", "0")
+    assert result.stdout == "2 twins ok: 0 accepted, 2 without outcome yet\n"
+    assert shell.sent == [("POST", f"/api/twins/tank/{twin}/requests/fill", {"level": 1.5}) for twin in "az"]
+    assert shell("request", "tank", "release", "--status", "quarantined").stdout == "no twin is quarantined\n"
+    for words in (["fill"], ["a", "level=1"], ["level=1", "--status", "ok"], ["fill", "--status", "sad"]):
+        shell("request", "tank", *words, code=2)
 
 
 def test_a_dead_letter_is_shown_with_its_payload_and_obeys_no_terminal(shell: Shell) -> None:

@@ -1,7 +1,9 @@
 """What deploying from the command line says: how it goes on, what came of it, and what to do when it fails."""
 
 import json
+import os
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,15 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, TransactionalIdAuthor
 from msgspec import structs
 from typer.testing import CliRunner
 
+from infra.authoring.checking import Checked
 from infra.cli import deploying
 from infra.cli.app import app
+from infra.cli.client import Api
 from infra.deployment.asking import NoAnswerError
 from infra.deployment.telling import Telling, demand_succession, number_notes
 from infra.registry import Presence, Registry
 from infra.settings import Settings
+from infra.status import status_of
 from schemas.bundle import Bundle, bundle_of
 from schemas.deployment import Deployment, HistoryItem
 from schemas.errors import DefinitionError, Problem, SetupError
@@ -28,6 +33,7 @@ migration:
   parameters: {}
   state: {}
 """
+NOTE = "with all inputs at mid-range twins go into quarantine: a step raised IndexError"
 IN_FORCE = Deployment(type="pump", project="main", version="1.1.0", hash="f" * 64, chunks=1, time_ns=10**18, who="ann")
 
 
@@ -62,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that checks, beside a Kafka that nothing asks."""
     (tmp_path / "twin.yaml").write_text(DEFINITION.replace("VERSION", "1.1.0"))
     monkeypatch.setattr("infra.cli.log.settings_with_log", lambda *_: Settings(data_dir=tmp_path / "data"))
-    monkeypatch.setattr("infra.cli.definitions.check_apart", lambda *_: [])
+    monkeypatch.setattr("infra.cli.definitions.examine_apart", lambda *_: Checked([], [NOTE]))
     return tmp_path
 
 
@@ -77,6 +83,7 @@ def test_each_stage_and_note_is_a_line_though_nobody_watches(folder: Path, monke
     said = CliRunner().invoke(app, ["deploy", str(folder)])
     assert said.stdout == f"pump 1.1.0 is deployed ({'f' * 12})\n"
     assert said.stderr.splitlines() == [
+        f"twinstream: note: {NOTE}",
         f"twinstream: {folder} is checked",
         "twinstream: no worker runs here: one elsewhere has 60 s to compile it",
         "twinstream: note: state that begins anew: a.b",
@@ -92,6 +99,19 @@ def test_what_is_in_force_already_is_told_as_such(folder: Path, monkeypatch: pyt
     said = CliRunner().invoke(app, ["deploy", str(folder)]).stdout
     assert f"pump 1.1.0 is in force already ({'f' * 12}), since" in said
     assert "by ann: nothing changed" in said
+
+
+@pytest.mark.usefixtures("folder")
+def test_twins_that_stay_in_quarantine_are_told_with_how_to_release_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def goes_back(*_: object, **__: object) -> Deployment:
+        return IN_FORCE
+
+    monkeypatch.setattr(deploying, "rollback", goes_back)
+    monkeypatch.setattr(Api, "get", lambda *_: {"twins": 3})
+    monkeypatch.setattr(Api, "items", lambda *_, **__: [{"status": "quarantined"}] * 2)
+    said = CliRunner().invoke(app, ["rollback", "pump", "--url", "http://127.0.0.1:1"])
+    assert "note: twins of pump in quarantine: 2; no version ends that" in said.stderr
+    assert "`twinstream request pump release --status quarantined`" in said.stderr
 
 
 def test_who_stops_a_deployment_is_told_where_to_look(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +132,7 @@ def test_machines_are_told_what_was_written_and_noted(folder: Path, monkeypatch:
     monkeypatch.setattr(deploying, "deploy", deploys)
     said = CliRunner().invoke(app, ["deploy", str(folder), "--json"])
     told = json.loads(said.stdout)
-    assert (told["written"], told["notes"]) == (False, ["state that is dropped: a.b"])
+    assert (told["written"], told["notes"]) == (False, [NOTE, "state that is dropped: a.b"])
     assert said.stderr == ""
 
 
@@ -145,6 +165,11 @@ async def test_without_an_answer_workers_are_told_with_what_they_say(
             f"worker (ready), worker:pump (compiling version 1.1.0); see their logs in {tmp_path / 'logs'}"
         ),
     ):
+        await deploying.roll_back("pump", settings, None, registry, Telling())
+    # What it said of itself before it stood still says nothing.
+    monkeypatch.setattr("infra.cli.deploying.status_of", partial(status_of, ask=lambda _: {}))
+    Presence(registry, "worker").change(ready=True, port=1)
+    with pytest.raises(SetupError, match=rf"no answer from worker \(pid {os.getpid()}\),.* though running"):
         await deploying.roll_back("pump", settings, None, registry, Telling())
 
 

@@ -116,7 +116,7 @@ async def test_query_parameters_that_nobody_reads_are_named_with_those_that_ther
         written = problem(await client.put("/api/twins/box/a?dry_run=1", json={}), 422, "invalid-values")
         assert (await client.get("/api/twins?type=box&limit=1&after=box/a")).status_code == 200
     assert [fault.parameter for fault in document.errors or []] == ["typ", "page"]
-    assert "there are: type, limit, after" in document.detail
+    assert "there are: type, status, limit, after" in document.detail
     assert "there is none here" in alone.detail
     assert [fault.parameter for fault in written.errors or []] == ["dry_run"]
     assert api.writer.written == []
@@ -149,6 +149,18 @@ async def test_pages_of_twins_cover_all_types_in_order_and_end_with_null() -> No
     assert after == ""
     assert ([item["id"] for item in rest["items"]], rest["next"]) == (["b", "c"], None)
     assert [item["id"] for item in short["items"]] == ["c"]
+
+
+async def test_twins_of_one_status_are_listed_page_by_page() -> None:
+    api = Api()
+    for twin, status in (("a", 0), ("b", 1), ("c", 1)):
+        api.row(twin, status=status)
+    query = {"type": "box", "status": "quarantined", "limit": "2"}
+    async with api.client() as client:
+        page = (await client.get("/api/twins", params=query)).json()
+        rest = (await client.get("/api/twins", params={**query, "after": page["next"]})).json()
+        problem(await client.get("/api/twins?status=sad"), 422, "invalid-values")
+    assert ([item["id"] for item in page["items"]], [item["id"] for item in rest["items"]]) == (["b"], ["c"])
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "limit="])

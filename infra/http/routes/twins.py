@@ -1,6 +1,6 @@
 """Twins: their live state, and creating and changing them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
@@ -28,6 +28,10 @@ IdInPath = Annotated[str, Path(alias="id", description="Twin id.", examples=["in
 async def twins(
     services: Using,
     type_name: Annotated[str | None, Query(alias="type", description="Only twins of this type.")] = None,
+    status: Annotated[
+        Literal["ok", "stale", "drifting", "quarantined"] | None,
+        Query(description="Only twins of this status: a page may hold fewer than `limit`, or none, and have a `next`."),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Most items of a page.")] = 100,
     after: Annotated[str, Query(description="`next` of the page before.")] = "",
 ) -> Response:
@@ -39,7 +43,9 @@ async def twins(
         names = sorted(services.catalogue.types())
     keys = _keys(services, names, _place(after, type_name), limit + 1)
     last = keys[limit - 1] if len(keys) > limit else None
-    return json_response({"items": _items(services, keys[:limit]), "next": f"{last[0]}/{last[1]}" if last else None})
+    return json_response(
+        {"items": _items(services, keys[:limit], status), "next": f"{last[0]}/{last[1]}" if last else None}
+    )
 
 
 def _place(after: str, type_name: str | None) -> tuple[str, str]:
@@ -67,9 +73,9 @@ def _keys(services: Services, names: list[str], after: tuple[str, str], limit: i
     return keys
 
 
-def _items(services: Services, keys: list[tuple[str, str]]) -> list[dict[str, Any]]:
+def _items(services: Services, keys: list[tuple[str, str]], status: str | None) -> list[dict[str, Any]]:
     states = [(key, services.states.twin(*key)) for key in keys]
-    return [twin_body(*key, state) for key, state in states if state is not None]
+    return [twin_body(*key, state) for key, state in states if state is not None and status in (None, state.status)]
 
 
 @router.get(
