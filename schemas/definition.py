@@ -152,9 +152,10 @@ class Definition(Strict):
         extra: What becomes of a record with undeclared fields.
         missing: What becomes of a record that lacks a declared input.
         late: What becomes of a record older than the twin's last. With `flag` it is stepped (`dt_s` is 0) and stored at
-            its own time. Does it bring an input of which a later value is known, it is outdated: what steps keep goes
-            on with it, but inputs and outputs stay what they were, and it leads to no command, no document and no event
-            but those of `edge: each`. Else it counts like any other, at the twin's time.
+            its own time. Does it bring an input of which a later value is known, it is outdated: this input and all
+            outputs stay what they were, and it leads to no command, no document and no event but those of `edge: each`;
+            what steps keep goes on with it, and its other inputs count from the next record or tick on. Else it counts
+            like any other, at the twin's time.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
         tick_s: Period of ticks, which step the twins while nothing arrives; 0 for none.
         inputs: What devices send, by field.
@@ -219,7 +220,17 @@ class Definition(Strict):
     @cached_property
     def timed_inputs(self) -> tuple[str, ...]:
         """Inputs of which it counts when each had its latest value."""
-        return tuple(self.inputs) if self.takes_late and self.missing == "hold_last" else self.stale_inputs
+        return tuple(self.inputs) if self.times_each else self.stale_inputs
+
+    @property
+    def times_each(self) -> bool:
+        """Whether a late record may bring an input of which no later value is known."""
+        return self.takes_late and self.missing == "hold_last"
+
+    @property
+    def leaves_untold(self) -> bool:
+        """Whether an outdated record may change what the twin's document says."""
+        return self.times_each and any(name in self.inputs for name in self.outputs.metadata)
 
     @cached_property
     def has_status(self) -> bool:

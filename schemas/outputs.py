@@ -122,7 +122,7 @@ class CommandOutput(Strict):
         type: Type of the value that the device gets.
         unit: Its unit; that of the field.
         when: A boolean field: the command is wanted on every record or tick on which it is worked out and true, and at
-            no other. Such a wish that is refused does not wait.
+            no other. Such a wish that is refused does not wait, and every one is told.
         refresh_s: 0 for never.
         expires_s: Time to live, counted from the arrival of the cause.
         range: Smallest and largest value that may leave, both inclusive.

@@ -88,9 +88,10 @@ class RowLayout:
             an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
             bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
             set. Only where the definition asks: `u_` the time of an input's last own value, `line_ns` that of the last
-            line, `ticked` whether the twin was there at the partition's last tick, `r_` which of a command's limits
-            were told since something holds it back, `l_` the value that was sent last, whatever was reset since, `k_`
-            which of its last commands still wait to be confirmed (bit 0: the latest), and `d_` until when.
+            line, `ticked` whether the twin was there at the partition's last tick, `untold` whether an outdated record
+            brought metadata, `r_` which of a command's limits were told since something holds it back, `l_` the value
+            that was sent last, whatever was reset since, `k_` which of its last commands still wait to be confirmed
+            (bit 0: the latest), and `d_` until when.
     """
 
     definition: Definition
@@ -106,6 +107,8 @@ class RowLayout:
             fields += [("ticked", "?")]
         if definition.outputs.timeseries.when == "interval":
             fields += [("line_ns", "i8")]
+        if definition.leaves_untold:
+            fields += [("untold", "?")]
         fields += [(f"i_{name}", "f8") for name in definition.inputs]
         fields += [(f"u_{name}", "i8") for name in definition.timed_inputs]
         fields += [(f"p_{name}", "f8") for name in definition.numbers]
@@ -307,7 +310,7 @@ def named(value: Any, names: tuple[str, ...]) -> Any:  # noqa: ANN401
 
 def _command_fields(name: str, command: CommandOutput) -> list[Any]:
     fields: list[Any] = [(f"c_{name}", "f8"), (f"t_{name}", "i8"), (f"a_{name}", "u4", (ISSUED_DEPTH,))]
-    if limits := limits_of(command):
+    if command.when is None and (limits := limits_of(command)):
         fields.append((f"r_{name}", packed([(limit, "u1") for limit in limits])))
     if remembers_sent(command):
         fields.append((f"l_{name}", "f8"))

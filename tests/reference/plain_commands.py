@@ -83,7 +83,7 @@ class PlainCommands:
         if not wanted:
             return []
         if reasons:
-            reason, again = reasons[0], reasons[0] in memory.told
+            reason, again = reasons[0], command.when is None and reasons[0] in memory.told
             memory.told.add(reason)
             return [] if again else [("refused", name, offset, reason)]
         said: list[Said] = []

@@ -190,10 +190,12 @@ def test_a_refused_command_is_an_object_that_says_so_in_value_and_header(engine:
     assert (issued[0][1] or b"").endswith(b'"status":"issued"}')
 
 
-def test_when_asks_on_every_record_on_which_it_is_true(engine: Stepping) -> None:
+def test_when_asks_on_every_record_on_which_it_is_true_and_each_refusal_is_told(engine: Stepping) -> None:
     times = ((0, False), (1, True), (1.5, True), (1.7, True), (2, True), (3, False), (4, True))
     run = engine.step(*(_at(at_s, go=go, level=7) for at_s, go in times))
-    assert _commands(run, "pulse") == [(1, 7, "issued"), (1, 7, "min_interval"), (2, 7, "issued"), (4, 7, "issued")]
+    refused = (1, 7, "min_interval")
+    assert _commands(run, "pulse") == [(1, 7, "issued"), refused, refused, (2, 7, "issued"), (4, 7, "issued")]
+    assert [told[:2] for told in _told(run, "pulse") if told[1] == "refused"] == [(1, "refused")] * 2
 
 
 def test_a_later_record_that_shows_the_value_acknowledges(engine: Stepping) -> None:

@@ -116,6 +116,35 @@ def test_a_late_value_that_is_the_latest_of_its_input_counts_and_limits_go_by_th
     assert [one[:2] for one in _commands(run) if one[0] == "feed"][2:] == [("feed", 5.0)]
 
 
+def test_an_outdated_record_keeps_those_of_its_inputs_that_are_the_latest(cache: Path, tmp_path: Path) -> None:
+    engine = Stepping(_type(tmp_path, cache, "hold_last"))
+    engine.step(_at(0, 1.0), reading(TWIN, 10, level=4.0))
+    documents = len(engine.run.messages("metadata"))
+    engine.step(_at(5, 7.0, is_open=True, feeder=3.0), reading(TWIN, 4, level=7.0, feeder=2.0))
+    engine.restart()
+    assert engine.state(TWIN).inputs == {"level": 4.0, "open": True, "feeder": 3.0}
+    assert engine.state(TWIN).outputs["twice"] == 8.0
+    assert len(engine.run.messages("metadata")) == documents
+    assert "opened" not in [event["name"] for event in engine.run.messages("events")]
+    assert [one[:2] for one in _commands(engine.run) if one[0] == "feed"] == [("feed", 0.0)]
+    run = engine.step(reading(TWIN, 11, level=4.0), reading(TWIN, 12, level=4.0))
+    assert [one["metadata"] for one in run.messages("metadata")[documents:]] == [{"open": True}]
+    assert [event["name"] for event in run.messages("events")].count("opened") == 1
+    assert [one for one in _commands(run) if one[0] == "feed"][1:] == [("feed", 3.0, 11)]
+
+
+def test_whether_a_late_value_was_outside_its_limits_is_kept_with_it(cache: Path, tmp_path: Path) -> None:
+    text = (
+        "name: v\nversion: 1.0.0\nlate: flag\nmissing: hold_last\n"
+        "inputs: {a: {}, b: {range: [0, 9], outside: clamp}}\n"
+        "outputs: {timeseries: {fields: [a, b, b_outside]}}\n"
+    )
+    engine = Stepping(load_type(write_type(tmp_path / "v", text), "outside", cache))
+    engine.step(reading(TWIN, 0, a=1.0, b=1.0), reading(TWIN, 10, a=2.0))
+    run = engine.step(reading(TWIN, 5, a=3.0, b=99.0), reading(TWIN, 11, a=4.0))
+    assert parse_line(run.lines()[-1]).fields == {"a": 4.0, "b": 9.0, "b_outside": 1.0}
+
+
 def test_a_late_record_makes_no_stale_input_fresh(cache: Path, tmp_path: Path) -> None:
     engine = Stepping(_type(tmp_path, cache, "hold_last"))
     engine.step(_at(0, 1.0), reading(TWIN, 20, feeder=1.0))
@@ -213,7 +242,8 @@ def test_no_late_record_makes_the_twin_s_values_older(
             continue
         fields = given_steps[index][2]
         at_ns = msgspec.json.decode(item.value or b"")["time"]
-        if all(at_ns >= latest[name][0] for name in fields if name in latest):
-            latest |= {name: (at_ns, value) for name, value in fields.items()}
+        latest |= {
+            name: (at_ns, value) for name, value in fields.items() if name not in latest or at_ns >= latest[name][0]
+        }
         shown = engine.state(TWIN).inputs
         assert {name: shown[name] for name in latest} == {name: value for name, (_, value) in latest.items()}

@@ -1,4 +1,7 @@
-"""Records that were dead letters and are sent once more: stepped once, and their letters are told."""
+"""Records that were dead letters and are sent once more: stepped, no duplicate for having been refused, and told.
+
+Behind the duplicate window nothing is known: what the device itself sent again meanwhile can be stepped twice.
+"""
 
 from pathlib import Path
 from typing import Any

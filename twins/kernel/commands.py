@@ -52,20 +52,27 @@ def command_lines(name: str, definition: Definition, columns: KernelColumns) -> 
     lines, told = [f"value = {number(command.field, definition)}"], []
     decision = [f"{mark} = {SENT}", *_sent(name, command, columns)]
     if limits := limits_of(command):
-        # Each reason is told once until nothing holds the command back, whatever is wanted meanwhile.
         lines.append("refused = 0")
         told_no_more = []
         asked = list(zip(limits, _broken(name, command, definition).items(), strict=True))
         for limit, (refusal, broken) in reversed(asked):
-            flag, uncomputed = f"row.r_{name}.{limit}", refusal + len(command.interlocks)
+            uncomputed = refusal + len(command.interlocks)
             divides = refusal >= _FIRST_INTERLOCK and "/" in broken
             plain = [f"if {broken}:", f"    refused = {refusal}"]
             lines += _asked_of(broken, refusal, uncomputed) if divides else plain
+            if command.when is not None:
+                continue
+            # Each reason is told once until nothing holds the command back, whatever is wanted meanwhile.
+            flag = f"row.r_{name}.{limit}"
             told_no_more.append(f"{flag} = 0")
             for one in (refusal, uncomputed) if divides else (refusal,):
                 told += [f"elif refused == {one}:", f"    {mark} = {SUPPRESSED} if {flag} else {one}"]
                 told.append(f"    {flag} = 1")
-        lines += ["if refused == 0:", *indented(told_no_more)]
+        if told:
+            lines += ["if refused == 0:", *indented(told_no_more)]
+        else:
+            # Every wish of `when` is one of its own.
+            told = ["else:", f"    {mark} = refused"]
         decision = ["if refused == 0:", *indented(decision), *told]
     return [*lines, f"if {_wanted(name, command)}:", *indented(decision)]
 

@@ -4,7 +4,7 @@ import math
 
 from schemas.definition import Definition, outside_field, stale_field
 from schemas.quantity import Input
-from twins.kernel.fields import indented, typed
+from twins.kernel.fields import indented, number, typed
 
 _MARKED = 52
 """So many inputs are told apart when they are missing: as bits of a float."""
@@ -43,19 +43,32 @@ def outdated(definition: Definition) -> str:
     """Condition that an input has a later value than the one that came with the record."""
     if definition.missing != "hold_last":
         return "status[r] == ACCEPTED_LATE"
-    given = (
-        f"(not isnan(inputs[r, {index}]) and time_ns[r] < row.u_{name})" for index, name in enumerate(definition.inputs)
-    )
-    return " or ".join(given)
+    return " or ".join(f"({_given(name, definition)} and time_ns[r] < row.u_{name})" for name in definition.inputs)
 
 
 def kept_lines(definition: Definition) -> list[str]:
-    """Lines that keep in the row the inputs, and of when they are, unless they are `outdated`."""
-    indices = {name: index for index, name in enumerate(definition.inputs)}
-    lines = []
-    for name in definition.timed_inputs:
-        lines += [f"if not isnan(inputs[r, {indices[name]}]):", f"    row.u_{name} = time_ns[r]"]
+    """Lines that keep in the row the inputs, and of when they are; of an `outdated` record those that are not."""
+    lines: list[str] = []
+    for name, declared in definition.inputs.items():
+        kept = [f"row.i_{name} = {number(name, definition)}"]
+        if name in definition.timed_inputs:
+            kept += [f"if {_given(name, definition)}:", f"    row.u_{name} = time_ns[r]"]
+        if definition.times_each:
+            if declared.outside != "refuse":
+                kept.append(f"row.o_{outside_field(name)} = {number(outside_field(name), definition)}")
+            if name in definition.outputs.metadata:
+                # Its document would say what is outdated, too: the next record or tick tells it.
+                kept.insert(0, f"row.untold = row.untold or (outdated and row.i_{name} != {number(name, definition)})")
+            kept = [
+                f"if not outdated or ({_given(name, definition)} and time_ns[r] >= row.u_{name}):", *indented(kept)
+            ]  # fmt: skip
+        lines += kept
     return lines
+
+
+def _given(name: str, definition: Definition) -> str:
+    """Condition that an input came with the record."""
+    return f"not isnan(inputs[r, {list(definition.inputs).index(name)}])"
 
 
 def _own_lines(name: str, declared: Input) -> list[str]:

@@ -40,8 +40,11 @@ def mark_lines(over: Pass, columns: KernelColumns) -> list[str]:
 
 def metadata_lines(over: Pass, columns: KernelColumns) -> list[str]:
     """Lines that mark changed metadata; before the row takes the new values."""
-    names = over.definition.outputs.metadata
-    return [f"fired[r, {columns.metadata}] = {_any_changed(names, over)}"] if names else []
+    definition, mark = over.definition, f"fired[r, {columns.metadata}]"
+    names = definition.outputs.metadata
+    if definition.leaves_untold:
+        return [f"{mark} = row.untold or {_any_changed(names, over)}", "row.untold = False"]
+    return [f"{mark} = {_any_changed(names, over)}"] if names else []
 
 
 def line_lines(over: Pass, columns: KernelColumns) -> list[str]:

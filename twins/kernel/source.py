@@ -150,10 +150,12 @@ def _leaving(steps: list[WiredStep], over: Pass, columns: KernelColumns) -> list
     lines = line_lines(over, columns)
     if definition.takes_late and not over.on_tick:
         lines.append(f"outdated = {outdated(definition)}")
-    latest = metadata_lines(over, columns)
-    if not over.on_tick:
-        latest += kept_lines(definition) + [f"row.i_{name} = {over.number(name)}" for name in definition.inputs]
-    latest += [f"row.o_{name} = {over.number(name)}" for name in over.given(steps)]
-    lines += over.in_order(latest)
+    latest = [f"row.o_{name} = {over.number(name)}" for name in over.given(steps)]
+    if over.on_tick:
+        lines += metadata_lines(over, columns) + latest
+    elif definition.times_each:
+        lines += over.in_order(metadata_lines(over, columns)) + kept_lines(definition) + over.in_order(latest)
+    else:
+        lines += over.in_order(metadata_lines(over, columns) + kept_lines(definition) + latest)
     lines += [f"values[r, {column}] = {over.number(name)}" for column, name in enumerate(value_fields(definition))]
     return lines + mark_lines(over, columns) + document_lines(over, columns)
