@@ -33,6 +33,8 @@ _SIGNS = (
 )
 _COORDINATION = ("GroupCoordinatorNotAvailableError", "Marking the coordinator dead", "coordinator (node")
 """Kafka answers, but does not coordinate groups yet: so does a fresh one while it makes the topic of their offsets."""
+_MOVED = ("NotLeaderForPartition", "UnknownTopicOrPartition")
+"""Kafka answers, and says that a partition is not there."""
 _COORDINATION_GAP_S = 3.0
 """The client repeats itself sooner than that; after a longer silence it is another time."""
 _DECIDED = "twinstream_outage"
@@ -53,7 +55,7 @@ class KafkaOutage(logging.Filter):
         self._lock = threading.Lock()
         self._away = False
         self._quiet_until_s = float("-inf")
-        self._coordination_since_s = self._coordination_last_s = float("-inf")
+        self._coordination_since_s = self._coordination_last_s = self._moved_s = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is passed on."""
@@ -72,6 +74,11 @@ class KafkaOutage(logging.Filter):
         now_s = self._clock.monotonic_s()
         with self._lock:
             if self._away or now_s < self._quiet_until_s or self._just_starting(text, now_s):
+                return
+            if any(sign in text for sign in _MOVED):
+                first, self._moved_s = now_s - self._moved_s > _SETTLE_S, now_s
+                if first:
+                    log.warning("a topic was deleted, or its partitions move to another broker", reason=text[:300])
                 return
             self._away = True
         log.warning("kafka is away", reason=text[:300])

@@ -122,8 +122,9 @@ _StatePath = Annotated[
 class Migration(Strict):
     """How this version goes on from an earlier one where names differ; what is called alike goes on by itself.
 
-    What the version in force does not have is refused by `deploy`. A rollback takes the names back. Lines that the
-    version in force has, too, were carried out already: they may stay, and do nothing.
+    A line whose old name the version in force does not have is refused by `deploy`, unless the new name is there
+    already: then it counts as carried out, whatever it names as the old one, and does nothing; so does a line that the
+    version in force has, too. A rollback takes the names back.
 
     Attributes:
         state: State of a step, `step.field`, to what it was called before, `step.field`.

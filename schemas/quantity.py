@@ -106,21 +106,21 @@ class Quantity(Strict):
     def refusal(self, value: object) -> str:
         """Why `value` is not permitted, `""` when it is."""
         if self.type == "bool":
-            return "" if isinstance(value, bool) else f"expected true or false, got {ascii(value)[:60]}"
+            return "" if isinstance(value, bool) else f"expected true or false, got {repr(value)[:60]}"
         if self.is_text:
             fits = isinstance(value, str) and len(value) <= TEXT_LENGTH and value.isprintable()
-            return "" if fits else f"expected a text of at most {TEXT_LENGTH} characters, got {ascii(value)[:80]}"
+            return "" if fits else f"expected a text of at most {TEXT_LENGTH} characters, got {repr(value)[:80]}"
         if self.type == "string":
-            return "" if value in self.choices else f"expected one of {list(self.choices)}, got {ascii(value)[:60]}"
+            return "" if value in self.choices else f"expected one of {list(self.choices)}, got {repr(value)[:60]}"
         if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else int | float):
-            return f"expected {self.type}, got {ascii(value)[:60]}"
+            return f"expected {self.type}, got {repr(value)[:60]}"
         return self._number_refusal(value)
 
     def _number_refusal(self, value: float) -> str:
         try:
             number = float(value)
         except OverflowError:
-            return f"{ascii(value)[:60]} does not fit a float"
+            return f"{repr(value)[:60]} does not fit a float"
         if not math.isfinite(number):
             return f"{number} is not finite"
         low, high = self.bounds()

@@ -137,4 +137,4 @@ def _number(name: str, value: object, declared: Input) -> float:
             raise PayloadError(Reason.NOT_FINITE, f"{name} is {number}")
         if declared.type == "float" or number.is_integer():
             return number
-    raise PayloadError(Reason.WRONG_TYPE, f"{name}: expected {declared.type}, got {ascii(value)[:60]}")
+    raise PayloadError(Reason.WRONG_TYPE, f"{name}: expected {declared.type}, got {repr(value)[:60]}")

@@ -73,7 +73,7 @@ README = """\
 # TITLE
 
 A twin type: `twin.yaml` says what comes in and what goes out, `NAME_step.py` is what happens to each record, and
-`test_NAME.py` tests it.
+`test_NAME.py` tests it. With twinstream's environment active (`. .venv/bin/activate` in its folder):
 
 ```
 python -m pytest NAME               # the step as a plain function

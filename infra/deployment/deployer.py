@@ -12,7 +12,7 @@ import msgspec
 
 from infra.deployment.asking import COMPILE_TIMEOUT_S, ask, compiled, overtaken, withdraw
 from infra.deployment.switching import switch_over, write_bundle, write_record
-from infra.deployment.telling import Telling, demand_succession, number_notes, succession_notes
+from infra.deployment.telling import Telling, demand_succession, number_notes, route_notes, succession_notes
 from infra.settings import Settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
@@ -65,7 +65,7 @@ async def deploy(
         demand_succession(bundle, earlier)
         in_force = current.deployment if current else None
         notes = number_notes(definition, bundle.hash, in_force, catalogue.history(name))
-        for note in [*notes, *succession_notes(definition, earlier)]:
+        for note in [*notes, *route_notes(definition, catalogue.types()), *succession_notes(definition, earlier)]:
             telling.note(note)
         async with LogWriter(settings.kafka.options()) as writer:
             deployment = await write_bundle(writer, bundle, _next_time_ns(catalogue, name), who)

@@ -1,6 +1,6 @@
 """What a deployment says on its way, and what is worth knowing before it is made."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from schemas.bundle import Bundle
 from schemas.definition import Definition
@@ -48,6 +48,17 @@ def number_notes(
             f" `twinstream rollback {name}` goes back to the version before"
         )
     return notes
+
+
+def route_notes(definition: Definition, deployed: Container[str]) -> list[str]:
+    """Which types, among those that a definition's outputs are routed to, are not deployed."""
+    routed = {route.type: path for path, route in definition.outputs.routes().items()}
+    return [
+        f"outputs.{path} is routed to {name}, which is not deployed: deploy that first, or what reaches it before"
+        " becomes dead letters unknown_type"
+        for name, path in routed.items()
+        if name not in deployed and name != str(definition.type_name)
+    ]
 
 
 def succession_notes(definition: Definition, earlier: Definition | None) -> list[str]:

@@ -16,7 +16,7 @@ from infra.cli import deploying
 from infra.cli.app import app
 from infra.cli.client import Api
 from infra.deployment.asking import NoAnswerError
-from infra.deployment.telling import Telling, demand_succession, number_notes
+from infra.deployment.telling import Telling, demand_succession, number_notes, route_notes
 from infra.registry import Presence, Registry
 from infra.settings import Settings
 from infra.status import status_of
@@ -54,6 +54,18 @@ def test_version_numbers_that_mislead_are_noted() -> None:
     assert "`twinstream rollback pump`" in second
     assert number_notes(definition, "b", IN_FORCE, past) == []
     assert number_notes(definition, "d", None, []) == []
+
+
+def test_a_route_to_a_type_that_is_not_deployed_is_noted() -> None:
+    route = "{type: tank, id: number, as: {level: value}}"
+    text = DEFINITION.replace("VERSION", "1.0.0").replace(
+        "inputs:", "parameters: {number: {type: int, default: 1}}\ninputs:"
+    )
+    text += f"outputs: {{timeseries: {{fields: [value], route: {route}}}}}\n"
+    definition = bundle_of({"twin.yaml": text.encode()}).definition()
+    (note,) = route_notes(definition, {"pump"})
+    assert "outputs.timeseries is routed to tank, which is not deployed: deploy that first" in note
+    assert route_notes(definition, {"tank"}) == route_notes(_bundle().definition(), set()) == []
 
 
 def test_a_migration_that_fits_nothing_is_refused_at_its_line() -> None:

@@ -102,6 +102,18 @@ def test_an_outage_of_kafka_is_one_line_when_it_begins_and_one_when_it_ends(tmp_
     assert lines() == ["kafka is away", "kafka is back", "something else"]
 
 
+@pytest.mark.parametrize("error", ["[Error 6] NotLeaderForPartitionError", "[Error 3] UnknownTopicOrPartitionError"])
+def test_a_topic_that_was_deleted_is_told_once_and_is_no_outage(error: str) -> None:
+    clock = ManualClock()
+    outage, logger = KafkaOutage(lambda: True, clock), logging.getLogger("aiokafka.producer.sender")
+    text = f"Got error produce response on topic-partition twinstream.a.events-0, retrying. Error: {error}"
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            assert not outage.filter(logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None))
+            clock.advance(1)
+    assert [line["event"] for line in lines] == ["a topic was deleted, or its partitions move to another broker"]
+
+
 def test_a_fresh_cluster_that_still_makes_its_coordinator_is_away_only_after_five_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

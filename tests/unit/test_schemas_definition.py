@@ -211,6 +211,11 @@ def test_a_quantity_permits_what_it_declares(declared: dict[str, object], value:
     assert quantity.refusal(value).isascii()
 
 
+def test_a_refusal_shows_text_as_it_was_written_and_obeys_no_control_character() -> None:
+    quantity = Quantity.model_validate({"type": "string", "choices": ["Nord"]})
+    assert quantity.refusal("S\xfcd\x1b\u202e\udc80").endswith("got 'S\xfcd\\x1b\\u202e\\udc80'")
+
+
 @pytest.mark.parametrize(
     ("declaration", "value", "told"),
     [
