@@ -162,11 +162,12 @@ class PartitionRun:
                 break
             insists = bool(detail) and rows.processor.insists(part)
             try:
-                self._wanted = await self._step(part, "" if insists else detail)
+                wanted = await self._step(part, "" if insists else detail)
             except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt
                 self._failed(part, error, insists=insists)
                 return
-            if insists and not self._wanted:
+            self._wanted = wanted or ""
+            if insists and wanted == "":
                 self._stand("")
         rows.behind = source.lag(self.number, rows.position) > 0
         if rows.urgent and not rows.behind:
@@ -192,13 +193,14 @@ class PartitionRun:
         self._faults.standing = why
         self._host.observer.standing(self.number, why)
 
-    async def _step(self, part: Block, detail: str) -> str:
+    async def _step(self, part: Block, detail: str) -> str | None:
+        """Step a part, or give it up; what is wanted before it, None when the partition was let go meanwhile."""
         rows, observer = self.rows, self._host.observer
         started_s = time.monotonic()
 
-        def work() -> tuple[int, str]:
+        def work() -> tuple[int, str | None]:
             if self._state is not State.RUNNING:
-                return 0, ""  # let go while this waited for the thread: the next owner steps it
+                return 0, None  # let go while this waited for the thread: the next owner steps it
             observer.stepping(rows.number, max(part.start, rows.position), part.end)
             try:
                 return (rows.give_up(part, detail, started_s), "") if detail else rows.process(part, started_s)
@@ -206,7 +208,7 @@ class PartitionRun:
                 observer.stepped(rows.number)
 
         records: int
-        wanted: str
+        wanted: str | None
         records, wanted = await self._host.in_thread(work)
         observer.processed(rows.number, records, time.monotonic() - started_s)
         if detail and records:

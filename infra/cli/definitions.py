@@ -145,7 +145,7 @@ def types(
 
 def _show_history(answer: Any, *, as_json: bool) -> None:  # noqa: ANN401 - JSON
     if as_json:
-        show_json(answer)
+        show_json({"items": answer["items"]})
         return
     rows = [
         [

@@ -31,6 +31,11 @@ def role_name(type_name: str) -> str:
     return f"worker:{type_name}"
 
 
+def consumer_group(type_name: str) -> str:
+    """The consumer group of all workers of a type."""
+    return f"twinstream-{type_name}"
+
+
 def run(type_name: str, settings: Settings) -> int:
     """Step one type until told to stop; return the exit code. Arguments as for `type_process.run_type`.
 
@@ -98,7 +103,7 @@ def _engine(
     topics = TypeTopics(type_name)
     options = EngineOptions(
         kafka=kafka,
-        group=f"twinstream-{type_name}",
+        group=consumer_group(type_name),
         source=topics.telemetry,
         changelog=topics.state,
         cluster=ground.cluster,

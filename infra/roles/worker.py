@@ -15,6 +15,7 @@ from infra.authoring.checking import check_apart, end_checks
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
 from infra.roles.condemned import Condemned
+from infra.roles.forgiving import forgive
 from infra.roles.role import Role
 from infra.scraping import ChildMetrics
 from infra.settings_file import write_private
@@ -94,13 +95,14 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
                 return await asyncio.to_thread(_check, role, catalogue, candidate)
 
             tasks.create_task(answer_candidates(role.kafka, catalogue, compile_))
+            tasks.create_task(forgive(role.kafka, catalogue, condemned))
             while True:
                 deployed = {name: entry.bundle.hash for name, entry in catalogue.types().items()}
                 wanted = {name: value for name, value in deployed.items() if not only or name in only}
                 dead = given_up()
                 todo = changes(running, wanted, dead)
                 # Versions that its process died of never come to their end: the next one steps what they did not.
-                condemned.note(dead, running, wanted)
+                condemned.note(dead, running, wanted, deployed)
                 await _apply(todo, supervisor, partial(_child, role, config))
                 running = wanted
                 role.ready(_waiting_for(only, wanted))

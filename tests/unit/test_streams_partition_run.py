@@ -363,6 +363,22 @@ async def test_what_a_partition_stands_still_for_is_logged_once_and_observed_unt
     assert last == ""
 
 
+async def test_a_partition_that_is_let_go_before_the_step_it_stands_for_does_not_go_on(bench: _Bench) -> None:
+    for _ in range(3):
+        await _attempt(bench, b"must")
+    told = len(bench.watch.standing_for)
+    bench.rebuilt()
+    bench.known.add("must")
+    bench.thread.submit(time.sleep, 0.05)
+    stepping = asyncio.create_task(bench.run.take(_block(0, b"must")))
+    await asyncio.sleep(0)
+    with capture_logs() as logs:
+        await bench.run.close(1.0)
+        await stepping
+    assert (logs, bench.processor.stepped, len(bench.watch.standing_for)) == ([], [], told)
+    assert bench.faults.standing
+
+
 async def test_a_version_that_cannot_be_made_ready_is_asked_for_again_with_growing_delay(bench: _Bench) -> None:
     bench.fault = OSError("no space left")
     with capture_logs() as logs:
