@@ -1,13 +1,10 @@
 """A condition that can't be computed: an interlock does not hold, and a transition of a state machine is named."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from support.oracle import load_type
 from support.stepping import TWINS, Run, Stepping, reading, write_type
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DEFINITION = """\
 name: pump
@@ -27,6 +24,14 @@ outputs:
   commands:
     ratio: {field: a, interlocks: {first: "a < 100", ratio: "a / b < 2", not_so: "not a / b > 2"}}
     guarded: {field: a, interlocks: {ratio: "b == 0 or a / b < 2"}}
+"""
+TWO_STEPS = """\
+name: pump
+version: 1.0.0
+inputs: {a: {}, b: {}}
+pipeline:
+  - {name: one, step: "steps.py:first", outputs: [x]}
+  - {name: two, step: "steps.py:second", outputs: [y]}
 """
 RATIO = "interlock ratio: a / b < 2"
 
@@ -72,3 +77,17 @@ def test_a_transition_that_divides_by_zero_is_named_and_divides_only_where_it_ma
     assert made.state(twin).status == "quarantined"
     (event,) = [one for one in made.run.messages("events") if one["name"] == "quarantined"]
     assert "the transition from high to low divides by zero: not open or a / b > 10" in str(event)
+
+
+def test_the_step_that_raised_is_named_also_when_the_record_before_it_came_further(tmp_path: Path) -> None:
+    steps = "def first(a):\n    return 1.0 / a\n\ndef second(a, b, x):\n    return x / b\n"
+    made = Stepping(load_type(write_type(tmp_path / "type", TWO_STEPS, steps=steps), "content", tmp_path / "cache"))
+    made.step(
+        reading(TWINS[0], 0, a=1.0, b=1.0),
+        reading(TWINS[1], 0, a=0.0, b=1.0),
+        reading(TWINS[2], 0, a=1.0, b=0.0),
+    )
+    assert [one["data"]["reason"] for one in made.run.messages("events") if one["name"] == "quarantined"] == [
+        "step one raised ZeroDivisionError: division by zero",
+        "step two raised ZeroDivisionError: division by zero",
+    ]

@@ -101,7 +101,7 @@ def test_a_compiled_step_that_fails_is_a_note(tmp_path: Path) -> None:
     (note,) = found.notes
     assert note == (
         "with all inputs at mid-range (a = 3.0, b = false) twins go into quarantine:"
-        " a step raised ZeroDivisionError: division by zero"
+        " step one raised ZeroDivisionError: division by zero"
     )
 
 

@@ -136,7 +136,7 @@ class _Work:
             backup: (w,) or (1,) where it keeps rows as they were.
             more: Arguments that follow all others.
         """
-        cursor, table, found = np.zeros(1, np.int64), self.table, self.found
+        cursor, table, found = np.zeros(2, np.int64), self.table, self.found
         first = (self.slot, self.time_ns, self.offsets, table.tick_ns, found.values, found.fired, found.status)
         while True:
             try:
@@ -148,7 +148,8 @@ class _Work:
                     raise
                 # Whatever an author's step raises concerns one twin.
                 at = int(cursor[0])
-                self._put_back(int(places[at]), backup[min(at, len(backup) - 1)], admission.FAILED, raised(error))
+                said = raised(error, table.layout.definition.pipeline[int(cursor[1])].name)
+                self._put_back(int(places[at]), backup[min(at, len(backup) - 1)], admission.FAILED, said)
                 cursor[0] += 1
             if cursor[0] >= len(places):
                 return

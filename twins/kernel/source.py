@@ -6,10 +6,10 @@ The generated functions, with n records and k inputs, or n twins on a tick, for 
              flag_late)
     tick_0(rows, backup, cursor, slot, time_ns, offset, ticked_ns, values, fired, status)
 
-rows (t,) records; backup (1,); cursor (1,) int64: the record in work, where to begin; slot, time_ns, offset, boot, seq
-and payload (n,) int64; ticked_ns: time of the partition's last tick, 0 for none; inputs (n, k) float64, NaN where a
-field is missing; values (n, m) float64 out and fired (n, f) uint8 out, zeros before: `KernelColumns` says what stands
-where; status (n,) uint8 out, of `twins.admission`.
+rows (t,) records; backup (1,); cursor (2,) int64: the record in work, where to begin, and the step in work; slot,
+time_ns, offset, boot, seq and payload (n,) int64; ticked_ns: time of the partition's last tick, 0 for none; inputs
+(n, k) float64, NaN where a field is missing; values (n, m) float64 out and fired (n, f) uint8 out, zeros before:
+`KernelColumns` says what stands where; status (n,) uint8 out, of `twins.admission`.
 
 A pass with steps that are not compiled gets a function for each stretch between them, `kernel_0`, `kernel_1` and so on,
 which take two arguments more, `wave` (w,) int64, the records to step, each of another twin, and `hold` (w,) of

@@ -24,7 +24,8 @@ def elapsed_lines(steps: list[WiredStep], over: Pass) -> list[str]:
 
 def step_lines(index: int, step: WiredStep, layout: RowLayout, over: Pass) -> list[str]:
     """Lines that call the step number `index` and give its outputs their `x_` names; they find NaN and infinity."""
-    lines = _call_lines(index, step, layout, over)
+    # What a step raises does not tell which step it was.
+    lines = [f"cursor[1] = {index}", *_call_lines(index, step, layout, over)]
     lines += [f"k_{field} = True" for field in step.outputs if field in over.unsure]
     if needs := over.needs(step):
         return [f"if {' and '.join(f'k_{name}' for name in needs)}:", *indented(lines)]
