@@ -61,13 +61,15 @@ def _globals(function: FunctionType, code: AuthoredCode) -> list[Problem]:
     for name, line in loads_of(function.__code__):
         if name not in function.__globals__ and not hasattr(builtins, name):
             unknown.setdefault(name, line)
+    kept = {one.argval for one in dis.get_instructions(function.__code__) if one.opname == "STORE_GLOBAL"}
+    in_state = "steps keep nothing in globals: declare state: in twin.yaml, take state, and write state.x = …"
     return [
         Problem(
             file_of(function, code),
             line,
             function.__name__,
             f"{function.__name__} uses {name}, which is not defined",
-            remedy,
+            in_state if name in kept else remedy,
         )
         for name, line in unknown.items()
     ]

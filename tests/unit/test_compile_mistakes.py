@@ -45,7 +45,11 @@ def _folder(path: Path, body: str, definition: str = DEFINITION) -> Path:
 @pytest.mark.parametrize(
     ("body", "line", "message"),
     [
-        ("try:\n    return 1.0 / a\nexcept ZeroDivisionError:\n    return 0.0", 2, "exception_match"),
+        (
+            "try:\n    return 1.0 / a\nexcept ZeroDivisionError:\n    return 0.0",
+            2,
+            "except ZeroDivisionError can't be told",
+        ),
         (
             "try:\n    return 1.0 / a\nexcept Exception as error:\n    return 0.0",
             2,
@@ -59,11 +63,11 @@ def _folder(path: Path, body: str, definition: str = DEFINITION) -> Path:
         ("print(open)\nreturn a", 0, "global name 'open'"),
         ("found = []\nfound.append(a)\nfound.append('x')\nreturn a", 2, "list.append"),
         ("found = []\nreturn a", 0, "type of variable 'found'"),
-        ("seen.append(a)\nreturn a", 0, "global name 'seen'"),
+        ("seen.append(a)\nreturn a", 0, "seen is a list of the module"),
         ("return statistics.median([a, 1.0])", 0, "attribute 'median' of type module statistics"),
         ("return datetime.date(2026, 1, 1).year + a", 0, "attribute 'date' of type module datetime"),
-        ("import math\nreturn math.sin(a)", 0, "IMPORT_NAME"),
-        ("global LIMITS\nLIMITS = 3\nreturn a", 1, "STORE_GLOBAL"),
+        ("import math\nreturn math.sin(a)", 0, "it imports within the function"),
+        ("global LIMITS\nLIMITS = 3\nreturn a", 1, "steps keep nothing in globals"),
         ("state.total += a", -1, "returns nothing, but the step has 1 output"),
         ("if a > 0:\n    return a", -1, "returns nothing on one of its ways, but the step has 1 output"),
         ("return a, a, a", -1, "returns 3 values, but the step has 1 output"),
@@ -85,8 +89,24 @@ def test_a_mistake_is_one_sentence_at_its_line_with_a_way_out(
     assert message in problem.message
     assert len(problem.message) < 250
     assert not any(word in problem.message for word in ("\x1b", "\n", "row.", "/", "nopython", "<module"))
-    if "returns" not in problem.message:
+    if not any(word in problem.message for word in ("returns", "imports", "globals", "list of the module")):
         assert "compiled: false" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "message", "remedy"),
+    [
+        ("return a * LIMITS[0]", "LIMITS = [1.0, 2.0]", "LIMITS is a list of the module", "LIMITS = (1.0, 2.0)"),
+        ("return a * LIMITS[0]", "LIMITS = [1.5]", "LIMITS is a list of the module", "LIMITS = (1.5,)"),
+        ("import time\nreturn a + time.time()", "", "it imports within the function", "a clock differs from replay"),
+        ("global last\nlast = last + a\nreturn last", "", "uses last, which is not defined", "declare state:"),
+    ],
+)
+def test_the_remedy_says_what_to_write(tmp_path: Path, body: str, head: str, message: str, remedy: str) -> None:
+    steps = f"{head}\n\ndef step(state, a):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    (problem,) = check_folder(stepping.write_type(tmp_path, DEFINITION, steps=steps))
+    assert message in problem.message
+    assert remedy in problem.remedy
 
 
 STATE_BODY = """\

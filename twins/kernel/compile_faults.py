@@ -56,6 +56,27 @@ _REMEDY = (
     "use numbers, math, NumPy scalars and plain functions of this folder;"
     " or declare compiled: false, and the step runs as plain Python, much slower"
 )
+_GLOBAL = re.compile(r"(?:global name|variable) '(\w+)'")
+_IN_STATE = "what a step keeps is its state: declare state: in twin.yaml, take state, and write state.x = …"
+_WORDS = (
+    (
+        r"exception_match\(\w+, (\w+)\)",
+        r"except \1 can't be told from others",
+        "ask beforehand, such as if x == 0; or declare compiled: false, and the step runs as plain Python, much slower",
+    ),
+    (
+        r"IMPORT_NAME",
+        "it imports within the function",
+        "import at the top of the file; a clock differs from replay to replay: take time_s, time_ns or dt_s instead",
+    ),
+    (
+        r"STORE_GLOBAL",
+        "it assigns to a global, and steps keep nothing in globals",
+        _IN_STATE,
+    ),
+)
+"""What numba says, the same in words, and the way out."""
+
 _TYPES = {"bool": types.boolean, "int": types.int64, "string": types.int64, "float": types.float64}
 
 
@@ -163,6 +184,14 @@ def _fault(error: Exception, function: Callable[..., Any], code: AuthoredCode) -
     if not _plain(error):
         line = _replaced(function) or line
     name, sentence = function.__name__, _sentence(error)
+    for pattern, words, way_out in _WORDS:
+        if known := re.search(pattern, sentence):
+            return Problem(file, line, name, f"{name} can't be compiled: {known.expand(words)}", way_out)
+    if (known := _GLOBAL.search(_plain(error))) and isinstance(values := function.__globals__.get(known[1]), list):
+        shown = ", ".join(map(repr, values[:3])) + (", …" if len(values) > 3 else "," * (len(values) == 1))  # noqa: PLR2004
+        message = f"{name} can't be compiled: {known[1]} is a list of the module, which no compiled step reads"
+        remedy = f"write a tuple: {known[1]} = ({shown})" if values else f"a tuple is read; {_IN_STATE}"
+        return Problem(file, line, name, message, remedy)
     remedy = f"take one element of the array, or a function of NumPy; {_REMEDY}" if "array of" in sentence else _REMEDY
     return Problem(file, line, name, f"{name} can't be compiled: {sentence}", remedy)
 
