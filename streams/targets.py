@@ -1,8 +1,15 @@
 """Topics of others that this worker's outcomes go to."""
 
+import asyncio
+from functools import partial
+
+import structlog
+
 from schemas.clock import Clock, SystemClock
 from streams.log.admin import LogAdmin
 from streams.options import EngineOptions
+
+log = structlog.get_logger(__name__)
 
 BELIEVED_S = 30.0
 """Writing into a topic that was deleted and made anew need not fail, but its keys may belong elsewhere."""
@@ -21,18 +28,40 @@ class Targets:
         self._clock = clock or SystemClock()
         self._partitions: dict[str, tuple[int, float]] = {}
         """Number of partitions, and until when it is believed."""
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; waits for a broker that is away.
+        """How many partitions a topic has; what is known for long is asked again beside whoever writes now.
 
         Raises:
-            Exception: of any kind, when Kafka can't say.
+            Exception: of any kind, when nothing is known yet and Kafka can't say.
         """
         found, until_s = self._partitions.get(topic, (0, 0.0))
-        if not found or self._clock.monotonic_s() >= until_s:
+        if not found:
             found = await self._asked(topic)
-            self._partitions[topic] = found, self._clock.monotonic_s() + BELIEVED_S
+            self._keep(topic, found)
+        elif self._clock.monotonic_s() >= until_s and topic not in self._asking:
+            task = self._asking[topic] = asyncio.create_task(self._ask_again(topic, found), name=f"ask-{topic}")
+            task.add_done_callback(partial(self._ended, topic))
         return found
+
+    def _keep(self, topic: str, found: int) -> None:
+        self._partitions[topic] = found, self._clock.monotonic_s() + BELIEVED_S
+
+    async def _ask_again(self, topic: str, known: int) -> None:
+        try:
+            async with asyncio.timeout(BELIEVED_S):
+                found = await self._asked(topic)
+        except Exception as error:  # noqa: BLE001 - Kafka is away, in whatever way; a flush would notice
+            log.warning(
+                "how many partitions a topic has can't be asked", topic=topic, believed=known, error=repr(error)
+            )
+            found = known
+        self._keep(topic, found)
+
+    def _ended(self, topic: str, task: asyncio.Task[None]) -> None:
+        if self._asking.get(topic) is task:
+            del self._asking[topic]
 
     async def _asked(self, topic: str) -> int:
         options = self._options
@@ -46,3 +75,6 @@ class Targets:
     def forget(self) -> None:
         """Ask anew: a topic may have been made anew."""
         self._partitions.clear()
+        for task in self._asking.values():
+            task.cancel()
+        self._asking.clear()

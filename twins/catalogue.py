@@ -1,6 +1,7 @@
 """What lies in `twinstream.definitions`: the types in force, candidates, reports and history; kept current."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _RESTART_S = 1.0
+_ASKED = 1024
+"""Latest candidates that are remembered: nobody waits for the answer to an earlier one."""
 _ASKED_NS = 600 * 10**9
 """Nobody waits that long for an answer, even if clocks differ by minutes."""
 
@@ -48,7 +51,7 @@ class Catalogue:
         self._undeployed: dict[str, Deployment] = {}
         self._bundles: dict[str, tuple[Bundle, Definition]] = {}
         self._tried: set[str] = set()
-        self._asked: set[tuple[str, int]] = set()
+        self._asked: deque[tuple[str, int]] = deque(maxlen=_ASKED)
         self._is_current = False
         self._clock = clock or SystemClock()
         self._ready = asyncio.Event()
@@ -192,7 +195,7 @@ class Catalogue:
         found = self._candidates.get(type_name)
         if found is None:
             return
-        self._asked.add((type_name, found.time_ns))
+        self._asked.append((type_name, found.time_ns))
         if not self._is_current and found.time_ns < self._clock.now_ns() - _ASKED_NS:
             # Who asked died before it could withdraw.
             del self._candidates[type_name]

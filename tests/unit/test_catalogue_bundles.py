@@ -126,3 +126,11 @@ async def test_bundles_are_unpacked_beside_the_event_loop(monkeypatch: pytest.Mo
         assert list(catalogue.types()) == ["pump"]
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+def test_only_the_latest_candidates_are_remembered() -> None:
+    catalogue = Catalogue(KafkaOptions(""))
+    for time_ns in range(2000):
+        catalogue._take(_record(key(CANDIDATE, "pump"), _asked(time_ns)))  # noqa: SLF001 - as it comes
+        catalogue._take(_record(key(CANDIDATE, "pump"), None))  # noqa: SLF001
+    assert [catalogue.is_over(_asked(time_ns)) for time_ns in (0, 1990, 1999, 2000)] == [False, True, True, False]
