@@ -41,15 +41,6 @@ class Outcome:
         """Append one record for the partition of its key in a topic of any number of partitions."""
         self.routed.setdefault(topic, []).append((key, value, headers))
 
-    def include(self, other: "Outcome") -> None:
-        """Take in what a part of the block led to."""
-        for kept, added in ((self.outputs, other.outputs), (self.routed, other.routed)):
-            for topic, records in added.items():
-                kept.setdefault(topic, []).extend(records)
-        for (what, reason), times in other.counts.items():
-            self.count(what, reason, times)
-        self.urgent |= other.urgent
-
     def count(self, what: str, reason: str = "", times: int = 1) -> None:
         """Count something that happened."""
         if times:

@@ -79,7 +79,7 @@ class TwinProcessor:
         return outcome
 
     def process(self, block: Block) -> Outcome:
-        """Step a block in record order: runs of telemetry by the kernel, all else and what is redriven one by one.
+        """Step a block in record order: runs of telemetry by the kernel, everything else one by one.
 
         It ends before a switch to a version that is not there.
         """
@@ -87,11 +87,15 @@ class TwinProcessor:
         came, others = arrivals(block)
         first = 0
         for index in others.tolist():
+            if index < first:
+                continue  # it was redriven together with those before it
             self._telemetry(block.part(first, index), came.part(first, index), outcome)
-            if not self._control(block, index, came, outcome):
+            if last := self._redriven(block, index):
+                self._telemetry(block.part(index, last), came.part(index, last), outcome, redriven=True)
+            elif not self._control(block, index, outcome):
                 outcome.upto = block.offset(index)
                 break
-            first = index + 1
+            first = last or index + 1
         else:
             self._telemetry(block.part(first, len(block)), came.part(first, len(block)), outcome)
         self._letters.send(outcome)
@@ -139,23 +143,31 @@ class TwinProcessor:
             return {}
         return {"layout": self._version.type.layout.fingerprint.hex(), NOTE_DEFINITION: self._version.type.content}
 
-    def _telemetry(self, block: Block, came: Arrivals, outcome: Outcome) -> None:
+    def _telemetry(self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False) -> None:
         if self._version is not None:
-            self._version.telemetry(block, came, outcome)
+            self._version.telemetry(block, came, outcome, redriven=redriven)
             return
         for index in range(len(block)):
             self._letters.add(outcome, block, index, *_NO_VERSION)
 
-    def _control(self, block: Block, index: int, came: Arrivals, outcome: Outcome) -> bool:
-        """Carry out a record by itself; False when it switches to a version that is not there."""
+    def _redriven(self, block: Block, index: int) -> int:
+        """Behind the last of the records from `index` on that are redriven telemetry of a twin each; 0 for none."""
+        twins: set[bytes] = set()
+        for last in range(index, len(block)):
+            twin = block.key(last) or b""
+            if twin in twins or not _is_redriven(block, last):
+                return last if twins else 0
+            twins.add(twin)
+        return len(block)
+
+    def _control(self, block: Block, index: int, outcome: Outcome) -> bool:
+        """Carry out a record that is no telemetry; False when it switches to a version that is not there."""
         if _is_switch(block, index):
             return self._switch(block, index, outcome)
         if self._version is None:
             self._letters.add(outcome, block, index, *_NO_VERSION)
         elif is_tick(block, index):
             self._version.tick(block, index, outcome)
-        elif header(block, index, KIND) in _MEANING_TELEMETRY and block.offset(index) not in block.unreadable:
-            self._version.redriven(block.part(index, index + 1), came.part(index, index + 1), outcome)
         else:
             became = self._version.control.take(block, index, outcome)
             if became and header(block, index, REDRIVE):
@@ -180,6 +192,13 @@ class TwinProcessor:
             self._version.succeed(earlier, received_ns(block, index), outcome)
         log.info("version switched", partition=self._lineage.partition, version=found.definition.version)
         return True
+
+
+def _is_redriven(block: Block, index: int) -> bool:
+    """Whether a record is telemetry that was a dead letter before."""
+    if not header(block, index, REDRIVE) or block.offset(index) in block.unreadable:
+        return False
+    return header(block, index, KIND) in _MEANING_TELEMETRY
 
 
 def _is_switch(block: Block, index: int) -> bool:

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_BECAME = {
+    admission.ACCEPTED: "accepted",
+    admission.ACCEPTED_LATE: "accepted",
+    admission.DUPLICATE: "duplicate",
+    admission.LATE: "late",
+}
+"""Outcomes of redriven records that nobody refused."""
+
 
 class Version:
     """A version of a type and the rows that live under it.
@@ -96,17 +104,11 @@ class Version:
         except PayloadError as error:
             self._letters.add(outcome, block, index, error.reason, error.detail)
 
-    def redriven(self, record: Block, came: Arrivals, outcome: Outcome) -> None:
-        """Step a block of one record that was a dead letter, and tell its letter what became of it."""
-        found = Outcome()
-        self.telemetry(record, came, found, redriven=True)
-        outcome.include(found)
-        if not any(what == "deadletter" for what, _ in found.counts):
-            became = next(what for what in ("accepted", "duplicate", "late") if (what, "") in found.counts)
-            self._letters.tell(record, 0, became)
-
     def telemetry(self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False) -> None:
-        """Step the telemetry of a block, which came so; `redriven` where it was refused before."""
+        """Step the telemetry of a block, which came so.
+
+        Of what is `redriven`, having been refused before, no two records are of one twin, and their letters are told.
+        """
         if not len(block):
             return
         received, hops = came.received_ns, came.hops
@@ -127,7 +129,9 @@ class Version:
         if redriven:
             self._pass_window(slot, columns)
         if len(slot):
-            self._step(block, slot, offsets, received, columns, hops, outcome)
+            status = self._step(block, slot, offsets, received, columns, hops, outcome)
+            if redriven:
+                self._tell(block, status)
 
     def _pass_window(self, slot: NDArray[np.int64], columns: Columns) -> None:
         """Take the counters from records about which they say nothing."""
@@ -145,7 +149,7 @@ class Version:
         columns: Columns,
         hops: NDArray[np.int64] | None,
         outcome: Outcome,
-    ) -> None:
+    ) -> NDArray[np.uint8]:
         found = self.kernel.run(slot, offsets, columns)
         status, values, fired = found.status, found.values, found.fired
         self.table.dirty[slot] = 1
@@ -158,6 +162,14 @@ class Version:
         self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
         if self._routes:
             self._routes.send(slot, offsets, received, columns.time_ns, lines, found, hops, outcome)
+        return status
+
+    def _tell(self, block: Block, status: NDArray[np.uint8]) -> None:
+        """Tell letters what became of their records; those that were refused again were told where that was found."""
+        for index, of_record in enumerate(status.tolist()):
+            became = _BECAME.get(of_record, "")
+            if became and not (of_record == admission.LATE and self._definition.late == "deadletter"):
+                self._letters.tell(block, index, became)
 
     def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""

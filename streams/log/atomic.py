@@ -76,10 +76,14 @@ class AtomicWriter:
     async def send(self, records: Iterable[Addressed]) -> list[int]:
         """Write records inside a transaction; return the offset that each will have."""
         producer = self._connected
-        sent = [
-            await producer.send(record.topic, record.value, record.key, record.partition, headers=list(record.headers))
-            for record in records
-        ]
+        sent = []
+        for record in records:
+            written = await producer.send(
+                record.topic, record.value, record.key, record.partition, headers=list(record.headers)
+            )
+            # Where a later one fails, nobody asks for this one any more.
+            written.add_done_callback(_heard)
+            sent.append(written)
         return [metadata.offset for metadata in await asyncio.gather(*sent)]
 
     async def partitions_of(self, topic: str) -> int:
@@ -92,3 +96,9 @@ class AtomicWriter:
             message = "use AtomicWriter in `async with`"
             raise RuntimeError(message)
         return self._producer
+
+
+def _heard(written: "asyncio.Future[Any]") -> None:
+    """Know of a failure, so that asyncio does not complain that nobody did."""
+    if not written.cancelled():
+        written.exception()

@@ -65,15 +65,20 @@ def test_the_note_names_its_letter_in_a_header(probe: TwinType) -> None:
     assert (key, headers) == (TWIN, ((LETTER, b"0a"),))
 
 
-def test_results_do_not_depend_on_how_redriven_records_fall_into_blocks(probe: TwinType) -> None:
-    records = [
-        reading(TWINS[number % 2], number, **GOOD) if number % 3 else again(reading(TWIN, number, **GOOD), f"{number}")
-        for number in range(12)
-    ]
-    numbered = [made._replace(offset=offset) for offset, made in enumerate(records)]
-    whole = stepping.stepped(probe, numbered)
-    cut = stepping.stepped(probe, numbered, [(4, False), (7, True)])
-    assert (whole.result.states, told(whole)) == (cut.result.states, told(cut))
+@pytest.mark.parametrize("late", ["drop", "flag", "deadletter"])
+def test_results_do_not_depend_on_how_redriven_records_fall_into_blocks(cache: Path, tmp_path: Path, late: str) -> None:
+    twin_type = load_type(stepping.probe_type(tmp_path, late=late), "content", cache)
+    records = []
+    for number in range(40):
+        values = GOOD | ({"a": 5000.0} if number % 11 == 5 else {})
+        made = reading(TWINS[number % 3], 40 - number if number % 7 == 3 else number // 2, **values, seq=number // 4)
+        records.append((made if number % 5 == 4 else again(made, f"{number}"))._replace(offset=number))
+    whole = stepping.stepped(twin_type, records)
+    single = stepping.stepped(twin_type, records, [(cut, cut % 13 == 0) for cut in range(1, 40)])
+    expected = {"accepted", "duplicate", "out_of_range", *(() if late == "flag" else ("late",))}
+    assert {outcome for _, outcome in told(whole)} == expected
+    assert len(told(whole)) == 32
+    assert (whole.result.states, told(whole), whole.counts) == (single.result.states, told(single), single.counts)
 
 
 @pytest.mark.parametrize("late", ["drop", "flag"])
