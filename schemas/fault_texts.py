@@ -54,6 +54,19 @@ _REMEDIES = {
 }
 
 
+_NO_COMMA = "write a point, not a comma, and no quotes"
+_WAYS_OUT = (
+    (r"^range .* the smaller first", "write [smallest, largest]"),
+    (r"expected (float|int), got '-?\d+,\d+'", _NO_COMMA),
+    (r"expected (float|int), got '-?\d", "write a number, without quotes"),
+    (r"expected (float|int), got", "write a number"),
+    (r"is not (in|above|below) ", "write a value within the limits, or mend those"),
+    (r"expected one of ", "choose one of them"),
+    (r"expected true or false", "write true or false, without quotes"),
+)
+"""By what the message says, the remedy."""
+
+
 def told(found: Sequence[Any], model: type[pydantic.BaseModel]) -> list[tuple[tuple[int | str, ...], str, str, str]]:
     """Place, kind, message and remedy of every fault that a validation found, each one once.
 
@@ -135,9 +148,14 @@ def _remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 
     if item["type"] == "literal_error":
         near = meant(str(item["input"]), re.findall("'([^']+)'", context["expected"]))
         return f"write {near}" if near else "choose one of them"
+    if item["type"] == "float_type" and re.fullmatch(r"[A-Za-z_]\w*|-?\d+,\d+", str(item["input"])):
+        is_name = "," not in str(item["input"])
+        return "write a number; it can't be the name of a parameter or field" if is_name else _NO_COMMA
     if item["type"] in {"dict_type", "model_type", "list_type", "tuple_type"}:
         return _shape_remedy(item, model)
-    return _REMEDIES.get(item["type"], "mend the value")
+    return _REMEDIES.get(item["type"]) or next(
+        (way_out for pattern, way_out in _WAYS_OUT if re.search(pattern, _message(item))), "mend the value"
+    )
 
 
 def _shape_remedy(item: Any, model: type[pydantic.BaseModel]) -> str:  # noqa: ANN401 - likewise

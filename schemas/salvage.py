@@ -11,8 +11,8 @@ from schemas.definition import Definition
 from schemas.names import check_field
 from schemas.step import StepOutput
 
-_SCALARS = {"name": "unnamed", "version": "0.0.0"}
-"""What stands in for these; any other scalar has a default."""
+_SCALARS = {"name": "unnamed", "version": "0.0.0", "missing": "hold_last"}
+"""What stands in for these; any other scalar has a default, as has `missing`, yet one without defaults of inputs."""
 _COLLECTIONS = ("inputs", "parameters", "pipeline", "requests")
 _KINDS = ("float", "int", "bool")
 _STAND_INS: dict[str, dict[str, Any]] = {

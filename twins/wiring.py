@@ -102,7 +102,7 @@ def wired(
                 resolve = _authored if ":" in step.step else _built_in
                 found, faults = resolve(definition, step, index, code)
                 problems += faults
-                problems += _unknown_fields(found, step, index, known)
+                problems += _unknown_fields(found, step, index, known, definition.texts)
                 problems += _no_booleans(found, definition, index)
                 if not faults:
                     steps.append(found)
@@ -294,15 +294,25 @@ def _missing(found: WiredStep, name: str, known: set[str]) -> str:
     return remedy
 
 
-def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str]) -> list[Problem]:
+def _text_taken(step: str, name: str) -> tuple[str, str]:
+    return (
+        f"{step} takes {name}, a parameter that is any text, which no step sees",
+        f"give it choices: a step gets the index among them; or leave {name} out",
+    )
+
+
+def _unknown_fields(found: WiredStep, step: Step, index: int, known: set[str], texts: Collection[str]) -> list[Problem]:
     places = {name: f"pipeline.{index}.{place}" for name, place in found.places.items()}
     return [
         Problem(
             FILE,
             0,
             places.get(name, f"pipeline.{index}.inputs"),
-            f"{step.step} takes {name}, which is no field here",
-            _missing(found, name, known),
+            *(
+                _text_taken(step.step, name)
+                if name in texts
+                else (f"{step.step} takes {name}, which is no field here", _missing(found, name, known))
+            ),
         )
         for kind, name in found.arguments
         # What `inputs` maps to was checked with the definition.

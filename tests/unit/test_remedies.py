@@ -191,3 +191,38 @@ def test_what_is_nearly_right_is_told_as_it_must_be_written(
 def test_a_boolean_that_is_not_always_one_is_told(tmp_path: Path, body: str, message: str) -> None:
     (problem,) = check_folder(stepping.write_type(tmp_path, PUMP, steps=f"def judge(smoothed, limit):\n{body}"))
     assert (problem.file, problem.line, problem.message) == ("steps.py", 1, f"{message}, but the step has 1 output")
+
+
+A, K = "a: {range: [0, 4]}", "k: {default: 2.0}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "remedy"),
+    [
+        (A, "a: {range: [4, 0]}", "write [smallest, largest]"),
+        (K, "k: {default: 2.0, range: [0, 1]}", "write a value within the limits, or mend those"),
+        (K, 'k: {default: "0.001"}', "write a number, without quotes"),
+        (K, 'k: {default: "0,001"}', "write a point, not a comma, and no quotes"),
+        (A, "a: {max_age_s: k}", "write a number; it can't be the name of a parameter or field"),
+        (K, "k: {type: string, choices: [x], default: y}", "choose one of them"),
+    ],
+)
+def test_a_value_that_can_not_be_has_a_remedy(before: str, after: str, remedy: str) -> None:
+    (problem,) = examine(DEFINITION.replace(before, after, 1)).problems
+    assert problem.remedy == remedy
+
+
+def test_a_misspelt_missing_makes_no_defaults_unused() -> None:
+    text = DEFINITION.replace(A, "a: {default: 1.0}", 1).replace("parameters:", "missing: holdlast\nparameters:", 1)
+    assert [one.path for one in examine(text).problems] == ["missing"]
+
+
+def test_a_text_parameter_as_an_argument_says_that_no_step_sees_it(tmp_path: Path) -> None:
+    text = DEFINITION.replace(K, "k: {type: string, default: here}")
+    found = check_folder(stepping.write_type(tmp_path, text, steps="def one(state, a, k):\n    return a\n"))
+    assert [(one.message, one.remedy) for one in found] == [
+        (
+            "steps.py:one takes k, a parameter that is any text, which no step sees",
+            "give it choices: a step gets the index among them; or leave k out",
+        )
+    ]
