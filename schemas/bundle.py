@@ -4,6 +4,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ _ARCHIVE_LIMIT_BYTES = 2 * BUNDLE_LIMIT_BYTES
 _MEMORY_BYTES = 64 * 1024 * 1024
 _NOT_READ = ("__pycache__", "*.pyc", "*.md", "*.svg", "test_*.py", "*_test.py", "conftest.py")
 """What no step reads, but people, pytest and Python itself: a change of theirs is no other version."""
+
+_FUNCTION = re.compile(rb"([A-Za-z0-9_/]+\.py):[A-Za-z_]")
+"""Where a definition names a function of a file."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -79,9 +83,9 @@ def is_left_out(folder: Path, relative: Path) -> bool:
 
 def _left_out(relative: Path, definition: bytes) -> bool:
     # A definition may take its steps from a file of any name.
+    named = {part for path in _FUNCTION.findall(definition) for part in path.decode().split("/")}
     return any(
-        name.startswith(".")
-        or (any(fnmatchcase(name, unread) for unread in _NOT_READ) and name.encode(errors="replace") not in definition)
+        name.startswith(".") or (any(fnmatchcase(name, unread) for unread in _NOT_READ) and name not in named)
         for name in relative.parts
     )
 

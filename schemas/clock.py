@@ -30,6 +30,11 @@ class SystemClock:
         return time.monotonic()
 
 
+def computed_s() -> float:
+    """Seconds that this process has computed, in all of its threads."""
+    return time.process_time()
+
+
 class AnchoredClock:
     """UTC as it was when this clock was made, plus the monotonic seconds since: it never jumps.
 

@@ -1,9 +1,10 @@
 """Loading an author's functions from a twin type's folder. Only workers and `check` do this."""
 
+import ast
 import difflib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -20,6 +21,9 @@ class AuthoredCode:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._modules: dict[str, ModuleType] = {}
+        # Libraries may be installed below it, such as in a virtual environment.
+        inside = {Path(entry).resolve() for entry in sys.path if entry} - {self.folder}
+        self._libraries = [entry for entry in inside if entry.is_relative_to(self.folder)]
 
     def function(self, target: str) -> Callable[..., Any]:
         """Find `file.py:name`.
@@ -49,12 +53,14 @@ class AuthoredCode:
     def owns(self, function: Callable[..., Any]) -> bool:
         """Whether a function was written in this folder."""
         code = getattr(function, "__code__", None)
-        return code is not None and Path(code.co_filename).is_relative_to(self.folder)
+        return code is not None and bool(self._own(code.co_filename))
 
     def _own(self, file: str) -> str:
-        """A file's path within the folder, `""` when it lies elsewhere."""
+        """A file's path within the folder, `""` when it lies elsewhere, or in a library that is installed there."""
         path = Path(file)
-        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else ""
+        if not path.is_relative_to(self.folder) or any(map(path.is_relative_to, self._libraries)):
+            return ""
+        return path.relative_to(self.folder).as_posix()
 
     def _place(self, error: BaseException) -> tuple[str, int] | None:
         """The innermost line of the folder that an error went through."""
@@ -96,17 +102,29 @@ class AuthoredCode:
             used = {name: own for name in sys.modules.keys() - before.keys() if (own := self._own_module(name))}
             for name in used:
                 del sys.modules[name]
-        for own in used.values():
-            if is_left_out(self.folder, own):
-                said = f"imports {own.as_posix()}, which is not deployed"
-                raise DefinitionError([Problem(file, 1, "", said, "give it a name that is no test's, and not hidden")])
+        for name, own in used.items():
+            if is_left_out(self.folder, Path(own)):
+                where, line = self._importing(name, [file, *used.values()]) or (file, 1)
+                said = f"imports {own}, which is not deployed"
+                raise DefinitionError(
+                    [Problem(where, line, "", said, "give it a name that is no test's, and not hidden")]
+                )
         return module
 
-    def _own_module(self, name: str) -> Path | None:
-        """Path within the folder of a loaded module that came from there."""
+    def _own_module(self, name: str) -> str:
+        """Path within the folder of a loaded module that came from there, `""` for any other."""
         origin = getattr(sys.modules[name], "__file__", None)
-        path = Path(origin).resolve() if origin else None
-        return path.relative_to(self.folder) if path is not None and path.is_relative_to(self.folder) else None
+        return self._own(str(Path(origin).resolve())) if origin else ""
+
+    def _importing(self, name: str, files: Iterable[str]) -> tuple[str, int] | None:
+        """Where a module is imported by its name."""
+        for file in files:
+            for node in ast.walk(ast.parse((self.folder / file).read_bytes())):
+                names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                if name in names and isinstance(node, ast.stmt):
+                    return file, node.lineno
+        return None
 
 
 def _remedy_of(error: BaseException) -> str:

@@ -71,7 +71,8 @@ def examine_apart(
         step_limit_s: How long its steps may take for one record; 0 to run none of them.
         costs: Whether to note also what steps that are not compiled cost.
     """
-    env = {name: value for name, value in os.environ.items() if name != PARENT_VARIABLE}
+    # However this process ends, what it started ends with it.
+    env = os.environ | {PARENT_VARIABLE: str(os.getpid())}
     options = ["--import-limit", str(import_limit_s), "--step-limit", str(step_limit_s)]
     options += ["--cache", str(cache)] if cache else []
     options += ["--costs"] if costs else []

@@ -149,8 +149,10 @@ class _Stepping:
         self._arrival_ns = 0
         self._at_work = False
         self.passed_over: dict[int, Refusal] = {}
-        # What is compiled at the first records is no part of computing: another twin steps them before.
-        self._processors = [self._processor(), self._processor()]
+        # What is compiled at the first records is no part of computing: another twin steps them before. Plain Python
+        # may count its calls, or print: it is called once for each.
+        is_compiled = all(step.compiled for step in twin_type.definition.pipeline)
+        self._processors = [self._processor() for _ in range(2 if is_compiled else 1)]
 
     def step(self, part: Sequence[Row | int], trial: Trial, clock: Clock) -> Outcome:
         """Step rows and ticks."""

@@ -8,6 +8,7 @@ import faulthandler
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +19,10 @@ import typer
 from infra.authoring.checking import COSTS_LIMIT_S, IMPORT_LIMIT_S, STEP_LIMIT_S
 from infra.cli.options import Config
 
-_RECORDS, _FINDING_S = 5, 20.0
+_RECORDS, _FINDING_S = 5, 60.0
 """A trial takes at most so many times as long as one record may, and so long to find the step that never ends."""
 _NICE = 10
+_LOOK_S, _AT_ONCE_S = 0.2, 0.001
 
 
 def check_folder(
@@ -76,11 +78,27 @@ def _own_output() -> Iterator[int]:
 @contextlib.contextmanager
 def _limited(limit_s: float) -> Iterator[None]:
     """End this process, with a trace on standard error, when what it does takes too long; also trace its crashes."""
+    from twins.kernel.patience import Patience
+
+    done = threading.Event()
+
+    def look() -> None:
+        patience = Patience(limit_s)
+        # Where no other thread of Python may run, nobody looks, and the time that goes by is what counts.
+        while not done.wait(_LOOK_S):
+            faulthandler.dump_traceback_later(_AT_ONCE_S if patience.is_over() else limit_s, exit=True)
+            if patience.is_over():
+                return
+
     faulthandler.enable()
     faulthandler.dump_traceback_later(limit_s, exit=True)
+    looking = threading.Thread(target=look, name="limit", daemon=True)
+    looking.start()
     try:
         yield
     finally:
+        done.set()
+        looking.join()
         faulthandler.cancel_dump_traceback_later()
 
 

@@ -131,7 +131,7 @@ class Versions:
 
         Args:
             bundle: Is laid out for it.
-            is_new: Its code never ran here: it runs in another process first, whatever there is.
+            is_new: It never was in force: it is tried in another process first, whatever there is.
         """
         folder = await asyncio.to_thread(self._write, bundle)
         if is_new and (problems := await asyncio.to_thread(check_apart, folder, self._cache)):
@@ -172,7 +172,9 @@ class Versions:
                 self._loading.pop(candidate.hash, None)
             if candidate.hash in self._loaded:
                 return []
-            return await self._compile(bundle, is_new=True)
+            # What was in force steps its twins, whatever it would make of a record with all inputs at mid-range.
+            known = {item.hash for item in catalogue.history(self._type)}
+            return await self._compile(bundle, is_new=candidate.hash not in known)
 
         await answer_candidates(self._kafka, catalogue, compile_)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from infra.authoring.checking import check_apart, end_checks
+from infra.authoring.checking import STEP_LIMIT_S, check_apart, end_checks
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
 from infra.roles.candidates import answer_candidates
 from infra.roles.condemned import Condemned
@@ -121,7 +121,9 @@ def _check(role: Role, catalogue: Catalogue, candidate: Deployment) -> list[Prob
     if bundle is None:
         return [Problem(str(folder), 0, "", "the bundle is gone", "deploy it again")]
     bundle.write(folder)
-    return check_apart(folder, kernel_cache(role.settings.data_dir))
+    # What was in force before is not tried, only compiled.
+    known = candidate.hash in {item.hash for item in catalogue.history(candidate.type)}
+    return check_apart(folder, kernel_cache(role.settings.data_dir), step_limit_s=0.0 if known else STEP_LIMIT_S)
 
 
 def _child_ports(role: Role) -> list[int]:

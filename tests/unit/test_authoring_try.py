@@ -293,3 +293,22 @@ def test_a_step_that_does_not_end_is_told_with_its_row(
     assert isinstance(row, Row)
     assert row.line == 3
     assert re.fullmatch(r"slow\.py:(5|6|11|12), in (wait|done)", place)
+
+
+def test_a_step_in_plain_python_is_called_once_for_each_row(tmp_path: Path) -> None:
+    (tmp_path / "twin.yaml").write_text("""\
+name: counter
+version: 1.0.0
+inputs: {temperature: {}}
+pipeline:
+  - {name: one, step: "steps.py:one", compiled: false, outputs: [y]}
+outputs: {timeseries: {fields: [y]}}
+""")
+    (tmp_path / "steps.py").write_text(
+        "CALLS = []\n\n\ndef one(temperature):\n    CALLS.append(1)\n    return len(CALLS)\n"
+    )
+    bundle = read_folder(tmp_path)
+    twin_type = TwinType.load(tmp_path, bundle.definition(), bundle.hash, PARTITIONS, tmp_path / "cache")
+    twin_type.warm_up()
+    rows = [Row(n, "", n * NS_PER_S, b'{"time":%d,"temperature":20}' % (n * NS_PER_S), "") for n in (2, 3)]
+    assert play(twin_type, rows, lambda _: None).curves["y"].points()[1] == [1.0, 2.0]

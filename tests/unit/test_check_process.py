@@ -1,14 +1,19 @@
 """`check` as a process: its author's code may do what it likes, and every fault is one line with its place."""
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.authoring.checking import check_apart, end_checks
+from schemas.bundle import read_folder
+from twins.authored import AuthoredCode
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = """\
@@ -122,10 +127,56 @@ def test_a_check_whose_answer_nobody_waits_for_any_more_is_ended_and_nothing_els
 
 
 def test_what_is_not_deployed_can_t_be_imported_by_a_step(tmp_path: Path) -> None:
-    folder = _write(tmp_path / "pump", steps=f"import test_tools  # noqa: F401\n{STEPS}")
+    folder = _write(tmp_path / "pump", steps=f"\nimport test_tools  # noqa: F401\n{STEPS}")
     (folder / "test_tools.py").write_text("TWO = 2\n")
     (problem,) = check_apart(folder)
-    assert (problem.file, problem.message) == ("steps.py", "imports test_tools.py, which is not deployed")
+    assert (problem.file, problem.line) == ("steps.py", 2)
+    assert problem.message == "imports test_tools.py, which is not deployed"
     (folder / "test_tools.py").rename(folder / "tools.py")
     (folder / "steps.py").write_text(f"import tools  # noqa: F401\n{STEPS}")
     assert check_apart(folder) == []
+
+
+def test_a_library_that_is_installed_inside_the_folder_is_not_the_author_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _write(tmp_path / "pump", steps=f"import littlelib\n{STEPS}")
+    packages = folder / ".venv" / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "littlelib.py").write_text("def two(): return 2\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
+    code = AuthoredCode(folder)
+    try:
+        library = code.function("steps.py:double").__globals__["littlelib"]
+        assert sys.modules["littlelib"] is library
+        assert not code.owns(library.two)
+    finally:
+        sys.modules.pop("littlelib", None)
+
+
+def test_what_the_prose_of_a_definition_names_is_not_deployed_for_that(tmp_path: Path) -> None:
+    words = "name: pump\ndescription: See README.md and test_a.py, picture.svg\n"
+    folder = _write(tmp_path / "pump", DEFINITION.replace("name: pump\n", words).replace("steps.py", "odd/test_b.py"))
+    (folder / "odd").mkdir()
+    for name in ("README.md", "test_a.py", "picture.svg", "odd/test_b.py"):
+        (folder / name).touch()
+    assert sorted(read_folder(folder).files) == ["odd/test_b.py", "steps.py", "twin.yaml"]
+
+
+def test_a_check_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    steps = f"import os, pathlib\npathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\nwhile True: pass\n"
+    folder = _write(tmp_path / "pump", steps=steps)
+    asking = "import sys; from pathlib import Path; from infra.authoring.checking import check_apart\n"
+    asking += "check_apart(Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", asking, str(folder)], cwd=ROOT) as asks:
+        while not (begun.exists() and begun.read_text()):
+            time.sleep(0.02)
+        asks.kill()
+    check = psutil.Process(int(begun.read_text()))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # Nobody may be there to reap it.
+        deadline_s = time.monotonic() + 5
+        while check.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)

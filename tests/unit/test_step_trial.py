@@ -1,16 +1,18 @@
 """A version is tried with records that have every input at mid-range before anything is stepped by it."""
 
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from support import stepping
 
-from infra.authoring.checking import check_apart, examine_apart
+from infra.authoring.checking import STEP_LIMIT_S, check_apart, examine_apart
 from infra.roles import worker
-from schemas.bundle import read_folder
+from schemas.bundle import bundle_of, read_folder
+from schemas.clock import SystemClock
 from twins.check import examine_folder
+from twins.kernel import patience
+from twins.kernel.single import Single
 from twins.kernel.trial_faults import Tried, tried
 from twins.twin_type import TwinType
 from twins.wiring import WiredStep
@@ -22,7 +24,11 @@ inputs: {a: {range: [2, 4]}, b: {type: bool}}
 pipeline:
   - {name: smooth, step: exponential_average, inputs: {value: a}, config: {time_constant_s: 3}, outputs: [s]}
   - {name: one, step: "steps.py:one", compiled: false, outputs: [y]}
-  - {name: two, step: "steps.py:two", compiled: false, state: {n: {type: int}}, outputs: [z]}
+  - name: two
+    step: steps.py:two
+    compiled: false
+    state: {n: {type: int}, h: {type: int, shape: [3]}, f: {type: bool}}
+    outputs: [z]
 outputs: {timeseries: {fields: [z]}}
 """
 STEPS = """\
@@ -38,7 +44,7 @@ def two(state, y):
 def half(y):
     return y / 2
 """
-COMPILED = DEFINITION.replace("compiled: false, ", "")
+COMPILED = DEFINITION.replace("compiled: false, ", "").replace("    compiled: false\n", "")
 WITH = ", for a record with all inputs at mid-range (a = 3.0, b = false)"
 ENDLESS = "    while y > 0.0:\n        y += 1.0\n    return y / 2\n"
 
@@ -48,29 +54,51 @@ ENDLESS = "    while y > 0.0:\n        y += 1.0\n    return y / 2\n"
     [
         ("return y\n", "return [y]\n", [(5, "two", f"step two returned a list for z, not a number{WITH}")]),
         (
-            "    return y / 2",
-            "    return y / 0",
-            [(11, "one", f"step one raised ZeroDivisionError: float division by zero{WITH}")],
-        ),
-        (
             "return half(s)\n",
             "return 'high'\n",
             [(1, "one", f"step one returned a str for y, not a number{WITH}")],
         ),
         (
             "state.n += 1\n",
-            "y /= state.n\n",
-            [(6, "two", f"step two raised ZeroDivisionError: float division by zero{WITH}")],
+            "state.n = y\n",
+            [(6, "two", f"step two writes a float into its state n, which int can't hold{WITH}")],
         ),
-        ("return y / 2", "return float('nan')", [(1, "one", f"step one gave nan for y{WITH}")]),
+        (
+            "state.n += 1\n",
+            "kept = state.h[1:]\n    kept[0] = y\n",
+            [(7, "two", f"step two writes a float into its state h, which int can't hold{WITH}")],
+        ),
+        (
+            "state.n += 1\n",
+            "state.f = y > 1\n    state.h[:] += 1\n    (state.h * 0.5)[0] = y\n    state.f = y\n",
+            [(9, "two", f"step two writes a float into its state f, which bool can't hold{WITH}")],
+        ),
     ],
 )
-def test_a_step_that_is_not_compiled_must_not_fail(
+def test_a_step_that_is_not_compiled_gives_what_is_declared(
     tmp_path: Path, before: str, after: str, told: list[tuple[int, str, str]]
 ) -> None:
     found = examine_folder(stepping.write_type(tmp_path, DEFINITION, steps=STEPS.replace(before, after, 1)))
     assert [(one.line, one.path, one.message) for one in found.problems] == told
     assert all(one.file == "steps.py" and one.remedy for one in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("    return y / 2", "    return y / 0", "step one raised ZeroDivisionError: float division by zero"),
+        ("state.n += 1\n", "y /= state.n\n", "step two raised ZeroDivisionError: float division by zero"),
+        ("return y / 2", "return float('nan')", "step one gave nan for y"),
+    ],
+)
+def test_a_step_that_can_not_make_sense_of_mid_range_is_a_note(
+    tmp_path: Path, before: str, after: str, told: str
+) -> None:
+    # What follows never ends with the zero that a failed step would give.
+    steps = STEPS.replace(before, after, 1).replace("    return y\n", "    while not y: pass\n    return y\n")
+    found = examine_folder(stepping.write_type(tmp_path, DEFINITION, steps=steps))
+    assert found.problems == []
+    assert found.notes == [f"with all inputs at mid-range (a = 3.0, b = false) twins go into quarantine: {told}"]
 
 
 def test_all_steps_that_return_no_number_are_told_at_once(tmp_path: Path) -> None:
@@ -112,7 +140,8 @@ def test_a_step_that_is_at_work_when_its_time_is_over_is_told_where_it_is(tmp_pa
     folder = stepping.write_type(tmp_path, DEFINITION, steps=f"import threading\nAWAKE = threading.Event()\n{steps}")
 
     def trying(twin_type: TwinType, wired: list[WiredStep]) -> Tried:
-        found = tried(twin_type, wired, 0.3)
+        # It only waits: that takes some times as long.
+        found = tried(twin_type, wired, 0.05)
         wired[1].function.__globals__["AWAKE"].set()
         return found
 
@@ -120,7 +149,7 @@ def test_a_step_that_is_at_work_when_its_time_is_over_is_told_where_it_is(tmp_pa
     assert (problem.file, problem.path) == ("steps.py", "one")
     assert problem.line in {13, 14, 15}
     assert problem.message == (
-        "step one did not finish within 0.3 s for a record with all inputs at mid-range (a = 3.0, b = false)"
+        "step one did not finish within 0.05 s for a record with all inputs at mid-range (a = 3.0, b = false)"
     )
     assert "loops an end" in problem.remedy
 
@@ -150,10 +179,10 @@ def test_a_worker_refuses_a_candidate_that_never_ends_however_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = stepping.write_type(tmp_path / "type", COMPILED, steps=STEPS.replace("    return y / 2\n", ENDLESS))
-    monkeypatch.setattr(worker, "check_apart", partial(check_apart, step_limit_s=0.5))
+    monkeypatch.setattr(worker, "STEP_LIMIT_S", 0.5)
     role = SimpleNamespace(settings=SimpleNamespace(data_dir=tmp_path / "data"))
-    catalogue = SimpleNamespace(bundle=lambda _: read_folder(folder))
-    candidate = SimpleNamespace(hash="0" * 64)
+    catalogue = SimpleNamespace(bundle=lambda _: read_folder(folder), history=lambda _: [])
+    candidate = SimpleNamespace(hash="0" * 64, type="machine")
     for _ in range(2):
         # The second time machine code is there.
         (problem,) = worker._check(role, catalogue, candidate)  # type: ignore[arg-type]  # noqa: SLF001
@@ -165,3 +194,42 @@ def test_check_tells_notes_of_a_type_that_is_compiled_throughout(tmp_path: Path)
     folder = stepping.write_type(tmp_path, COMPILED, steps=STEPS.replace("y / 2", "y / (y - y)"))
     (note,) = examine_apart(folder, costs=True).notes
     assert "twins go into quarantine" in note
+
+
+@pytest.mark.parametrize(("known", "limit_s"), [((), STEP_LIMIT_S), (("0" * 64,), 0.0)])
+def test_a_version_that_was_in_force_is_tried_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: tuple[str, ...], limit_s: float
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(worker, "check_apart", lambda *_, step_limit_s: asked.append(step_limit_s))
+    role = SimpleNamespace(settings=SimpleNamespace(data_dir=tmp_path / "data"))
+    history = [SimpleNamespace(hash=content) for content in known]
+    catalogue = SimpleNamespace(bundle=lambda _: bundle_of({}), history=lambda _: history)
+    worker._check(role, catalogue, SimpleNamespace(hash="0" * 64, type="machine"))  # type: ignore[arg-type]  # noqa: SLF001
+    assert asked == [limit_s]
+
+
+def test_a_step_alone_is_compiled_before_it_is_called(tmp_path: Path) -> None:
+    def trying(twin_type: TwinType, wired: list[WiredStep]) -> Tried:
+        single = Single(twin_type)
+        single.compile(wired[1])
+        (compiled,) = single._compiled.values()  # noqa: SLF001 - what is called then
+        before = list(compiled.signatures)
+        single.run(wired[1])
+        assert compiled.signatures == before
+        assert len(before) == 1
+        return Tried()
+
+    assert examine_folder(stepping.write_type(tmp_path, COMPILED, steps=STEPS), trying=trying).problems == []
+
+
+def test_only_computing_wears_patience_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = {"passed": 0.0, "computed": 0.0}
+    monkeypatch.setattr(SystemClock, "monotonic_s", lambda _: at["passed"])
+    monkeypatch.setattr(patience, "computed_s", lambda: at["computed"])
+    waits = patience.Patience(10.0)
+    seen = []
+    for passed, computed in [(39.0, 9.0), (9.0, 60.0), (11.0, 10.0), (40.0, 0.0)]:
+        at.update(passed=passed, computed=computed)
+        seen.append(waits.is_over())
+    assert seen == [False, False, True, True]

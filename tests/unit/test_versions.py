@@ -10,7 +10,7 @@ import pytest
 from infra.roles import candidates, versions
 from infra.settings import Settings
 from schemas.bundle import Bundle, bundle_of
-from schemas.deployment import Deployment
+from schemas.deployment import Deployment, HistoryItem
 from schemas.errors import Problem
 from streams.log.client import KafkaOptions
 
@@ -35,6 +35,9 @@ class _Definitions:
 
     def bundle(self, content: str) -> Bundle | None:
         return {one.hash: one for one in (BROKEN, MENDED)}.get(content)
+
+    def history(self, _: str) -> list[HistoryItem]:
+        return []
 
     async def until(self, look: Callable[[], T | None]) -> T:
         found = look()

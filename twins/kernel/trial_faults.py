@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from schemas.definition_file import FILE
 from schemas.errors import Problem
-from twins import admission
 from twins.author_faults import file_of
 from twins.kernel.compiler import Kernel
+from twins.kernel.patience import Patience
 from twins.kernel.single import Single
 from twins.kernel.trial import Trial, shown
 from twins.kernel.uncompiled import Answer, Failure, PythonStep, UncompiledStep
@@ -29,6 +29,8 @@ STEP_LIMIT_S = 10.0
 """How long the steps may take for one record, unless told otherwise."""
 
 _ALONE_S = 2.0
+_LOOK_S = 0.05
+
 _ENDLESS = "give its loops an end: mend their condition, or write for _ in range(…)"
 
 
@@ -37,8 +39,9 @@ class Tried:
     """What came of it.
 
     Attributes:
-        problems: Steps that never end; and of those that are not compiled, which nothing else tells of, all that fail.
-        notes: That compiled ones fail: there are other records.
+        problems: Steps that never end; and of those that are not compiled, which nothing else tells of, all that give
+            what is no number, or not of the declared type.
+        notes: That one raises, or gives NaN: there are other records.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -53,7 +56,7 @@ def tried(twin_type: TwinType, steps: list[WiredStep], limit_s: float = STEP_LIM
     Args:
         twin_type: Warmed up.
         steps: Its pipeline.
-        limit_s: How long they may take for each record.
+        limit_s: How long they may compute for each record.
     """
     watch = _Watch()
     kernels = replace(twin_type.kernels, records=watch.over(twin_type.kernels.records))
@@ -64,6 +67,8 @@ def tried(twin_type: TwinType, steps: list[WiredStep], limit_s: float = STEP_LIM
     for on_tick in (False, False, True, False) if kernels.ticks is not None else (False, False):
         said: list[str] = []
         thread = _finished(partial(_turn, trial, said, on_tick=on_tick), limit_s)
+        if thread is not None and watch.failures:
+            break
         if thread is not None:
             what = "a tick after a record" if on_tick else "a record"
             late = f"did not finish within {limit_s:g} s for {what} with all inputs at mid-range ({inputs})"
@@ -81,15 +86,20 @@ def _turn(trial: Trial, said: list[str], *, on_tick: bool) -> None:
 
 
 def _finished(work: Callable[[], None], limit_s: float) -> threading.Thread | None:
-    """Do some work, whatever it raises; the thread that still does it when its time is over."""
+    """Do some work, whatever it raises; the thread that still does it when its time is over.
+
+    That is so many seconds of computing by this process; of waiting, some times as many.
+    """
 
     def guarded() -> None:
         with suppress(Exception):
             work()
 
     thread = threading.Thread(target=guarded, daemon=True)
+    patience = Patience(limit_s)
     thread.start()
-    thread.join(limit_s)
+    while thread.is_alive() and not patience.is_over():
+        thread.join(_LOOK_S)
     return thread if thread.is_alive() else None
 
 
@@ -121,25 +131,16 @@ class _Watched:
         answer = self._step.run(given, state)
         self._watch.at_work = None
         failure = answer.failures.get(0)
-        # What follows a failure gets zeros, so that more is found; what it raises may be due to them.
-        if failure is not None and (not self._watch.failures or _is_no_number(failure)):
-            self._watch.failures.setdefault(self._index, failure)
+        if failure is None or not failure.remedy:
+            return answer
+        # What follows gets zeros, so that more is found.
+        self._watch.failures.setdefault(self._index, failure)
         return replace(answer, failures={})
 
 
 def _fault(step: WiredStep, failure: Failure, twin_type: TwinType, inputs: str) -> Problem:
-    remedy = "mend it; such a record would put its twin into quarantine"
-    if _is_no_number(failure):
-        remedy = f"return one number for each of {', '.join(step.outputs)}"
-        if failure.detail.endswith("can't hold"):
-            remedy = "write type: float, or return int(…) or a comparison"
     message = f"{failure.detail}, for a record with all inputs at mid-range ({inputs})"
-    return _problem(step, twin_type, failure.line, message, remedy)
-
-
-def _is_no_number(failure: Failure) -> bool:
-    """Whether a step returned something else than numbers, rather than raise, or give NaN."""
-    return failure.status == admission.FAILED and not failure.line
+    return _problem(step, twin_type, failure.line, message, failure.remedy)
 
 
 def _problem(step: WiredStep, twin_type: TwinType, line: int, message: str, remedy: str) -> Problem:
@@ -160,7 +161,11 @@ def _endless(
     single = Single(twin_type)
     for step in [*steps, *steps]:
         # One that is not compiled came to its end; where compiling one by itself fails, it is not the one.
-        if step.compiled and _finished(partial(single.run, step), _ALONE_S) is not None:
+        if not step.compiled:
+            continue
+        with suppress(Exception):
+            single.compile(step)
+        if _finished(partial(single.run, step), _ALONE_S) is not None:
             plain = _finished(partial(single.run, step, plain=True), _ALONE_S / 4)
             line = _line(plain, step) if plain else 0
             return _problem(step, twin_type, line, f"step {step.name} {late}", _ENDLESS)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twins import admission
-from twins.functions.state_view import StateView
+from twins.functions.state_view import ExactStateView, InexactError, StateView
 from twins.kernel.fields import DTYPES
 from twins.kernel.segments import given_fields
 from twins.layout import RowLayout
@@ -36,17 +36,19 @@ class Failure(NamedTuple):
         status: `FAILED` or `NOT_FINITE` of `twins.admission`.
         detail: For people.
         line: Of the function's file, where it raised; 0 where it did not.
+        remedy: For what no record can make right: the step gives something else than its outputs and state can hold.
     """
 
     status: int
     detail: str
     line: int = 0
+    remedy: str = ""
 
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this module
-    def __init__(self, status: int, detail: str, line: int = 0) -> None:
+    def __init__(self, status: int, detail: str, line: int = 0, remedy: str = "") -> None:
         super().__init__(detail)
-        self.failure = Failure(status, detail, line)
+        self.failure = Failure(status, detail, line, remedy)
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class UncompiledStep:
         self._exact = False
 
     def exactly(self) -> "UncompiledStep":
-        """The same step, whose floats for an int or a boolean are failures instead of cut off."""
+        """The same step, whose floats for an int or a boolean, also of its state, are failures instead of cut off."""
         found = copy.copy(self)
         found._exact = True  # noqa: SLF001 - its own
         return found
@@ -118,24 +120,30 @@ class UncompiledStep:
         return answer
 
     def _call(self, values: Sequence[Any], own: NDArray[np.void]) -> Any:  # noqa: ANN401 - whatever an author returns
-        view = StateView(own)
+        view = (ExactStateView if self._exact else StateView)(own)
         try:
             return self._function(*(view if place is None else values[place] for place in self._places))
+        except InexactError as error:
+            line = _line(error, self._function.__code__.co_filename)
+            message = f"step {self.name} writes {error}"
+            raise _Unusable(admission.FAILED, message, line, "declare type: float, or write int(…)") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's function may raise anything
             line = _line(error, self._function.__code__.co_filename)
             raise _Unusable(admission.FAILED, raised(error, self.name), line) from None
 
     def _results(self, returned: Any) -> list[bool | int | float]:  # noqa: ANN401 - likewise
         names = tuple(self._outputs)
+        remedy = f"return one number for each of {', '.join(names)}"
         if not names:
             return []
         if len(names) == 1:
             returned = (returned,)
         elif not isinstance(returned, tuple | list) and not (isinstance(returned, np.ndarray) and returned.ndim == 1):
-            raise _Unusable(admission.FAILED, f"step {self.name} returned {_kind(returned)}, not {len(names)} values")
+            message = f"step {self.name} returned {_kind(returned)}, not {len(names)} values"
+            raise _Unusable(admission.FAILED, message, remedy=remedy)
         if len(returned) != len(names):
             message = f"step {self.name} returned {len(returned)} values, not {len(names)}"
-            raise _Unusable(admission.FAILED, message)
+            raise _Unusable(admission.FAILED, message, remedy=remedy)
         return [
             self._number(name, kind, value) for (name, kind), value in zip(self._outputs.items(), returned, strict=True)
         ]
@@ -144,12 +152,15 @@ class UncompiledStep:
         if isinstance(value, np.ndarray) and value.ndim == 0:
             value = value[()]
         if not isinstance(value, _NUMBERS):
-            raise _Unusable(admission.FAILED, f"step {self.name} returned {_kind(value)} for {name}, not a number")
+            message = f"step {self.name} returned {_kind(value)} for {name}, not a number"
+            remedy = f"return one number for each of {', '.join(self._outputs)}"
+            raise _Unusable(admission.FAILED, message, remedy=remedy)
         if isinstance(value, float | np.floating) and not math.isfinite(value):
             raise _Unusable(admission.NOT_FINITE, f"step {self.name} gave {float(value)} for {name}")
         if self._exact and kind != "float" and isinstance(value, float | np.floating):
             message = f"step {self.name} returned a float for {name}, which {kind} can't hold"
-            raise _Unusable(admission.FAILED, message)
+            remedy = "write type: float, or return int(…) or a comparison"
+            raise _Unusable(admission.FAILED, message, remedy=remedy)
         if kind == "bool":
             return bool(value)
         if kind == "int":
