@@ -27,7 +27,8 @@ _MEMORY_BYTES = 64 * 1024 * 1024
 _NOT_READ = ("__pycache__", "*.pyc", "*.md", "*.svg", "test_*.py", "*_test.py", "conftest.py")
 """What no step reads, but people, pytest and Python itself: a change of theirs is no other version."""
 
-_FUNCTION = re.compile(rb"([A-Za-z0-9_/]+\.py):[A-Za-z_]")
+# From where a path begins only: a long text without one must not be looked through from each of its letters.
+_FUNCTION = re.compile(rb"(?<![A-Za-z0-9_/])([A-Za-z0-9_/]++\.py):[A-Za-z_]")
 """Where a definition names a function of a file."""
 
 

@@ -182,8 +182,10 @@ def check(
     # A shell's `examples/*` names what is written beside the folders, too.
     paths = [path for path in paths if not (path.is_file() and path.suffix == ".md")]
     files = [path for path in paths if path.is_file() and path.name != FILE]
+    cache = None
     try:
-        read_settings(config, data_dir)
+        # What is compiled here is not compiled again by the next check, a trial, or when it is deployed.
+        cache = trial_cache(read_settings(config, data_dir).data_dir)
     except ConfigurationError as error:
         problems += error.problems
     checked.append(f"configuration{f' {config}' if config else ''}")
@@ -199,7 +201,7 @@ def check(
             problems.append(Problem(str(path / FILE), 1, "file", "there is none", "name a twin type's folder"))
         for folder in folders:
             with waiting(f"{folder}: checking and compiling"):
-                found = examine_apart(folder, costs=True)
+                found = examine_apart(folder, cache, costs=True)
             problems += [_below(folder, problem) for problem in found.problems]
             notes += [f"{folder}: {note}" for note in found.notes]
             checked.append(f"type {folder}")

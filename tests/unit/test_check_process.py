@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from infra.authoring.checking import check_apart, end_checks
+from infra.cli.app import app
 from schemas.bundle import read_folder
 from twins.authored import AuthoredCode
 
@@ -39,7 +41,12 @@ def _check(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "infra", "check", *words],
         cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TWINSTREAM_CACHE": str(cwd / ".cache"),
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -180,3 +187,13 @@ def test_a_check_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None
         while check.status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
+
+
+def test_what_check_compiled_is_there_for_the_next_who_need_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _write(tmp_path / "pump")
+    monkeypatch.setenv("TWINSTREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["check", str(folder)]).exit_code == 0
+    kept = {path for path in (tmp_path / "cache").rglob("*") if path.suffix in {".nbi", ".nbc"}}
+    assert kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "pump"]

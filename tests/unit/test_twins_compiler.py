@@ -247,6 +247,7 @@ outputs:
         (12, "no field zz"),
         (13, 'unknown key "egde"'),
         (13, "no field nono"),
+        (13, "w is float"),
     ]
     assert [line for file, line, _ in found if file == "twin.yaml" and line in {1, 2}] == [1, 2]
     assert [(file, line, message) for file, line, message in found if file != "twin.yaml"] == [
