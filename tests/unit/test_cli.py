@@ -223,7 +223,8 @@ def test_the_process_of_a_type_ends_with_its_last_flush(monkeypatch: pytest.Monk
     """Python's own end, with compilers to take apart, took seconds of the time that a stop has."""
     monkeypatch.setattr("infra.roles.type_process.run_type", lambda *_, **__: 7)
     codes: list[int] = []
-    monkeypatch.setattr("os._exit", codes.append)
+    # The real one ends whatever this process has started, such as the servers of other tests.
+    monkeypatch.setattr("infra.supervisor.lifeline.leave", codes.append)
     CliRunner().invoke(app, ["type-worker", "--type", "pump"])
     assert codes == [7]
 
