@@ -6,6 +6,7 @@ Its lines need `at_ns` and `cause`, event time and offset of what they follow fr
 from collections.abc import Collection
 
 from schemas.definition import Definition
+from schemas.expression import parse_condition
 from schemas.outputs import CommandOutput
 from twins.kernel.columns import KernelColumns
 from twins.kernel.fields import condition, indented, number
@@ -54,10 +55,12 @@ def command_lines(name: str, definition: Definition, columns: KernelColumns) -> 
     if limits := limits_of(command):
         lines.append("refused = 0")
         told_no_more = []
+        interlocks = enumerate(command.interlocks.values(), _FIRST_INTERLOCK)
+        dividing = {refusal for refusal, text in interlocks if parse_condition(text).divides}
         asked = list(zip(limits, _broken(name, command, definition).items(), strict=True))
         for limit, (refusal, broken) in reversed(asked):
             uncomputed = refusal + len(command.interlocks)
-            divides = refusal >= _FIRST_INTERLOCK and "/" in broken
+            divides = refusal in dividing
             plain = [f"if {broken}:", f"    refused = {refusal}"]
             lines += _asked_of(broken, refusal, uncomputed) if divides else plain
             if command.when is not None:
