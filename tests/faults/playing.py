@@ -1,0 +1,23 @@
+"""A scenario as a test."""
+
+import os
+import random
+from pathlib import Path
+
+from faults.catalogue import name_of
+from faults.run import Run, Scenario
+
+from infra.embedded.cache import cache_dir
+
+SEED_VARIABLE = "TWINSTREAM_FAULTS_SEED"
+
+
+async def assert_holds(scenario: Scenario, folder: Path) -> None:
+    """Play a scenario with a seed of its own, which is printed; the variable `TWINSTREAM_FAULTS_SEED` names another."""
+    seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**6))
+    run = Run(seed, folder, cache_dir() / "kernels")
+    run.cache.mkdir(parents=True, exist_ok=True)
+    run.say(f"seed {seed}: {scenario}")
+    async with run:
+        await scenario.play(run)
+    assert not run.broken(), f"scripts/faults --short --seed {seed} --only {name_of(scenario)}"

@@ -1,0 +1,138 @@
+"""A small site that can be hurt: Kafka, the type `tally` in force, its workers, and a numbered load."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from faults.breakable import Breakable
+from faults.comparison import compare
+from faults.numbered import Numbered
+from faults.run import Run, until
+from support.role_process import CLI, RoleProcess
+from support.worker_process import WorkerProcess
+
+from infra.deployment.switching import put_into_force
+from infra.embedded.kafka import EmbeddedKafka
+from schemas.bundle import read_folder
+from schemas.topics import TypeTopics
+from streams.log.admin import LogAdmin
+from streams.log.client import KafkaOptions
+from streams.log.writer import LogWriter
+
+FOLDER = Path(__file__).parents[1] / "types" / "tally"
+TYPE = "tally"
+TOPICS = TypeTopics(TYPE)
+PARTITIONS = 8
+_TICK_S = 0.02
+
+
+class Site:
+    """Everything of one scenario, while entered.
+
+    Args:
+        run: Its folder holds all data; its random numbers say who sends.
+        twins: That send.
+        overrides: Settings of Kafka beside the usual ones.
+
+    Attributes:
+        kafka: The server.
+        load: What was sent.
+        roles: Every process that was ever started.
+    """
+
+    def __init__(self, run: Run, twins: int = 200, overrides: dict[str, str] | None = None) -> None:
+        self.run = run
+        self.kafka = Breakable(lambda port: EmbeddedKafka(run.folder, port, overrides=overrides))
+        self.load = Numbered(run.rng.randrange(10**6), twins)
+        self.roles: list[RoleProcess] = []
+
+    async def __aenter__(self) -> Self:
+        await self.kafka.__aenter__()
+        await put_into_force(self.options, read_folder(FOLDER), PARTITIONS, who="faults")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for role in self.roles:
+            role.end()
+        await self.kafka.__aexit__(kind, error, trace)
+
+    @property
+    def options(self) -> KafkaOptions:
+        """How clients reach Kafka."""
+        return KafkaOptions(self.kafka.now.bootstrap_servers)
+
+    # -- processes -----------------------------------------------------------------------------------------------
+
+    def worker(self, program: Sequence[str] = CLI, **environment: str) -> WorkerProcess:
+        """One more worker of the type, with a data directory of its own."""
+        folder = self._folder(f"worker-{len(self.roles)}")
+        worker = WorkerProcess(TYPE, self.options.bootstrap_servers, folder, program, **environment)
+        self.roles.append(worker)
+        return worker
+
+    def role(self, *arguments: str, name: str, folder: str, **environment: str) -> RoleProcess:
+        """A role; in the folder of one that was killed it is that one's next life."""
+        variables = {"TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.options.bootstrap_servers, **environment}
+        role = RoleProcess(arguments, name, self._folder(folder), variables)
+        self.roles.append(role)
+        return role
+
+    async def ready(self, *roles: RoleProcess) -> None:
+        """Wait until roles do their work."""
+        for role in roles:
+            try:
+                await until(lambda role=role: role.ready() or not role.running(), f"{role.role} is ready")  # type: ignore[misc]
+            except TimeoutError as error:
+                raise TimeoutError(f"{error}\n{role.output()[-3000:]}") from None
+            assert role.running(), role.output()[-3000:]
+
+    def _folder(self, name: str) -> Path:
+        """A data directory whose compiled kernels are everybody's."""
+        folder = self.run.folder / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / "kernels").symlink_to(self.run.cache, target_is_directory=True)
+        return folder
+
+    # -- load ----------------------------------------------------------------------------------------------------
+
+    async def send(self, records: int, per_second: float) -> None:
+        """Numbered records of drawn twins straight into the input topic, at a steady rate, until Kafka has them."""
+        began_s = time.monotonic()
+        sent: list[asyncio.Future[tuple[int, int]]] = []
+        async with LogWriter(self.options, linger_ms=5) as writer:
+            while len(sent) < records:
+                due = min(records, round((time.monotonic() - began_s) * per_second) + 1)
+                for _ in range(due - len(sent)):
+                    twin, payload = self.load.next()
+                    sent.append(await writer.send(TOPICS.telemetry, twin.encode(), payload))
+                await asyncio.sleep(_TICK_S)
+            await asyncio.gather(*sent)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    async def lag(self) -> int:
+        """Records that the workers have not committed."""
+        async with LogAdmin(self.options) as admin:
+            ends = await admin.end_offsets([TOPICS.telemetry])
+            done = await admin.committed(f"twinstream-{TYPE}", [TOPICS.telemetry])
+        return sum(end - done.get(place, 0) for place, end in ends.items())
+
+    async def drained(self, timeout_s: float = 120.0) -> float:
+        """Wait until the workers have committed everything; return after how many seconds they had."""
+        began_s = time.monotonic()
+        while lag := await self.lag():
+            if time.monotonic() - began_s > timeout_s:
+                tails = [role.output()[-2000:] for role in self.roles if role.running()]
+                raise TimeoutError("\n".join([f"after {timeout_s:g} s {lag} records are not committed", *tails]))
+            await asyncio.sleep(0.2)
+        return time.monotonic() - began_s
+
+    async def compare(self) -> None:
+        """Put what came out beside what must."""
+        await compare(self.run, self.options, FOLDER, self.load)
