@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from schemas.errors import InvalidNameError
+from schemas.names import parse_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class BrokerSettings(BaseModel):
     Attributes:
         ca_file: PEM file of the authority to trust with TLS; `""` for the system's.
         default_routes: Whether the routes below `twins` are there beside the configured ones.
+        types: Qualified types whose messages below `twins` are taken in; empty for all. Bridges with types of their own
+            share the load, each message goes to one of them, and a twin's order holds.
         group: Consumer group of commands and events that leave; `""` for `twinstream-bridge-` and the broker's kind.
             Bridges with one group share the work, so that they need the same broker and the same routes.
     """
@@ -55,6 +60,7 @@ class BrokerSettings(BaseModel):
     password: SecretStr = SecretStr("")
     ca_file: str = ""
     default_routes: bool = True
+    types: tuple[str, ...] = ()
     group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
 
     @field_validator("url")
@@ -63,6 +69,26 @@ class BrokerSettings(BaseModel):
         if url is not None:
             _endpoint(url, cls.schemes)
         return url
+
+    @field_validator("types")
+    @classmethod
+    def _named(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        for name in types:
+            try:
+                parse_type(name)
+            except InvalidNameError as error:
+                raise ValueError(str(error)) from None
+        if len(set(types)) < len(types):
+            message = "a type stands there twice"
+            raise ValueError(message)
+        return types
+
+    @model_validator(mode="after")
+    def _types_mean_something(self) -> Self:
+        if self.types and not self.default_routes:
+            message = "types means nothing without the default routes: remove it, or name the types in inbound"
+            raise ValueError(message)
+        return self
 
     def endpoint(self) -> Endpoint:
         """The address with its credentials.

@@ -3,12 +3,12 @@
 Everything here is pure; the models are parts of the configuration file.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from connectors.patterns import AMQP, EXCHANGE, MQTT, ROOT, Dialect, Pattern
+from connectors.patterns import AMQP, EXCHANGE, MQTT, REST, ROOT, Dialect, Pattern
 from schemas.errors import InvalidNameError
 from schemas.headers import Kind
 from schemas.names import check_field, check_twin_id, parse_type
@@ -114,11 +114,9 @@ class AmqpInbound(InboundRoute):
         return self.key
 
 
-def overlap_faults(routes: Iterable[MqttInbound], *, default_routes: bool) -> list[str]:
+def overlap_faults(routes: Iterable[MqttInbound], own: Iterable[Pattern]) -> list[str]:
     """Pairs of MQTT filters of which neither covers the other: a message on both might be delivered twice."""
-    patterns = [(route.topic, route.pattern) for route in routes]
-    if default_routes:
-        patterns.append((f"{ROOT}/#", Pattern.parse(f"{ROOT}/#", MQTT, ())))
+    patterns = [(route.topic, route.pattern) for route in routes] + [(pattern.text, pattern) for pattern in own]
     return [
         f"inbound topics {first!r} and {second!r} overlap: a message on both would be taken in twice; narrow one"
         for index, (first, a) in enumerate(patterns)
@@ -136,6 +134,17 @@ def default_inbound(dialect: Dialect) -> list[InboundRoute]:
         model.model_validate({key: own_pattern(dialect, *words).text, "kind": kind.value})
         for kind, words in kinds.items()
     ]
+
+
+def own_filters(dialect: Dialect, types: Sequence[str] = ()) -> list[Pattern]:
+    """What the default routes ask a broker for: everything below `twins`, or below these types there.
+
+    All of it and not only what the routes name: a misspelt topic of a device must end among the dead letters and not in
+    silence.
+    """
+    if not types:
+        return [Pattern(dialect, (ROOT, REST))]
+    return [Pattern(dialect, (ROOT, one, REST)) for one in types]
 
 
 def own_pattern(dialect: Dialect, *words: str) -> Pattern:

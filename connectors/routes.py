@@ -1,10 +1,10 @@
 """What an address on a broker means: which twin, and what kind of record. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from connectors.inbound import InboundRoute, default_inbound, grammar_faults, own_pattern
-from connectors.patterns import AMQP, EXCHANGE, ROOT, Dialect, Pattern
+from connectors.inbound import InboundRoute, default_inbound, grammar_faults, own_filters, own_pattern
+from connectors.patterns import AMQP, EXCHANGE, Dialect, Pattern
 from schemas.headers import Kind
 from schemas.names import check_field, check_twin_id, parse_type
 from schemas.reasons import Reason
@@ -78,36 +78,47 @@ class _Route:
 
 
 class Routes:
-    """The inbound routes of one broker; the first that matches counts, the default ones come last."""
+    """The inbound routes of one broker; the first that matches counts, the default ones come last.
 
-    def __init__(self, inbound: Iterable[InboundRoute], dialect: Dialect, *, default_routes: bool) -> None:
+    Args:
+        inbound: Those of the configuration.
+        dialect: Of the broker's addresses.
+        default_routes: Whether those below `twins` are there.
+        types: What to ask the broker for below `twins`; empty for everything. What comes of other types all the same,
+            because a session or a queue remembers an earlier subscription, is taken in like the rest: nobody else may
+            have it.
+    """
+
+    def __init__(
+        self, inbound: Iterable[InboundRoute], dialect: Dialect, *, default_routes: bool, types: Sequence[str] = ()
+    ) -> None:
         routes = [_Route(getattr(route, "exchange", ""), route.pattern, route) for route in inbound]
         self._own = EXCHANGE if dialect is AMQP else ""
+        self._wanted = [(route.exchange, route.pattern) for route in routes]
+        self._everything = own_filters(dialect)[0]
         if default_routes:
             routes += [_Route(self._own, route.pattern, route) for route in default_inbound(dialect)]
             routes += [_Route(self._own, own_pattern(dialect, kind, "{name}"), None) for kind in ("commands", "events")]
+            self._wanted += [(self._own, pattern) for pattern in own_filters(dialect, types)]
         self._routes = routes
-        self._dialect = dialect
-        self._default_routes = default_routes
         self._known: dict[tuple[str, str], Resolution] = {}
 
     def subscriptions(self) -> list[tuple[str, str]]:
         """What to ask the broker for, as (exchange, filter); the exchange is `""` for MQTT.
 
-        With the default routes this is all below `twins`, not only what they name: a misspelt topic of a device
-        must end among the dead letters and not in silence. A filter that another covers is left out, because a
-        broker may deliver a message once for each that matches.
+        A filter that another covers is left out, because a broker may deliver a message once for each that matches.
         """
-        wanted = [(route.exchange, route.pattern) for route in self._routes]
-        if self._default_routes:
-            everything = self._dialect.separator.join((ROOT, "#"))
-            wanted.append((self._own, Pattern.parse(everything, self._dialect, ())))
         kept: list[tuple[str, Pattern]] = []
-        for exchange, pattern in wanted:
+        for exchange, pattern in self._wanted:
             if not any(other == exchange and wide.covers(pattern) for other, wide in kept):
                 kept = [(other, narrow) for other, narrow in kept if other != exchange or not pattern.covers(narrow)]
                 kept.append((exchange, pattern))
         return [(exchange, pattern.filter) for exchange, pattern in kept]
+
+    def left_behind(self) -> list[tuple[str, str]]:
+        """What an earlier configuration asked for, a session or a queue remembers, and we don't want any more."""
+        everything = (self._own, self._everything.filter)
+        return [] if everything in self.subscriptions() else [everything]
 
     def resolve(self, address: str, exchange: str = "") -> Resolution:
         """What a message at `address` means."""

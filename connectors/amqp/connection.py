@@ -91,14 +91,24 @@ class AmqpConnection:
         """Call `callback` as soon as the connection or its channel is closed."""
         self._gone.add_done_callback(lambda _: callback())
 
-    async def consume(self, bindings: Iterable[tuple[str, str]], on_message: OnMessage) -> None:
-        """Declare our queue, bind it and receive; deliveries that are not acknowledged are at most `prefetch`."""
+    async def consume(
+        self,
+        bindings: Iterable[tuple[str, str]],
+        on_message: OnMessage,
+        left_behind: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Declare our queue, bind it and receive; deliveries that are not acknowledged are at most `prefetch`.
+
+        Bindings that are `left_behind` by earlier settings end.
+        """
         settings = self._settings
         # A second bridge waits as a stand-by: two that take turns would mix up the order of a twin's records.
         arguments: dict[str, Any] = {"x-queue-type": settings.queue_type, "x-single-active-consumer": True}
         queue = await self._try(self._channel.declare_queue(settings.queue, durable=True, arguments=arguments))
         for exchange, key in bindings:
             await self._try(queue.bind(self._exchanges[exchange], key))
+        for exchange, key in left_behind:  # not before: what came between would go to no queue
+            await self._try(queue.unbind(self._exchanges[exchange], key))
         await self._try(self._channel.set_qos(prefetch_count=settings.prefetch))
 
         async def deliver(message: AbstractIncomingMessage) -> None:

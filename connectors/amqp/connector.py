@@ -12,11 +12,12 @@ from schemas.clock import Clock
 
 def connector(settings: AmqpSettings, clock: Clock) -> Connector:
     """The broker that `settings`, which must have a `url`, describe."""
-    inbound = Routes(settings.inbound, AMQP, default_routes=settings.default_routes)
+    inbound = Routes(settings.inbound, AMQP, default_routes=settings.default_routes, types=settings.types)
     bindings = inbound.subscriptions()
+    left = inbound.left_behind()
     return Connector(
         name="amqp",
-        inlet=lambda: AmqpInlet(settings, bindings, clock),
+        inlet=lambda: AmqpInlet(settings, bindings, clock, left),
         outlet=lambda: AmqpOutlet(settings),
         inbound=inbound,
         outbound=outbound_routes(settings.outbound, AMQP, default_routes=settings.default_routes),

@@ -22,8 +22,15 @@ log = structlog.get_logger(__name__)
 class AmqpInlet:
     """An `Inlet` on one connection; the broker stops at `prefetch` deliveries that are not acknowledged."""
 
-    def __init__(self, settings: AmqpSettings, bindings: Sequence[tuple[str, str]], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: AmqpSettings,
+        bindings: Sequence[tuple[str, str]],
+        clock: Clock,
+        left_behind: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self._settings = settings
+        self._left_behind = left_behind
         self._bindings = bindings
         self._clock = clock
         self._arrived: list[Delivery] = []
@@ -36,7 +43,7 @@ class AmqpInlet:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._connection)
             self._connection.when_gone(self._some.set)
-            await self._connection.consume(self._bindings, self._arrive)
+            await self._connection.consume(self._bindings, self._arrive, self._left_behind)
             self._stack = stack.pop_all()
         log.info("consuming", queue=self._settings.queue, bindings=[f"{name}/{key}" for name, key in self._bindings])
         return self

@@ -130,6 +130,11 @@ class MqttConnection:
         if refused := _refusals(filters, await self._answer(answer, ANSWER_TIMEOUT_S, "confirm the subscriptions")):
             raise BrokerAwayError(f"{self._endpoint}: {refused}")
 
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Let go of filters that a session which the broker kept may have; those that it has not are no error."""
+        if filters and self.session_present:
+            self._check(self._client.unsubscribe(list(filters))[0])
+
     def publish(self, topic: str, payload: bytes, expires_in_s: int | None) -> Confirmation:
         """Publish with QoS 1; the future is done when the broker has confirmed.
 

@@ -12,11 +12,12 @@ from schemas.clock import Clock
 
 def connector(settings: MqttSettings, clock: Clock) -> Connector:
     """The broker that `settings`, which must have a `url`, describe."""
-    inbound = Routes(settings.inbound, MQTT, default_routes=settings.default_routes)
+    inbound = Routes(settings.inbound, MQTT, default_routes=settings.default_routes, types=settings.types)
     filters = [text for _, text in inbound.subscriptions()]
+    left = [*settings.unsubscribe, *(text for _, text in inbound.left_behind())]
     return Connector(
         name="mqtt",
-        inlet=lambda: MqttInlet(settings, filters, clock),
+        inlet=lambda: MqttInlet(settings, filters, clock, left),
         outlet=lambda: MqttOutlet(settings),
         inbound=inbound,
         outbound=outbound_routes(settings.outbound, MQTT, default_routes=settings.default_routes),

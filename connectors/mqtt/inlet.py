@@ -27,8 +27,11 @@ class MqttInlet:
     limit. Beyond that, and for QoS 0, the full queue makes paho's thread wait and TCP holds the broker back.
     """
 
-    def __init__(self, settings: MqttSettings, filters: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, settings: MqttSettings, filters: Sequence[str], clock: Clock, left_behind: Sequence[str] = ()
+    ) -> None:
         self._settings = settings
+        self._left_behind = left_behind
         self._filters = filters
         self._clock = clock
         self._number = 0
@@ -45,6 +48,8 @@ class MqttInlet:
             # Called before the connection is closed: a thread that waits for room could not say good-bye.
             stack.callback(self._arrivals.close)
             await self._connection.subscribe(self._filters)
+            # Not before: what came between would be kept for nobody.
+            self._connection.unsubscribe([text for text in self._left_behind if text not in self._filters])
             # Not before: what the broker kept for us comes first, and behind it waits its answer.
             self._arrivals.limit(self._settings.receive_maximum)
             self._stack = stack.pop_all()

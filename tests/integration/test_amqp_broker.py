@@ -227,6 +227,17 @@ async def test_second_bridge_is_a_stand_by(rabbitmq: RabbitMq) -> None:
         assert msgspec.json.decode((await standby.receive())[0].payload) == 0
 
 
+async def test_a_bridge_that_is_limited_to_its_types_lets_go_of_the_others(rabbitmq: RabbitMq) -> None:
+    everything = settings(rabbitmq)
+    limited = everything.model_copy(update={"types": ("incubator",)})
+    async with connector(everything, SystemClock()).inlet():
+        pass
+    async with connector(limited, SystemClock()).inlet() as inlet, connector(limited, SystemClock()).outlet() as outlet:
+        other = "twins.tank.t-1.telemetry"
+        await outlet.publish([Outgoing("twinstream", key, b"1") for key in (other, TELEMETRY)])
+        assert [delivery.address for delivery in await inlet.receive()] == [TELEMETRY]
+
+
 class NoText(str):
     """What a client in another language may send where text belongs."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from support.bridging import BridgeProcess, first_seen, in_order, inbound, messages, records_of, session_exists
 from support.brokers import MqttUnderTest, until
 
 from connectors import reconnect
@@ -33,7 +34,6 @@ from streams.log.writer import LogWriter
 
 if TYPE_CHECKING:
     from infra.embedded import EmbeddedKafka
-    from streams.log.record import LogRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.system]
 
@@ -46,22 +46,23 @@ async def mqtt(tmp_path: Path) -> AsyncIterator[MqttUnderTest]:
     await broker.stop()
 
 
-@pytest.fixture
-async def topics(kafka: "EmbeddedKafka") -> TypeTopics:
-    """The topics of a type that this test alone has."""
+async def made_topics(kafka: "EmbeddedKafka") -> TypeTopics:
     made = TypeTopics(f"t{uuid.uuid4().hex[:12]}")
     async with LogAdmin(KafkaOptions(kafka.bootstrap_servers)) as admin:
         await admin.ensure_topics(made.all(), partitions=4)
     return made
 
 
-def inbound(url: str, servers: str) -> InboundBridge:
-    return InboundBridge(
-        connector=connector(MqttSettings(url=url), SystemClock()),
-        writer=lambda: LogWriter(KafkaOptions(servers)),
-        known_type=lambda _: True,
-        clock=SystemClock(),
-    )
+@pytest.fixture
+async def topics(kafka: "EmbeddedKafka") -> TypeTopics:
+    """The topics of a type that this test alone has."""
+    return await made_topics(kafka)
+
+
+@pytest.fixture
+async def other_topics(kafka: "EmbeddedKafka") -> TypeTopics:
+    """Those of a second one."""
+    return await made_topics(kafka)
 
 
 def outbound(url: str, options: KafkaOptions, topics: TypeTopics, group: str, member: str = "") -> OutboundBridge:
@@ -85,39 +86,6 @@ async def running(bridge: InboundBridge | OutboundBridge) -> AsyncIterator[None]
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def session_exists(url: str) -> None:
-    async with connector(MqttSettings(url=url), SystemClock()).inlet():
-        pass
-
-
-async def records_of(servers: str, topic: str, wanted: int, timeout_s: float = 60.0) -> "list[LogRecord]":
-    """Records until `wanted` different values are there."""
-    found: list[LogRecord] = []
-    async with Follower(KafkaOptions(servers), topics=[topic]) as follower, asyncio.timeout(timeout_s):
-        while len({record.value for record in found}) < wanted:
-            found += await follower.read()
-    return found
-
-
-def messages(topics: TypeTopics, first: int, last: int) -> list[tuple[str, bytes]]:
-    return [(f"twins/{topics.type}/inc-{n % 7}/telemetry", b'{"seq": %d}' % n) for n in range(first, last)]
-
-
-def first_seen(records: "list[LogRecord]") -> dict[bytes, list[int]]:
-    """Sequence numbers of each twin in log order, repeats left out."""
-    seen: dict[bytes, list[int]] = {}
-    for record in records:
-        number = msgspec.json.decode(record.value or b"")["seq"]
-        numbers = seen.setdefault(record.key or b"", [])
-        if number not in numbers:
-            numbers.append(number)
-    return seen
-
-
-def in_order(count: int) -> dict[bytes, list[int]]:
-    return {b"inc-%d" % twin: list(range(twin, count, 7)) for twin in range(7)}
-
-
 async def test_frozen_kafka_holds_the_broker_back_and_nothing_is_lost(
     kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
 ) -> None:
@@ -137,37 +105,41 @@ async def test_frozen_kafka_holds_the_broker_back_and_nothing_is_lost(
     assert len(records) == 3000
 
 
-def bridge_process(url: str, servers: str) -> None:
-    asyncio.run(inbound(url, servers).run())
-
-
 async def test_killed_bridge_loses_nothing_and_keeps_order(
     kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics
 ) -> None:
     await session_exists(mqtt.url)
-    context = multiprocessing.get_context("spawn")
-
-    def start() -> Any:
-        process = context.Process(target=bridge_process, args=(mqtt.url, kafka.bootstrap_servers), daemon=True)
-        process.start()
-        return process
-
     count = 6000
     publishing = asyncio.create_task(mqtt.publish(messages(topics, 0, count)))
-    bridge = start()
-    try:
+    with BridgeProcess(mqtt.url, kafka.bootstrap_servers) as bridge:
         for _ in range(3):
             await asyncio.sleep(1.5)
             bridge.kill()
-            bridge.join()
-            bridge = start()
+            bridge.start()
         await publishing
         records = await records_of(kafka.bootstrap_servers, topics.telemetry, count)
-    finally:
-        bridge.kill()
-        bridge.join()
-        bridge.close()
     assert first_seen(records) == in_order(count)
+
+
+async def test_bridges_with_types_of_their_own_share_the_load_and_lose_nothing_when_one_is_killed(
+    kafka: "EmbeddedKafka", mqtt: MqttUnderTest, topics: TypeTopics, other_topics: TypeTopics
+) -> None:
+    of_each = [{"client_id": one.type, "types": [one.type]} for one in (topics, other_topics)]
+    for settings in of_each:
+        await session_exists(mqtt.url, **settings)
+    count, servers = 5000, kafka.bootstrap_servers
+    both = zip(messages(topics, 0, count), messages(other_topics, 0, count), strict=True)
+    publishing = asyncio.create_task(mqtt.publish([message for pair in both for message in pair]))
+    with BridgeProcess(mqtt.url, servers, **of_each[0]), BridgeProcess(mqtt.url, servers, **of_each[1]) as killed:
+        for _ in range(3):
+            await asyncio.sleep(1.5)
+            killed.kill()
+            killed.start()
+        await publishing
+        untouched = await records_of(servers, topics.telemetry, count)
+        records = await records_of(servers, other_topics.telemetry, count)
+    assert len(untouched) == count  # each message went to one bridge
+    assert first_seen(untouched) == first_seen(records) == in_order(count)
 
 
 async def test_payload_of_just_the_limit_is_taken(

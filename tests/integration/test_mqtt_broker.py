@@ -112,3 +112,31 @@ async def test_retained_telemetry_comes_once_per_session_with_mqtt_5(mosquitto: 
     client.disconnect()
     client.loop_stop()
     assert got.count(topic) == 1
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_a_bridge_that_is_limited_to_its_types_loses_nothing_and_lets_go_of_the_others(
+    mosquitto: EmbeddedMqtt, protocol: str
+) -> None:
+    everything = settings(mosquitto.url, protocol=protocol)
+    limited = everything.model_copy(update={"types": ("incubator",)})
+    mine, other = TELEMETRY, "twins/tank/t-1/telemetry"
+    async with connector(everything, SystemClock()).outlet() as outlet:
+        async with connector(everything, SystemClock()).inlet():
+            pass
+        await outlet.publish([Outgoing("", topic, b"waited") for topic in (mine, other)])
+        async with connector(limited, SystemClock()).inlet() as inlet:
+            kept: list[str] = []
+            while len(kept) < 2:
+                deliveries = await inlet.receive()
+                kept += [delivery.address for delivery in deliveries]
+                await inlet.acknowledge(deliveries[-1])
+            assert sorted(kept) == sorted((mine, other))
+            await asyncio.sleep(0.3)
+            await outlet.publish(
+                [Outgoing("", topic, b"%d" % number) for number in range(3) for topic in (other, mine)]
+            )
+            taken: list[tuple[str, bytes]] = []
+            while (mine, b"2") not in taken:
+                taken += [(delivery.address, delivery.payload) for delivery in await inlet.receive()]
+    assert taken == [(mine, b"%d" % number) for number in range(3)]

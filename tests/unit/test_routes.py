@@ -158,6 +158,35 @@ def test_subscriptions_leave_out_what_another_covers() -> None:
     assert Routes(inbound[:1], MQTT, default_routes=False).subscriptions() == [("", "twins/+/+/state")]
 
 
+def test_bridges_with_types_of_their_own_ask_for_these_alone() -> None:
+    inbound = [MqttInbound(topic="twins/tank/{id}/state", type="tank"), MqttInbound(topic="site/{id}", type="pump")]
+    routes = Routes(inbound, MQTT, default_routes=True, types=["tank", "plant-mixer"])
+    assert routes.subscriptions() == [("", "site/+"), ("", "twins/tank/#"), ("", "twins/plant-mixer/#")]
+    # What a session still brings of others is taken in: nobody else may have it.
+    assert routes.resolve("twins/pump/p-1/telemetry") == Target("pump", "p-1", Kind.TELEMETRY)
+    assert Routes((), AMQP, default_routes=True, types=["tank"]).subscriptions() == [("twinstream", "twins.tank.#")]
+
+
+def test_what_an_earlier_configuration_asked_for_is_let_go() -> None:
+    assert Routes((), MQTT, default_routes=True).left_behind() == []
+    assert Routes((), MQTT, default_routes=True, types=["tank"]).left_behind() == [("", "twins/#")]
+    assert Routes((), AMQP, default_routes=False).left_behind() == [("twinstream", "twins.#")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"types": ["Tank"]}, "small letters"),
+        ({"types": ["tank", "tank"]}, "twice"),
+        ({"types": ["tank"], "default_routes": False}, "means nothing without the default routes"),
+        ({"types": ["tank"], "inbound": [{"topic": "twins/{type}/a/t", "id": "a"}]}, "overlap"),
+    ],
+)
+def test_types_that_can_not_be_are_told(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message):
+        MqttSettings.model_validate(keys)
+
+
 def test_known_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.routes._KNOWN_ADDRESSES", 3)
     routes = Routes((), MQTT, default_routes=True)
