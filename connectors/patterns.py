@@ -10,6 +10,9 @@ ROOT = "twins"
 EXCHANGE = "twinstream"
 """Our own AMQP exchange."""
 
+DEVICES_EXCHANGE = "twinstream.devices"
+"""What comes in alone: devices with rights of their own publish here, where no other device's queue is bound."""
+
 REST = "#"
 
 _NAMED = re.compile(r"\{([a-z]+)\}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.inbound import InboundRoute, default_inbound, grammar_faults, own_filters, own_pattern
-from connectors.patterns import AMQP, EXCHANGE, Dialect, Pattern
+from connectors.patterns import AMQP, DEVICES_EXCHANGE, EXCHANGE, Dialect, Pattern
 from schemas.headers import Kind
 from schemas.names import check_field, check_twin_id, parse_type
 from schemas.reasons import Reason
@@ -93,13 +93,14 @@ class Routes:
         self, inbound: Iterable[InboundRoute], dialect: Dialect, *, default_routes: bool, types: Sequence[str] = ()
     ) -> None:
         routes = [_Route(getattr(route, "exchange", ""), route.pattern, route) for route in inbound]
-        self._own = EXCHANGE if dialect is AMQP else ""
+        self._own = (EXCHANGE, DEVICES_EXCHANGE) if dialect is AMQP else ("",)
         self._wanted = [(route.exchange, route.pattern) for route in routes]
         self._everything = own_filters(dialect)[0]
         if default_routes:
-            routes += [_Route(self._own, route.pattern, route) for route in default_inbound(dialect)]
-            routes += [_Route(self._own, own_pattern(dialect, kind, "{name}"), None) for kind in ("commands", "events")]
-            self._wanted += [(self._own, pattern) for pattern in own_filters(dialect, types)]
+            routes += [_Route(own, route.pattern, route) for own in self._own for route in default_inbound(dialect)]
+            echoes = [own_pattern(dialect, kind, "{name}") for kind in ("commands", "events")]
+            routes += [_Route(self._own[0], pattern, None) for pattern in echoes]
+            self._wanted += [(own, pattern) for own in self._own for pattern in own_filters(dialect, types)]
         self._routes = routes
         self._known: dict[tuple[str, str], Resolution] = {}
 
@@ -117,8 +118,8 @@ class Routes:
 
     def left_behind(self) -> list[tuple[str, str]]:
         """What an earlier configuration asked for, a session or a queue remembers, and we don't want any more."""
-        everything = (self._own, self._everything.filter)
-        return [] if everything in self.subscriptions() else [everything]
+        wanted = self.subscriptions()
+        return [one for own in self._own if (one := (own, self._everything.filter)) not in wanted]
 
     def resolve(self, address: str, exchange: str = "") -> Resolution:
         """What a message at `address` means."""

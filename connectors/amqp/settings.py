@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connectors.broker_settings import BrokerSettings, Scheme
 from connectors.inbound import AmqpInbound
 from connectors.outbound import AmqpOutbound
-from connectors.patterns import EXCHANGE
+from connectors.patterns import DEVICES_EXCHANGE, EXCHANGE
 
 DEFAULT_EXCHANGE = ""
 """The broker's own exchange, which nobody declares."""
@@ -53,7 +53,8 @@ class AmqpSettings(BrokerSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        known = {*self.exchanges, EXCHANGE}
+        own = (EXCHANGE, DEVICES_EXCHANGE)
+        known = {*self.exchanges, *own}
         faults = []
         for where, named, allowed in (
             ("inbound", [route.exchange for route in self.inbound], known),
@@ -64,12 +65,15 @@ class AmqpSettings(BrokerSettings):
                 for index, exchange in enumerate(named)
                 if exchange not in allowed
             ]
-        if EXCHANGE in self.exchanges:
-            faults.append(f"exchanges.{EXCHANGE}: our own exchange is always durable and of type topic; remove it")
+        faults += [
+            f"exchanges.{name}: our own exchange is always durable and of type topic; remove it"
+            for name in own
+            if name in self.exchanges
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
 
     def declared(self) -> dict[str, Exchange]:
         """Every exchange to declare, ours included."""
-        return {EXCHANGE: Exchange(), **self.exchanges}
+        return {EXCHANGE: Exchange(), DEVICES_EXCHANGE: Exchange(), **self.exchanges}

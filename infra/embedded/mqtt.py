@@ -71,7 +71,7 @@ class EmbeddedMqtt(EmbeddedServer):
     async def _command(self) -> list[str]:
         if self._mosquitto:
             configuration = self._folder / "mosquitto.conf"
-            user = _account()
+            user = account()
             configuration.write_text(mosquitto_configuration(self.port, folder=self._folder, user=user), "utf-8")
             return [self._mosquitto, "-c", str(configuration)]
         self._port_v5 = free_port()
@@ -90,6 +90,6 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))
 
 
-def _account() -> str:
+def account() -> str:
     """Name of the account we run as; Mosquitto started by root would otherwise change to one that can't write here."""
     return pwd.getpwuid(os.getuid()).pw_name

@@ -1,12 +1,21 @@
 """Loopback ports: which are free, and what to say about one that is not."""
 
 import errno
+import ipaddress
 import socket
 
 from schemas.errors import SetupError
 
 LOOPBACK = "127.0.0.1"
 _PROBE_TIMEOUT_S = 1.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own, which nobody else reaches."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge, group_of
 from connectors.connector import Connector
 from connectors.mqtt.connector import connector as mqtt_connector
 from connectors.reconnect import Reachability, first_failure
+from infra.embedded.ports import is_loopback
 from infra.masking import without_credentials
 from infra.membership import Membership
 from infra.roles.role import Body, Role
@@ -51,6 +52,15 @@ def body(broker: str, settings: Settings) -> Body:
     if section.url is None:
         variable = f"TWINSTREAM_{broker.upper()}__URL"
         raise SetupError(f"the {broker.upper()} bridge is off: set {broker}.url in the configuration or {variable}")
+    endpoint = section.endpoint()
+    if not endpoint.username and not is_loopback(endpoint.host):
+        # A broker with a guest account of its own is no better.
+        log.warning(
+            "the bridge has no account at this broker: if devices need none either, each can speak for every twin",
+            broker=broker,
+            host=endpoint.host,
+            see="docs/security.md",
+        )
     connector = CONNECTORS[broker](section, SystemClock())
     return partial(_bridge, connector, without_credentials(section.url), section.group or group_of(broker))
 

@@ -1,4 +1,4 @@
-"""Mosquitto with a password and a TLS listener, beside the anonymous embedded one."""
+"""Mosquitto with a password and a TLS listener, and as we ship it, beside the anonymous embedded one."""
 
 import asyncio
 import shutil
@@ -8,8 +8,10 @@ from typing import ClassVar
 
 from servers.certificates import make_certificates
 
-from infra.embedded.mqtt import EmbeddedMqtt
+from infra.embedded.mqtt import EmbeddedMqtt, account
 from infra.embedded.ports import LOOPBACK, free_port
+
+_DEPLOY = Path(__file__).parents[2] / "infra" / "deploy"
 
 
 class SecuredMosquitto(EmbeddedMqtt):
@@ -54,3 +56,49 @@ class SecuredMosquitto(EmbeddedMqtt):
         )
         configuration.write_text(plain + "\n".join(secured) + "\n", "utf-8")
         return command
+
+
+class ShippedMosquitto(EmbeddedMqtt):
+    """Mosquitto with the configuration and the rules that we ship.
+
+    Attributes:
+        passwords: The password file; `reload` makes the broker read it again.
+        acl: Text of the rules; change it before the server is entered.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir, 0, prefer="mosquitto")
+        self.passwords = data_dir / "passwords"
+        self.acl = (_DEPLOY / "mosquitto.acl").read_text("utf-8")
+        self._configuration = (_DEPLOY / "mosquitto.conf").read_text("utf-8")
+        self._inside_port = 0
+
+    @property
+    def inside_port(self) -> int:
+        """Where bridges connect."""
+        return self._inside_port
+
+    def admit(self, username: str, password: str) -> None:
+        """Give an account its password, as the command in `docker-compose.yml` does."""
+        self.passwords.touch()
+        tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
+        twice = f"{password}\n{password}\n".encode()
+        subprocess.run([tool, str(self.passwords), username], input=twice, check=True, stdout=subprocess.DEVNULL)
+
+    async def _command(self) -> list[str]:
+        command = await super()._command()
+        self._inside_port = free_port()
+        (self._folder / "acl").write_text(self.acl, "utf-8")
+        text = self._configuration
+        for shipped, here in (
+            ("listener 1883", f"listener {self.port} {LOOPBACK}"),
+            ("listener 1884", f"listener {self._inside_port} {LOOPBACK}"),
+            ("/mosquitto/data/passwords", str(self.passwords)),
+            ("/mosquitto/data/", f"{self._folder}/"),
+            ("/mosquitto/config/acl", str(self._folder / "acl")),
+        ):
+            assert shipped in text
+            text = text.replace(shipped, here)
+        configuration = self._folder / "shipped.conf"
+        configuration.write_text(f"{text}user {account()}\n", "utf-8")
+        return [*command[:-1], str(configuration)]

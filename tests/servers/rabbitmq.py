@@ -30,6 +30,9 @@ def find_rabbitmq() -> Path | None:
 class RabbitMq(EmbeddedServer):
     """One RabbitMQ node with classic and quorum queues; everything that it has is below its data directory.
 
+    Args:
+        further: Lines of `rabbitmq.conf`.
+
     Attributes:
         ca_file: What TLS clients trust.
     """
@@ -39,8 +42,9 @@ class RabbitMq(EmbeddedServer):
     port_remedy = "another port"
     ready_timeout_s: ClassVar[float] = 90.0
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, further: Sequence[str] = ()) -> None:
         super().__init__(data_dir, port)
+        self._further = further
         self._tls_port = 0
         self._epmd: ChildProcess | None = None
         self._epmd_port = free_port()
@@ -104,6 +108,7 @@ class RabbitMq(EmbeddedServer):
                 "ssl_options.verify = verify_none",
                 "vm_memory_high_watermark.absolute = 1GB",
                 "disk_free_limit.absolute = 100MB",
+                *self._further,
             ),
         )
         _write(self._folder / "rabbitmq-env.conf", ())

@@ -28,7 +28,7 @@ _ROLES = {
 }
 _PORTS = {
     "kafka": 29092,
-    "mosquitto": 1883,
+    "mosquitto": 1884,
     "rabbitmq": 5672,
     "influxdb": 8086,
     "mongo": 27017,
@@ -164,6 +164,25 @@ def test_roles_and_servers_know_the_same_secrets_and_names(
     assert rabbit["RABBITMQ_DEFAULT_USER"] == settings.amqp.endpoint().username
     assert mongo["MONGO_INITDB_ROOT_USERNAME"] == settings.metadata.credentials()[0]
     assert f" {settings.mqtt.endpoint().username} " in services["mosquitto"]["command"][2]
+
+
+def test_bridges_reach_the_broker_where_devices_can_not_and_devices_have_rules(services: dict[str, Service]) -> None:
+    mosquitto = services["mosquitto"]
+    assert mosquitto["ports"] == ["127.0.0.1:1883:1883"]
+    text = (_DEPLOY / "mosquitto.conf").read_text("utf-8")
+    listeners = re.split(r"^listener ", text, flags=re.MULTILINE)[1:]
+    assert ["use_username_as_clientid true" in one for one in listeners] == [True, False]
+    mounted = {volume.split(":")[1] for volume in mosquitto["volumes"]}
+    assert set(re.findall(r"/mosquitto/config/\S+", text)) <= mounted
+    assert any(volume.endswith(".conf:ro") for volume in services["rabbitmq"]["volumes"])
+
+
+def test_no_argument_of_a_process_shows_a_secret(services: dict[str, Service]) -> None:
+    for name, service in services.items():
+        words = [*service.get("command", []), *service["healthcheck"]["test"]]
+        shown = [word for word in words if re.search(r"PASS|TOKEN", str(word))]
+        # Only what the shell writes itself, into a pipe.
+        assert all(re.findall(r"\b(\w+) '[^']*'(?: \"\$\$\w+\")+ \|", word) == ["printf"] for word in shown), name
 
 
 def test_no_secret_stands_in_the_file_and_the_example_names_each() -> None:

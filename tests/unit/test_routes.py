@@ -145,7 +145,15 @@ def test_exchange_is_part_of_an_amqp_address() -> None:
     assert routes.resolve("k", "other") == Target("tank", "a", Kind.TELEMETRY)
     assert isinstance(routes.resolve("k", "twinstream"), Refusal)
     assert isinstance(routes.resolve("twins.tank.a.telemetry", "other"), Refusal)
-    assert routes.subscriptions() == [("other", "k"), ("twinstream", "twins.#")]
+    own = [("twinstream", "twins.#"), ("twinstream.devices", "twins.#")]
+    assert routes.subscriptions() == [("other", "k"), *own]
+
+
+def test_what_devices_with_rights_of_their_own_publish_comes_in_and_nothing_goes_out_there() -> None:
+    routes = Routes([], AMQP, default_routes=True)
+    assert routes.resolve("twins.tank.a.telemetry", "twinstream.devices") == Target("tank", "a", Kind.TELEMETRY)
+    assert isinstance(routes.resolve("twins.tank.a.commands.x", "twinstream"), Echo)
+    assert isinstance(routes.resolve("twins.tank.a.commands.x", "twinstream.devices"), Refusal)
 
 
 def test_subscriptions_leave_out_what_another_covers() -> None:
@@ -164,13 +172,15 @@ def test_bridges_with_types_of_their_own_ask_for_these_alone() -> None:
     assert routes.subscriptions() == [("", "site/+"), ("", "twins/tank/#"), ("", "twins/plant-mixer/#")]
     # What a session still brings of others is taken in: nobody else may have it.
     assert routes.resolve("twins/pump/p-1/telemetry") == Target("pump", "p-1", Kind.TELEMETRY)
-    assert Routes((), AMQP, default_routes=True, types=["tank"]).subscriptions() == [("twinstream", "twins.tank.#")]
+    own = [("twinstream", "twins.tank.#"), ("twinstream.devices", "twins.tank.#")]
+    assert Routes((), AMQP, default_routes=True, types=["tank"]).subscriptions() == own
 
 
 def test_what_an_earlier_configuration_asked_for_is_let_go() -> None:
     assert Routes((), MQTT, default_routes=True).left_behind() == []
     assert Routes((), MQTT, default_routes=True, types=["tank"]).left_behind() == [("", "twins/#")]
-    assert Routes((), AMQP, default_routes=False).left_behind() == [("twinstream", "twins.#")]
+    everything = [("twinstream", "twins.#"), ("twinstream.devices", "twins.#")]
+    assert Routes((), AMQP, default_routes=False).left_behind() == everything
 
 
 @pytest.mark.parametrize(
