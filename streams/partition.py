@@ -25,12 +25,14 @@ class FlushPolicy:
         urgent_interval_s: Shortest time between two flushes that commands or events ask for.
         behind_interval_s: Replaces both while the partition is behind its input: what then leaves later has waited far
             longer before it was read, and every flush writes each changed row once.
+        behind_records: So much input must wait for a partition to be behind. Some always waits under a steady load.
     """
 
     interval_s: float = 0.1
     records: int = 50_000
     urgent_interval_s: float = 0.02
     behind_interval_s: float = 0.5
+    behind_records: int = 2000
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class PartitionRows:
         flushed: Next offset according to the last committed transaction.
         changelog_end: Next offset of the changelog after the last committed transaction.
         broken: Rows and log may differ: nothing more is stepped or flushed, the partition is rebuilt.
-        behind: More input waits than was read.
+        behind: Much input waits.
         urgent: Somebody waits for what is unflushed.
     """
 

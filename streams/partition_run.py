@@ -169,7 +169,7 @@ class PartitionRun:
             self._wanted = wanted or ""
             if insists and wanted == "":
                 self._stand("")
-        rows.behind = source.lag(self.number, rows.position) > 0
+        rows.behind = source.lag(self.number, rows.position) >= self._policy.behind_records
         if rows.urgent and not rows.behind:
             self._host.wake()
 

@@ -44,6 +44,13 @@ class BlockConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> _BlockConsumerThread:
         return _BlockConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def _wait_next_records(self, timeout: float) -> tuple[dict[TP, list[Any]] | None, set[TP] | None]:  # noqa: ASYNC109
+        if self.flow_active and self.assignment() and not self._get_active_partitions():
+            # All are held back at once, as happens under a steady load: Faust would sleep for a second.
+            await self.sleep(_HELD_BACK_S)
+            return {}, set()
+        return await super()._wait_next_records(timeout)
+
     async def _getmany(self, active_partitions: Any, timeout: float) -> dict[TP, list[Any]]:  # noqa: ANN401, ASYNC109
         # aiokafka is not told when a partition that Faust held back may go on: what was fetched of it would lie there
         # until the time is over.

@@ -48,6 +48,7 @@ def test_the_installed_version_is_the_one_that_is_pinned_exactly(package: str, p
         (driver.Consumer._new_consumer_thread, ["self"]),
         (driver.Consumer._to_message, ["self", "tp", "record"]),
         (FaustConsumer._getmany, None),
+        (FaustConsumer._wait_next_records, ["self", "timeout"]),
         (FaustConsumer.seek_to_committed, ["self"]),
         (FaustConsumer._seek, ["self", "partition", "offset"]),
         (AIOKafkaClient.get_random_node, ["self"]),
@@ -83,6 +84,8 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         # The engine replaces this name to pass arguments that are written out in the call.
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "_create_worker_consumer"),
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "aiokafka.AIOKafkaConsumer("),
+        # Without partitions that may go on it sleeps for a second, which the engine's consumer keeps it from.
+        (FaustConsumer._wait_next_records, "await self.sleep(1)"),
         # What lies below it is dropped; the engine takes it away after every fetch.
         (FaustConsumer._drain_messages, "get_read_offset = self._read_offset.__getitem__"),
         (FaustConsumer._drain_messages, "if r_offset is None or offset >= r_offset:"),
@@ -107,7 +110,7 @@ def test_overrides_replace_methods_that_exist() -> None:
         (
             BlockConsumer,
             driver.Consumer,
-            ("_new_consumer_thread", "_getmany", "_to_message", "seek_to_committed"),
+            ("_new_consumer_thread", "_wait_next_records", "_getmany", "_to_message", "seek_to_committed"),
         ),
         (BlockTransport, driver.Transport, ("Consumer",)),
         (_Worker, faust.Worker, ("_sentinel_task",)),

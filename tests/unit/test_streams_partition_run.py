@@ -121,6 +121,7 @@ class _Source:
         self.sought: list[int] = []
         self.first = 0
         self.last: int | None = None
+        self.waiting = 0
         self.answering = asyncio.Event()
         self.answering.set()
         self.seeking: Callable[[], Awaitable[None]] | None = None
@@ -143,7 +144,7 @@ class _Source:
             await self.seeking()
 
     def lag(self, _partition: int, _position: int) -> int:
-        return 0
+        return self.waiting
 
     def end(self, _partition: int) -> int | None:
         return self.last
@@ -240,6 +241,15 @@ async def test_a_partition_that_is_given_up_during_a_step_flushes_that_step_befo
     assert kept is not None
     assert (kept.position, kept.flushed) == (2, 2)
     assert bench.transactions.closed
+
+
+@pytest.mark.parametrize(("waiting", "behind"), [(0, False), (1999, False), (2000, True)])
+async def test_a_partition_is_behind_where_much_waits_not_where_some_does(
+    bench: _Bench, waiting: int, *, behind: bool
+) -> None:
+    bench.source.waiting = waiting
+    await bench.run.take(_block(0, b"a"))
+    assert bench.run.rows.behind is behind, "flushes are rarer then, which a steady load must not bring about"
 
 
 async def test_what_goes_to_others_is_committed_together_with_everything_else_and_once(bench: _Bench) -> None:

@@ -52,6 +52,21 @@ async def test_a_partition_that_is_held_back_is_asked_for_again_soon(active: set
     assert PLACE not in consumer._read_offset, "Faust would drop what lies below, also when the input begins anew"
 
 
+async def test_partitions_that_are_all_held_back_are_asked_for_again_soon() -> None:
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    consumer: Any = object.__new__(BlockConsumer)
+    consumer._thread = SimpleNamespace(assignment=lambda: {PLACE, OTHER})
+    consumer._active_partitions, consumer._buffered_partitions = set(), {PLACE, OTHER}
+    consumer._paused_partitions = set()
+    consumer.flow_active, consumer.sleep = True, sleep
+    assert await consumer._wait_next_records(1.0) == ({}, set())
+    assert slept == [0.01], "Faust sleeps for a second, in which every partition stands still"
+
+
 def test_blocks_that_follow_each_other_become_one_and_others_stay() -> None:
     merged = _merged([_block(1, 3, 1), _block(3, 5), _block(5, 6, 5), _block(9, 10, 9), "no block"])
     assert [block.offsets.tolist() for block in merged[:-1]] == [[1, 5], [9]]
