@@ -49,7 +49,8 @@ class BlockConsumer(driver.Consumer):
             # All are held back at once, as happens under a steady load: Faust would sleep for a second.
             await self.sleep(_HELD_BACK_S)
             return {}, set()
-        return await super()._wait_next_records(timeout)
+        found: tuple[dict[TP, list[Any]] | None, set[TP] | None] = await super()._wait_next_records(timeout)
+        return found
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> dict[TP, list[Any]]:  # noqa: ANN401, ASYNC109
         # aiokafka is not told when a partition that Faust held back may go on: what was fetched of it would lie there
