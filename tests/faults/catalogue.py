@@ -1,13 +1,44 @@
 """Every scenario, in its long form with the figures that are promised, and in a short one for every day."""
 
 from faults.run import Scenario
+from faults.scenarios.bridge_kills import ClassicQueueBridgeKills, MqttBridgeKills, QuorumQueueBridgeKills
+from faults.scenarios.clean_stops import CleanStops
+from faults.scenarios.kafka_away import KafkaAway
+from faults.scenarios.loud_twin import LoudTwin
+from faults.scenarios.poison import Poison
 from faults.scenarios.worker_bounces import WorkerBounces
+from faults.scenarios.zombies import FrozenInTransaction, Zombies
 
-LONG: tuple[Scenario, ...] = (WorkerBounces(),)
+LONG: tuple[Scenario, ...] = (
+    WorkerBounces(),
+    Zombies(),
+    FrozenInTransaction(),
+    CleanStops(),
+    MqttBridgeKills(),
+    ClassicQueueBridgeKills(per_second=2000),
+    QuorumQueueBridgeKills(per_second=2000),
+    KafkaAway(),
+    Poison(),
+    LoudTwin(),
+)
 
-SHORT_ENGINE: tuple[Scenario, ...] = (WorkerBounces(records=6000, rounds=2, broker_rounds=1),)
+SHORT_ENGINE: tuple[Scenario, ...] = (
+    WorkerBounces(records=6000, rounds=2, broker_rounds=1),
+    Zombies(rounds=1, records=2000),
+    FrozenInTransaction(records=1000),
+    CleanStops(rounds=1),
+    Poison(records=10_000, pairs=1),
+    LoudTwin(per_second=500, seconds=4, pairs=1),
+)
 
-SHORT = SHORT_ENGINE
+SHORT_BRIDGES: tuple[Scenario, ...] = (
+    MqttBridgeKills(records=9000, kills=3, per_second=1500),
+    ClassicQueueBridgeKills(records=4000, kills=2, per_second=1000),
+    QuorumQueueBridgeKills(records=4000, kills=2, per_second=1000),
+    KafkaAway(away_s=8, per_second=500, before_s=3),
+)
+
+SHORT = (*SHORT_ENGINE, *SHORT_BRIDGES)
 
 
 def name_of(scenario: Scenario) -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from faults.catalogue import name_of
 from faults.run import Run, Scenario
+from servers.availability import unavailable
 
 from infra.embedded.cache import cache_dir
+from schemas.errors import SetupError
 
 SEED_VARIABLE = "TWINSTREAM_FAULTS_SEED"
 
@@ -19,5 +21,8 @@ async def assert_holds(scenario: Scenario, folder: Path) -> None:
     run.cache.mkdir(parents=True, exist_ok=True)
     run.say(f"seed {seed}: {scenario}")
     async with run:
-        await scenario.play(run)
+        try:
+            await scenario.play(run)
+        except SetupError as error:
+            unavailable(name_of(scenario), str(error))
     assert not run.broken(), f"scripts/faults --short --seed {seed} --only {name_of(scenario)}"

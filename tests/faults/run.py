@@ -84,6 +84,10 @@ class Run:
         """A count that shows that something was tried at all."""
         self._note(Figure(what, found, "", f">= {wanted}", held=found >= wanted))
 
+    def no_more(self, what: str, limit: int, found: int) -> None:
+        """A count that is bounded on whatever machine."""
+        self._note(Figure(what, found, "", f"<= {limit}", held=found <= limit))
+
     def at_most(self, what: str, limit: float, found: float, unit: str) -> None:
         """A time, a size or a ratio: judged as promised in the long form, generously in the short one."""
         allowed = limit if self.strict else limit * GENEROUS

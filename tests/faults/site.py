@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from faults.breakable import Breakable
 from faults.comparison import compare
@@ -35,23 +36,27 @@ class Site:
     Args:
         run: Its folder holds all data; its random numbers say who sends.
         twins: That send.
-        overrides: Settings of Kafka beside the usual ones.
+        kafka: The server, where it is not the usual one.
 
     Attributes:
-        kafka: The server.
+        address: Where roles look for Kafka.
         load: What was sent.
         roles: Every process that was ever started.
     """
 
-    def __init__(self, run: Run, twins: int = 200, overrides: dict[str, str] | None = None) -> None:
+    def __init__(self, run: Run, twins: int = 200, kafka: Breakable[Any] | None = None) -> None:
         self.run = run
-        self.kafka = Breakable(lambda port: EmbeddedKafka(run.folder, port, overrides=overrides))
+        self.kafka: Breakable[Any] = kafka or Breakable(lambda port: EmbeddedKafka(run.folder, port))
+        self.address = ""
         self.load = Numbered(run.rng.randrange(10**6), twins)
         self.roles: list[RoleProcess] = []
 
     async def __aenter__(self) -> Self:
         await self.kafka.__aenter__()
+        self.address = self.options.bootstrap_servers
         await put_into_force(self.options, read_folder(FOLDER), PARTITIONS, who="faults")
+        self._before = 0
+        self._before = await self.arrived()
         return self
 
     async def __aexit__(
@@ -71,13 +76,13 @@ class Site:
     def worker(self, program: Sequence[str] = CLI, **environment: str) -> WorkerProcess:
         """One more worker of the type, with a data directory of its own."""
         folder = self._folder(f"worker-{len(self.roles)}")
-        worker = WorkerProcess(TYPE, self.options.bootstrap_servers, folder, program, **environment)
+        worker = WorkerProcess(TYPE, self.address, folder, program, **environment)
         self.roles.append(worker)
         return worker
 
     def role(self, *arguments: str, name: str, folder: str, **environment: str) -> RoleProcess:
         """A role; in the folder of one that was killed it is that one's next life."""
-        variables = {"TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.options.bootstrap_servers, **environment}
+        variables = {"TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.address, **environment}
         role = RoleProcess(arguments, name, self._folder(folder), variables)
         self.roles.append(role)
         return role
@@ -101,18 +106,27 @@ class Site:
 
     # -- load ----------------------------------------------------------------------------------------------------
 
-    async def send(self, records: int, per_second: float) -> None:
-        """Numbered records of drawn twins straight into the input topic, at a steady rate, until Kafka has them."""
-        began_s = time.monotonic()
-        sent: list[asyncio.Future[tuple[int, int]]] = []
+    async def send(self, records: int, per_second: float, ended: asyncio.Event | None = None) -> None:
+        """Numbered records of drawn twins straight into the input topic, at a steady rate, until Kafka has them.
+
+        Args:
+            records: At most so many.
+            per_second: Their rate.
+            ended: Set when enough were sent.
+        """
+        began_s, count = time.monotonic(), 0
+        unconfirmed: deque[asyncio.Future[tuple[int, int]]] = deque()
         async with LogWriter(self.options, linger_ms=5) as writer:
-            while len(sent) < records:
+            while count < records and not (ended and ended.is_set()):
                 due = min(records, round((time.monotonic() - began_s) * per_second) + 1)
-                for _ in range(due - len(sent)):
+                for _ in range(due - count):
                     twin, payload = self.load.next()
-                    sent.append(await writer.send(TOPICS.telemetry, twin.encode(), payload))
+                    unconfirmed.append(await writer.send(TOPICS.telemetry, twin.encode(), payload))
+                count = due
+                while unconfirmed and unconfirmed[0].done():
+                    unconfirmed.popleft().result()
                 await asyncio.sleep(_TICK_S)
-            await asyncio.gather(*sent)
+            await asyncio.gather(*unconfirmed)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -133,6 +147,11 @@ class Site:
             await asyncio.sleep(0.2)
         return time.monotonic() - began_s
 
-    async def compare(self) -> None:
-        """Put what came out beside what must."""
-        await compare(self.run, self.options, FOLDER, self.load)
+    async def arrived(self) -> int:
+        """Records in the input topic, without the switches to the type's version."""
+        async with LogAdmin(self.options) as admin:
+            return sum((await admin.end_offsets([TOPICS.telemetry])).values()) - self._before
+
+    async def compare(self) -> int:
+        """Put what came out beside what must; return how many records are in the input topic again."""
+        return await compare(self.run, self.options, FOLDER, self.load)

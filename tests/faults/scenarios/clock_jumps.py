@@ -1,0 +1,47 @@
+"""The clock of a worker's host jumps."""
+
+import asyncio
+from dataclasses import dataclass
+
+from faults.run import Run
+from faults.site import Site
+from support.role_process import ROOT
+
+_ASSIGNED = "partitions assigned"
+
+
+@dataclass(frozen=True)
+class ClockJumps:
+    """A host's clock that jumps by an hour, to and fro, changes no state, no output and no session.
+
+    Attributes:
+        jumps: Each to another time.
+        ahead_s: How far, in either direction.
+        seconds: Of load after each jump.
+        per_second: Its rate.
+    """
+
+    jumps: int = 6
+    ahead_s: int = 3600
+    seconds: float = 10.0
+    per_second: float = 800.0
+
+    async def play(self, run: Run) -> None:
+        """Let the clocks of two workers jump against one another under load."""
+        async with Site(run) as site:
+            clocks = [run.folder / f"clock-{number}" for number in range(2)]
+            path = f"{ROOT}:{ROOT / 'tests'}"
+            workers = [site.worker(("-m", "faults.jumping", str(clock)), PYTHONPATH=path) for clock in clocks]
+            await site.ready(*workers)
+            await asyncio.sleep(2)
+            deals = [worker.output().count(_ASSIGNED) for worker in workers]
+            for _ in range(self.jumps):
+                ahead_s = [run.rng.choice((-1, 0, 1)) * self.ahead_s for _ in clocks]
+                run.say(f"the clocks are ahead by {ahead_s} s")
+                for clock, seconds in zip(clocks, ahead_s, strict=True):
+                    clock.write_text(str(seconds))
+                await site.send(round(self.seconds * self.per_second), self.per_second)
+                run.at_most("until all is committed after a jump", 5.0, await site.drained(), "s")
+            more = sum(worker.output().count(_ASSIGNED) for worker in workers) - sum(deals)
+            run.exactly("times that partitions were dealt out anew", 0, more)
+            await site.compare()
