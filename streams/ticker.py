@@ -7,7 +7,7 @@ from math import inf
 
 import structlog
 
-from schemas.clock import NS_PER_S, AnchoredClock, Clock, SystemClock
+from schemas.clock import NS_PER_S, AnchoredClock, Clock
 from schemas.tick import tick_due, tick_record
 from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
@@ -78,7 +78,7 @@ class Ticker:
         self._topic = topic
         self._owned = owned
         self._lag = lag
-        self._clock = AnchoredClock(clock or SystemClock())
+        self._clock = AnchoredClock(clock)
         self._last: dict[int, LastTick] = {}
         self._writer: LogWriter | None = None
         self._error: BaseException | None = None

@@ -24,7 +24,7 @@ from infra.http.services import (
     nothing_missing,
     nothing_runs,
 )
-from schemas.clock import Clock, SystemClock
+from schemas.clock import AnchoredClock, Clock
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
 from twins.catalogue import Catalogue
@@ -65,7 +65,7 @@ async def open_services(
     feed = Feed()
     states = StateTable(RowReader(catalogue), feed.changed)
     letters = DeadLetters(letters_file)
-    clock = clock or SystemClock()
+    clock = clock or AnchoredClock()
     writer = DurableWriter(options)
     check = KafkaCheck(options)
     letter_log = LetterLog(

@@ -18,7 +18,7 @@ from infra.masking import without_credentials
 from infra.membership import Membership
 from infra.roles.role import Body, Role
 from infra.settings import Settings
-from schemas.clock import Clock, SystemClock
+from schemas.clock import AnchoredClock, Clock
 from schemas.errors import SetupError
 from schemas.topics import DEFINITIONS
 from streams.log.beginning import begin_at
@@ -61,16 +61,18 @@ def body(broker: str, settings: Settings) -> Body:
             host=endpoint.host,
             see="docs/security.md",
         )
-    connector = CONNECTORS[broker](section, SystemClock())
-    return partial(_bridge, connector, without_credentials(section.url), section.group or group_of(broker))
+    # Arrivals and times to live must not jump with the host's clock.
+    clock = AnchoredClock()
+    connector = CONNECTORS[broker](section, clock)
+    return partial(_bridge, connector, clock, without_credentials(section.url), section.group or group_of(broker))
 
 
-async def _bridge(connector: Connector, url: str, group: str, role: Role) -> None:
+async def _bridge(connector: Connector, clock: Clock, url: str, group: str, role: Role) -> None:
     role.presence.change(url=url, detail=f"waiting for Kafka at {role.kafka.bootstrap_servers}")
     await role.shared_topics()
     await _begin(connector.name, group, role)
     with Membership(role.settings.data_dir, role.name) as membership:
-        await _both_ways(connector, url, group, role, membership)
+        await _both_ways(connector, clock, url, group, role, membership)
 
 
 async def _begin(broker: str, group: str, role: Role) -> None:
@@ -86,7 +88,9 @@ async def _begin(broker: str, group: str, role: Role) -> None:
         log.info("first start: sends only what is written from now on", broker=broker, group=group)
 
 
-async def _both_ways(connector: Connector, url: str, group: str, role: Role, membership: Membership) -> None:
+async def _both_ways(
+    connector: Connector, clock: Clock, url: str, group: str, role: Role, membership: Membership
+) -> None:
     readers: list[GroupReader] = []
 
     def reader() -> GroupReader:
@@ -94,7 +98,7 @@ async def _both_ways(connector: Connector, url: str, group: str, role: Role, mem
         return readers[0]
 
     role.watch_lag(lambda: sum(open_reader.lag() for open_reader in readers))
-    writer, clock = partial(LogWriter, role.kafka), SystemClock()
+    writer = partial(LogWriter, role.kafka)
     reachability = Reachability(connector.name, clock)
     observer = PrometheusBridgeObserver(role.metrics, connector.name, lambda: role.ready(detail=""))
     async with Catalogue(role.kafka) as catalogue:

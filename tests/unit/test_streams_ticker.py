@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import pytest
 
-from schemas.clock import NS_PER_S, AnchoredClock, ManualClock
+from schemas.clock import NS_PER_S, ManualClock
 from schemas.headers import KIND, RECEIVED
 from streams import ticker
 from streams.partition import PartitionRows
@@ -49,15 +49,6 @@ def test_none_is_written_before_the_last_was_processed() -> None:
     assert next_tick(_rows(position=10), last, 5, clock) is None
     # Nothing waits, and it never came: the input lost its end.
     assert next_tick(_rows(position=10), last, 0, clock) == START_NS + round(PATIENCE_S) * NS_PER_S
-
-
-def test_the_clock_is_anchored_once() -> None:
-    clock = ManualClock(START_NS)
-    anchored = AnchoredClock(clock)
-    clock.advance(2.5)
-    assert anchored.now_ns() == START_NS + 5 * NS_PER_S // 2
-    clock._now_ns -= 3600 * NS_PER_S  # noqa: SLF001 - somebody sets the clock
-    assert anchored.now_ns() == START_NS + 5 * NS_PER_S // 2
 
 
 class _Log:
