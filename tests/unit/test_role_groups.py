@@ -24,7 +24,7 @@ def test_a_bridge_has_the_group_of_its_kind_or_its_own(
     section: dict[str, str], group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
-    monkeypatch.setattr(bridge, "_bridge", lambda _connector, _url, group, _role: told.append(group))
+    monkeypatch.setattr(bridge, "_bridge", lambda _connector, _clock, _url, group, _role: told.append(group))
     settings = Settings.model_validate({"amqp": {"url": "amqp://127.0.0.1"} | section})
     bridge.body("amqp", settings)(None)  # type: ignore[arg-type]
     assert told == [group]
