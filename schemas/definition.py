@@ -15,6 +15,7 @@ from schemas.step import Step, StepOutput
 
 SHORTEST_TICK_S = 0.05
 LONGEST_TICK_S = 86400.0
+LONGEST_REORDER_S = 3600.0
 
 AMBIENT = {"dt_s": "s", "time_s": "s", "time_ns": "ns", "records": "1", "random_seed": "1"}
 """Names that every step may take without anybody declaring them, with their units.
@@ -157,6 +158,10 @@ class Definition(Strict):
             outputs stay what they were, and it leads to no command, no document and no event but those of `edge: each`;
             what steps keep goes on with it, and its other inputs count from the next record or tick on. Else it counts
             like any other, at the twin's time.
+        reorder_s: So long a record waits for earlier ones of its twin, in event time, before it is stepped: those that
+            come out of order by less are stepped in order. Twins fall back by as much; a record waits until one later
+            by this comes, or a tick tells that it arrived so long ago, so that ticks are needed. What comes later still
+            is late. Requests and parameters wait for nothing, and a switch to another version lets everything go.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
         tick_s: Period of ticks, which step the twins while nothing arrives; 0 for none.
         inputs: What devices send, by field.
@@ -175,6 +180,7 @@ class Definition(Strict):
     extra: Literal["ignore", "deadletter"] = "ignore"
     missing: Literal["deadletter", "hold_last"] = "deadletter"
     late: Literal["drop", "deadletter", "flag"] = "drop"
+    reorder_s: Annotated[float, Field(ge=0, le=LONGEST_REORDER_S, allow_inf_nan=False)] = 0.0
     max_ahead_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400.0
     tick_s: Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_tick_period)] = 0.0
     inputs: Annotated[dict[FieldName, Input], Field(min_length=1)]

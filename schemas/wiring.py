@@ -17,7 +17,7 @@ def wiring_faults(definition: Definition) -> list[tuple[str, str, str]]:
         Key path, message and remedy of each fault.
     """
     known: dict[str, str] = dict.fromkeys(AMBIENT, "a built-in name")
-    faults = _declaration_faults(definition, known)
+    faults = _declaration_faults(definition, known) + _reorder_faults(definition)
     steps: set[str] = set()
     for index, step in enumerate(definition.pipeline):
         if step.name in steps:
@@ -50,6 +50,22 @@ def _declaration_faults(definition: Definition, known: dict[str, str]) -> list[t
                 message = f"{key} of {name} brings a field {implied}, which is {known[implied]} already"
                 faults.append((f"inputs.{name}.{key}", message, "rename one of the two"))
             known[implied] = f"a field that {key} of {name} brings"
+    return faults
+
+
+def _reorder_faults(definition: Definition) -> list[tuple[str, str, str]]:
+    """Faults of waiting for earlier records."""
+    if not definition.reorder_s:
+        return []
+    faults = []
+    if not definition.tick_s:
+        message = "without ticks the last records of a twin that falls silent would wait for ever"
+        faults.append(("reorder_s", message, "add tick_s: 1"))
+    for name, declared in definition.inputs.items():
+        if declared.max_age_s is not None and declared.max_age_s <= definition.reorder_s:
+            message = f"{name} would be stale by waiting alone: records wait for {definition.reorder_s:g} s"
+            remedy = f"make it longer than reorder_s, which is {definition.reorder_s:g}"
+            faults.append((f"inputs.{name}.max_age_s", message, remedy))
     return faults
 
 

@@ -14,6 +14,7 @@ from twins.arrival import Arrivals, arrivals
 from twins.dead_letters import DeadLetters
 from twins.layout import LAYOUT_KEY_PREFIX
 from twins.record import header, received_ns
+from twins.reordering import HELD_KEY_PREFIX
 from twins.ticks import TICK_KEY, is_tick
 from twins.twin_type import TwinType
 from twins.version import Version
@@ -64,6 +65,8 @@ class TwinProcessor:
                 self._layouts_written.add(fingerprint)
             elif key == TICK_KEY:
                 self._version.ticks.restore(value)
+            elif key.startswith(HELD_KEY_PREFIX):
+                self._version.waiting.restore(key, value)
             elif value is not None:
                 table.restore(key, value)
             else:
@@ -72,6 +75,8 @@ class TwinProcessor:
     def restored(self) -> Outcome:
         """Prepare what is derived from the rows; under another version than before every document is due."""
         outcome = Outcome()
+        if self._version is not None:
+            self._version.waiting.restored()
         if self._version is not None and self._is_changed:
             self._version.settle(SystemClock().now_ns(), outcome)
         elif self._version is not None:
@@ -124,6 +129,7 @@ class TwinProcessor:
             rows.append((LAYOUT_KEY_PREFIX + layout.fingerprint.hex().encode(), layout.description))
             self._layouts_written.add(layout.fingerprint)
         rows.extend(self._version.ticks.snapshot())
+        rows.extend(self._version.waiting.snapshot())
         rows.extend(self._version.table.snapshot())
         return rows
 

@@ -63,15 +63,23 @@ class Ticks:
             self._written_ns = self._table.tick_ns
             yield TICK_KEY, b"%d" % self._written_ns
 
+    def time_of(self, block: Block, index: int) -> int | None:
+        """Time that a tick tells, UTC nanoseconds; None where an earlier one told the same or a later one.
+
+        Raises:
+            PayloadError: the record can't be read.
+        """
+        time_ns = read_tick(block.value(index) or b"")
+        return time_ns if self._has_ticks and time_ns > self._table.tick_ns else None
+
     def take(self, block: Block, index: int, outcome: Outcome) -> None:
         """Step every twin, unless an earlier tick told the same time or a later one.
 
         Raises:
             PayloadError: the record can't be read; nothing was stepped.
         """
-        time_ns = read_tick(block.value(index) or b"")
-        table = self._table
-        if not self._has_ticks or time_ns <= table.tick_ns:
+        time_ns, table = self.time_of(block, index), self._table
+        if time_ns is None:
             outcome.count("tick_ignored")
             return
         offset, received = block.offset(index), received_ns(block, index)

@@ -12,7 +12,7 @@ from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins import admission
 from twins.acknowledgements import Acknowledgements
-from twins.arrival import Arrivals
+from twins.arrival import Arrivals, arrivals
 from twins.columns import NO_SEQ, Columns
 from twins.control import ControlRecords
 from twins.dead_letters import DeadLetters
@@ -22,6 +22,7 @@ from twins.kernel.run import KernelRun, Stepped
 from twins.output import OutputWriter
 from twins.payloads import Payloads
 from twins.population import Population
+from twins.reordering import NEVER_NS, Reordering
 from twins.requests import RequestRunner
 from twins.routing import Routes, refuse_far
 from twins.series import Series
@@ -53,6 +54,7 @@ class Version:
         control: Carries out records that are no telemetry.
         kernel: Steps telemetry.
         ticks: Let time go by.
+        waiting: Records that wait for earlier ones.
         watch: Is told offsets and statuses, (n,) of `twins.admission`, when not all of n records were simply accepted.
 
     What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields), `tick`,
@@ -74,6 +76,8 @@ class Version:
         self._routes = Routes(definition, self.table, lineage)
         self._series = Series(definition, self.population.lines)
         self.ticks = Ticks(definition, self.table, self.kernel, self._series, self._firing, self._routes)
+        self.waiting = Reordering(definition.reorder_s)
+        self._partition = lineage.partition
         requests = RequestRunner(definition, twin_type.code)
         acknowledgements = Acknowledgements(definition, self.table, self._output)
         self.control = ControlRecords(self.population, requests, acknowledgements, self._output, letters)
@@ -87,6 +91,8 @@ class Version:
 
     def succeed(self, earlier: "Version", received_ns: int, outcome: Outcome) -> None:
         """Take over the twins of an earlier version: what both know goes on; every document is written again."""
+        earlier.let_everything_go(outcome)
+        self.waiting = earlier.waiting.under(self._definition.reorder_s)
         self.table.take_over(earlier.table)
         self.settle(received_ns, outcome, earlier)
 
@@ -98,19 +104,44 @@ class Version:
         self._output.documents(outcome, self.table, slots, [received_ns] * len(slots))
 
     def tick(self, block: Block, index: int, outcome: Outcome) -> None:
-        """Step all twins on a tick."""
+        """Step all twins on a tick, after what has waited long enough."""
         try:
+            if self.waiting and (time_ns := self.ticks.time_of(block, index)) is not None:
+                self._step_block(self.waiting.tick(self._partition, time_ns), outcome)
             self.ticks.take(block, index, outcome)
         except PayloadError as error:
             self._letters.add(outcome, block, index, error.reason, error.detail)
 
     def telemetry(self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False) -> None:
-        """Step the telemetry of a block, which came so.
+        """Step the telemetry of a block, which came so, or let it wait for earlier records.
 
         Of what is `redriven`, having been refused before, no two records are of one twin, and their letters are told.
+        It waits for nothing.
         """
         if not len(block):
             return
+        if self.waiting and not redriven:
+            columns = self._decoder.decode(Payloads.of_block(block), came.received_ns)
+            due = self.waiting.take(block, columns.time_ns, came.received_ns, list(columns.refused), self._stepped_ns)
+            self._step_block(due, outcome)
+        else:
+            self._take(block, came, outcome, redriven=redriven)
+
+    def let_everything_go(self, outcome: Outcome) -> None:
+        """Step what waits for earlier records."""
+        self._step_block(self.waiting.everything(self._partition), outcome)
+
+    def _stepped_ns(self, key: bytes) -> int:
+        """Event time up to which a twin was stepped."""
+        slot = self.table.slots.get(key)
+        row = None if slot is None else self.table.row(slot)
+        return int(row["event_time_ns"]) if row is not None and row["records"] else NEVER_NS
+
+    def _step_block(self, block: Block, outcome: Outcome) -> None:
+        if len(block):
+            self._take(block, arrivals(block)[0], outcome)
+
+    def _take(self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False) -> None:
         received, hops = came.received_ns, came.hops
         columns = self._decoder.decode(Payloads.of_block(block), received)
         if hops is not None:
@@ -150,7 +181,11 @@ class Version:
         hops: NDArray[np.int64] | None,
         outcome: Outcome,
     ) -> NDArray[np.uint8]:
+        before = self.table.rows["offset"][slot] if self.waiting else None
         found = self.kernel.run(slot, offsets, columns)
+        if before is not None:
+            # What waited is no sign that a change which overtook it was not applied.
+            self.table.rows["offset"][slot] = np.maximum(before, self.table.rows["offset"][slot])
         status, values, fired = found.status, found.values, found.fired
         self.table.dirty[slot] = 1
         accepted = status <= admission.ACCEPTED_LATE

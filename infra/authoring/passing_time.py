@@ -9,8 +9,10 @@ MOST_TICKS = 100_000
 """Between two rows: after a longer silence there is nothing new to be seen."""
 
 
-def with_ticks(rows: Iterable[Row], tick_s: float, left_out: Callable[[Row, int], None]) -> Iterator[Row | int]:
-    """Rows, each after the ticks that are due by its time; none before the first row and none after the last.
+def with_ticks(
+    rows: Iterable[Row], tick_s: float, left_out: Callable[[Row, int], None], then_s: float = 0.0
+) -> Iterator[Row | int]:
+    """Rows, each after the ticks that are due by its time; none before the first row.
 
     A row arrives at its own event time, so that ticks tell the multiples of their period since the row before. A row
     that goes back in time moves nothing.
@@ -18,6 +20,7 @@ def with_ticks(rows: Iterable[Row], tick_s: float, left_out: Callable[[Row, int]
     Args:
         rows: In the order of the file.
         tick_s: Period of ticks; 0 for none.
+        then_s: So long ticks go on after the last row.
         left_out: Is told of a row before which more than `MOST_TICKS` are due, and how many were left out.
 
     Yields:
@@ -35,3 +38,6 @@ def with_ticks(rows: Iterable[Row], tick_s: float, left_out: Callable[[Row, int]
                     left_out(row, len(due) - MOST_TICKS)
             reached_ns = now_ns if reached_ns is None else max(reached_ns, now_ns)
         yield row
+    if then_s and period_ns and reached_ns is not None:
+        end_ns = reached_ns + round(then_s * NS_PER_S)
+        yield from range((reached_ns // period_ns + 1) * period_ns, end_ns + period_ns, period_ns)

@@ -123,12 +123,13 @@ def play(
     def left_out(row: Row, ticks: int) -> None:
         trial.left_out[row.line] = ticks
 
-    items = with_ticks(rows, twin_type.definition.tick_s, left_out)
+    definition = twin_type.definition
+    items = with_ticks(rows, definition.tick_s, left_out, definition.reorder_s)
     stepping = _Stepping(twin_type)
     topics = TypeTopics(str(twin_type.definition.type_name))
     told = stuck or (lambda _: None)
     with watched(stepping.progress, lambda: told(stepping.standing()), LIMIT_S):
-        for part in _parts(items):
+        for part in _parts(items, None if definition.reorder_s else _BLOCK_RECORDS):
             outcome = stepping.step(part, trial, clock)
             _take(trial, outcome, topics)
             _account(trial, [item for item in part if isinstance(item, Row)], outcome, stepping.passed_over, refused)
@@ -225,9 +226,10 @@ def _record(offset: int, arrival_ns: int, source: str, payload: bytes, kind: Kin
     return offset, arrival_ns // 1_000_000, _TWIN, payload, headers
 
 
-def _parts(items: Iterable[Row | int]) -> Iterator[list[Row | int]]:
+def _parts(items: Iterable[Row | int], size: int | None) -> Iterator[list[Row | int]]:
+    """All items; None in one part, since what becomes of a row that waits is known later."""
     remaining = iter(items)
-    while part := list(islice(remaining, _BLOCK_RECORDS)):
+    while part := list(islice(remaining, size)):
         yield part
 
 
