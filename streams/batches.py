@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from aiokafka import codec
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import calc_crc32c
 from numpy.typing import NDArray
 
-from streams import unpacking
+from streams import decompression, unpacking
 from streams.block import Block
 
 _LENGTH = struct.Struct(">qi")
@@ -30,11 +29,14 @@ _VERSION = 2
 
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _DECODERS: dict[int, Callable[[bytes], bytes]] = {
-    1: codec.gzip_decode,
-    2: codec.snappy_decode,
-    3: codec.lz4_decode,
-    4: codec.zstd_decode,
+    1: decompression.gunzip,
+    2: decompression.unsnappy,
+    3: decompression.unlz4,
+    4: decompression.unzstd,
 }
+
+
+decompression.bound_aiokafka()
 
 
 class UnreadableBatchError(Exception):
@@ -52,6 +54,7 @@ class Batch(ABC):
         producer_id: Who wrote it, -1 for a producer without id.
         is_transactional: Whether it is part of a transaction.
         is_control: Whether it ends a transaction, and holds no records for consumers.
+        is_compressed: Whether its records take other room than its bytes.
     """
 
     raw: memoryview
@@ -61,6 +64,7 @@ class Batch(ABC):
     producer_id: int = -1
     is_transactional: bool = False
     is_control: bool = False
+    is_compressed: bool = False
 
     @abstractmethod
     def is_intact(self) -> bool:
@@ -104,6 +108,7 @@ class RecordBatch(Batch):
         self.producer_id, _, _, self._count = _HEADER.unpack(header)[9:]
         self.next_offset = self.base_offset + max(0, last_delta) + 1
         self._codec = attributes & _CODEC
+        self.is_compressed = bool(self._codec)
         self._append_time = bool(attributes & _APPEND_TIME)
         self.timestamp_ms = largest_ms if self._append_time else base_ms
         self.is_transactional = bool(attributes & _TRANSACTIONAL)
@@ -136,13 +141,14 @@ class RecordBatch(Batch):
             raise UnreadableBatchError(f"unknown compression codec {self._codec}")
         try:
             return np.frombuffer(decode(self.raw[_HEADER.size :].tobytes()), np.uint8)
-        except Exception as error:
-            # Each codec's library has errors of its own.
-            raise UnreadableBatchError(f"compressed records can't be decoded: {error!r}") from error
+        except ValueError as error:
+            raise UnreadableBatchError(f"compressed records can't be decoded: {error}") from error
 
 
 class MessageSet(Batch):
     """A message of version 0 or 1, by itself or compressed with others."""
+
+    is_compressed = True
 
     def __init__(self, raw: memoryview, version: int) -> None:
         self.raw = raw

@@ -18,6 +18,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from streams import unpacking
 from streams.batches import Batch, UnreadableBatchError, batches_of
 from streams.block import Block
+from streams.decompression import LIMIT_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,8 @@ CRC_ATTEMPTS = 3
 """A batch with a wrong checksum is fetched so often before it counts as what stands in the log."""
 
 _LARGE_BATCH = 1 << 20
+_MOST_RECORDS = 1 << 18
+"""Of a block: compressed records without content are many in few bytes, and each of them costs something."""
 _block_topics: set[str] = set()
 _corrupt: Counter[tuple[str, int, int]] = Counter()
 """How often a batch came with a wrong checksum, by topic, partition and first offset."""
@@ -60,6 +63,7 @@ class BlockRecords(aiokafka_fetcher.PartitionRecords):
             return
         start: int = self.next_fetch_offset
         found: list[Block] = []
+        records = decompressed = 0
         batches = list(batches_of(self._records.data))
         for batch, following in zip_longest(batches, batches[1:]):
             if self._check_crcs and not batch.is_intact():
@@ -72,9 +76,18 @@ class BlockRecords(aiokafka_fetcher.PartitionRecords):
                 continue
             if self._is_wanted(batch):
                 found.append(self._block(batch))
+                records += len(found[-1])
+                decompressed += len(found[-1].data) if batch.is_compressed else 0
             self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
+            if self.next_fetch_offset > start and (records > _MOST_RECORDS or decompressed > LIMIT_BYTES):
+                break
         if self.next_fetch_offset > start:
-            yield _joined(found or [Block.of_records(self._tp.partition, ())], start, self.next_fetch_offset)
+            block = _joined(found or [Block.of_records(self._tp.partition, ())], start, self.next_fetch_offset)
+            if len(block) > _MOST_RECORDS:
+                # What is left out is fetched once more.
+                block = block.part(0, _MOST_RECORDS, start=block.start)
+                self.next_fetch_offset = block.end
+            yield block
 
     def _block(self, batch: Batch) -> Block:
         """Records of a batch from the wanted offset on; what can't be read becomes one record that tells so."""

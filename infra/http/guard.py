@@ -61,6 +61,7 @@ class Guard:
             if scope["method"] not in _SAFE_METHODS:
                 if scope["method"] not in _WITHOUT_BODY:
                     check_media_type(headers)
+                    check_encoding(headers)
                 receive = replayed(await self._body(headers, receive), receive)
         except ProblemError as error:
             await problem_response(error, scope["path"])(scope, receive, hardened)
@@ -130,6 +131,18 @@ def check_media_type(headers: Headers) -> None:
     if len(given) != 1 or given[0].partition(";")[0].strip().lower() != "application/json":
         detail = f"Content-Type is {ascii(', '.join(given))[:80]}; send application/json"
         raise ProblemError(Kind.UNSUPPORTED_MEDIA_TYPE, detail, headers={"accept": "application/json"})
+
+
+def check_encoding(headers: Headers) -> None:
+    """Accept a body as it is: what a few compressed bytes swell to is nobody's to decide but ours.
+
+    Raises:
+        ProblemError: it is compressed, or says so.
+    """
+    given = ", ".join(headers.getlist("content-encoding"))
+    if given.strip().lower() not in {"", "identity"}:
+        detail = f"Content-Encoding is {ascii(given)[:80]}; send the body as it is"
+        raise ProblemError(Kind.UNSUPPORTED_MEDIA_TYPE, detail, headers={"accept-encoding": "identity"})
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

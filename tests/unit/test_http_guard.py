@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 
 import httpx
@@ -73,6 +74,17 @@ async def test_a_write_takes_json_only(client: httpx.AsyncClient, kind: str | No
     for method, path in (("POST", "/api/twins/box/a/requests/reset"), ("PUT", "/api/twins/box/a")):
         answer = await client.request(method, path, content="{}", headers=headers)
         assert (answer.status_code, answer.headers["content-type"]) == (415, PROBLEM)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "x", "identity, gzip"])
+async def test_a_compressed_body_is_refused_and_not_unpacked(client: httpx.AsyncClient, encoding: str) -> None:
+    bomb = gzip.compress(b'{"a":' + b" " * 10_000_000 + b"1}")
+    headers = {"content-encoding": encoding, **JSON}
+    answer = await client.post("/api/twins/box/a/requests/reset", content=bomb, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (415, "urn:twinstream:problem:unsupported-media-type")
+    headers["content-encoding"] = "Identity"
+    plain = await client.post("/api/twins/box/a/requests/reset", content=b"{}", headers=headers)
+    assert plain.status_code != 415
 
 
 async def test_json_with_a_charset_is_taken(client: httpx.AsyncClient) -> None:

@@ -1,26 +1,35 @@
 """Fetched bytes as blocks: what aiokafka reads in them, whole, and what nobody can read told and passed over."""
 
+import contextlib
+import gzip
 import struct
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import aiokafka.consumer.fetcher as aiokafka_fetcher
+import cramjam
 import pytest
+from aiokafka import codec
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams import fetch
+from streams import decompression, fetch
 from streams.block import Block
+from streams.decompression import LIMIT_BYTES
 from streams.fetch import CRC_ATTEMPTS, BlockRecords, FetchedRecords, fetch_blocks_of
+from streams.unpacking import write_headers
 
 NAMES = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 PARTITION = TopicPartition("test-fetch", 3)
 ABORT, COMMIT = b"\0\0\0\0", b"\0\0\0\1"
 NO_PRODUCER = -1
+XERIAL = b"\x82SNAPPY\0\0\0\0\1\0\0\0\1"
 
 Item = tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 items = st.tuples(
@@ -239,6 +248,122 @@ def test_a_batch_that_nobody_can_read_becomes_one_faulty_record_and_is_passed_ov
     assert (block.offsets.tolist(), texts(block)) == ([0, 1, 3], [b"a", bad, b"c"])
     assert list(block.unreadable) == [1]
     assert (block.start, block.end) == (0, 4)
+
+
+# -- what swells ------------------------------------------------------------------------------------------------------
+
+
+def compressed(codec: int, records: bytes, count: int) -> bytes:
+    """A batch whose compressed part says this."""
+    head = batch(0, [(0, None, b"", [])], codec=codec)[:61]
+    packed = {1: gzip.compress, 2: cramjam.snappy.compress_raw, 3: cramjam.lz4.compress, 4: cramjam.zstd.compress}
+    raw = bytearray(head + bytes(packed[codec](records)))  # type: ignore[operator]
+    struct.pack_into(">i", raw, 8, len(raw) - 12)
+    struct.pack_into(">i", raw, 23, count - 1)
+    struct.pack_into(">i", raw, 57, count)
+    return sealed(bytes(raw))
+
+
+def huge_record(size: int) -> bytes:
+    def varint(number: int) -> bytes:
+        return write_headers([("", bytes(number))])[1:-number]
+
+    body = b"\0\0\0\x01" + varint(size) + bytes(size) + b"\0"
+    return varint(len(body)) + body
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=NAMES.get)
+def test_a_batch_that_swells_becomes_one_faulty_record_and_takes_no_memory(codec: int) -> None:
+    bomb = compressed(codec, huge_record(3 * LIMIT_BYTES), 1)
+    assert len(bomb) < LIMIT_BYTES / 4
+    tracemalloc.start()
+    block = fetched(bomb + values(1, b"c"))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2.5 * LIMIT_BYTES
+    assert (block.offsets.tolist(), texts(block)) == ([0, 1], [bomb, b"c"])
+    assert "more than" in block.unreadable[0]
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=NAMES.get)
+def test_aiokafkas_own_reader_is_bounded_alike(codec: int) -> None:
+    bomb = compressed(codec, huge_record(2 * LIMIT_BYTES), 1)
+    batches = MemoryRecords(bomb)
+    with pytest.raises(ValueError, match="more than"):
+        list(batches.next_batch())
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=NAMES.get)
+def test_what_is_as_large_as_it_may_be_is_read(codec: int) -> None:
+    size = LIMIT_BYTES - 20
+    (value,) = texts(fetched(compressed(codec, huge_record(size), 1)))
+    assert value is not None
+    assert len(value) == size
+
+
+def test_many_batches_that_swell_come_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "LIMIT_BYTES", 1000)
+    batches = [sealed(values(0, bytes(600), codec=4), n) for n in range(6)]
+    at, sizes = 0, []
+    while at < 6:
+        records = reading(b"".join(batches[at:]), at)
+        (block,) = records
+        assert block.start == at
+        at = records.next_fetch_offset
+        sizes.append(len(block))
+    assert sizes == [2, 2, 2]
+
+
+def test_many_records_without_content_come_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_MOST_RECORDS", 100)
+    data = values(0, *([b""] * 250), codec=4) + values(250, b"last")
+    at, offsets, sizes = 0, [], []
+    while at < 251:
+        records = reading(data, at)
+        (block,) = records
+        offsets += block.offsets.tolist()
+        at = records.next_fetch_offset
+        sizes.append(len(block))
+    assert offsets == list(range(251))
+    assert sizes == [100, 100, 51]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xff\xff\xff\xff\x0f\0",  # says that it will be 4 GiB
+        XERIAL + struct.pack(">i", -4) + b"xxxx",
+        XERIAL + struct.pack(">i", 0),
+        XERIAL + struct.pack(">i", 100) + b"x",
+        XERIAL + b"\0",
+        XERIAL,
+        b"",
+    ],
+)
+def test_snappy_that_lies_about_sizes_is_refused_or_empty(payload: bytes) -> None:
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):
+        assert decompression.unsnappy(payload) == b""
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1 << 20
+
+
+def test_framed_snappy_and_gzip_in_several_members_are_read() -> None:
+    text = bytes(range(256)) * 400
+    assert decompression.unsnappy(codec.snappy_encode(text)) == text
+    assert decompression.gunzip(gzip.compress(text) + gzip.compress(b"x") + b"\0\0") == text + b"x"
+    with pytest.raises(ValueError, match="end of gzip"):
+        decompression.gunzip(gzip.compress(text)[:-9])
+
+
+@given(
+    st.binary(max_size=200), st.sampled_from([b"", XERIAL, b"\x1f\x8b\x08", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd"])
+)
+def test_no_bytes_break_the_decompressors(payload: bytes, magic: bytes) -> None:
+    for one in (decompression.gunzip, decompression.unsnappy, decompression.unlz4, decompression.unzstd):
+        with contextlib.suppress(ValueError):
+            one(magic + payload)
 
 
 @given(st.integers(61, 100), st.integers(0, 255))
