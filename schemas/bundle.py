@@ -4,11 +4,9 @@ import hashlib
 import io
 import lzma
 import os
-import re
 import tarfile
 import threading
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -16,6 +14,7 @@ import msgspec
 from schemas.definition import Definition
 from schemas.definition_file import FILE, Reading, examine, read_definition
 from schemas.errors import DefinitionError, Problem
+from schemas.left_out import definition_of, left_out
 
 CHUNK_BYTES = 512 * 1024
 BUNDLE_LIMIT_BYTES = 16 * 1024 * 1024
@@ -24,12 +23,6 @@ _ARCHIVE_LIMIT_BYTES = 2 * BUNDLE_LIMIT_BYTES
 """Of a bundle's files and what frames them."""
 
 _MEMORY_BYTES = 64 * 1024 * 1024
-_NOT_READ = ("__pycache__", "*.pyc", "*.md", "*.svg", "test_*.py", "*_test.py", "conftest.py")
-"""What no step reads, but people, pytest and Python itself: a change of theirs is no other version."""
-
-# From where a path begins only: a long text without one must not be looked through from each of its letters.
-_FUNCTION = re.compile(rb"(?<![A-Za-z0-9_/])([A-Za-z0-9_/]++\.py):[A-Za-z_]")
-"""Where a definition names a function of a file."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -77,33 +70,12 @@ class Bundle(msgspec.Struct, frozen=True):
             part.replace(target)
 
 
-def is_left_out(folder: Path, relative: Path) -> bool:
-    """Whether a path in a twin type's folder is not deployed: it is hidden, or something that no step reads."""
-    return _left_out(relative, _definition(folder))
-
-
-def _left_out(relative: Path, definition: bytes) -> bool:
-    # A definition may take its steps from a file of any name.
-    named = {part for path in _FUNCTION.findall(definition) for part in path.decode().split("/")}
-    return any(
-        name.startswith(".") or (any(fnmatchcase(name, unread) for unread in _NOT_READ) and name not in named)
-        for name in relative.parts
-    )
-
-
-def _definition(folder: Path) -> bytes:
-    try:
-        return (folder / FILE).read_bytes()
-    except OSError:  # whoever reads all files says so
-        return b""
-
-
 def _inside(folder: Path) -> Iterator[tuple[Path, Path]]:
     """What is deployed of a folder, and its path there; in order."""
-    definition = _definition(folder)
+    definition = definition_of(folder)
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not _left_out(relative, definition):
+        if not left_out(relative, definition):
             yield path, relative
 
 

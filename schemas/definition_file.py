@@ -10,12 +10,13 @@ from schemas.all_faults import AllFaults, all_faults
 from schemas.definition import Definition, three_numbers
 from schemas.errors import DefinitionError, Problem
 from schemas.fault_texts import told
+from schemas.left_out import DEFINITION_FILE
 from schemas.salvage import salvage
 from schemas.wiring import wiring_faults
 from schemas.yaml_text import YamlText, line_of, read_yaml
 from schemas.yaml_words import misread
 
-FILE = "twin.yaml"
+FILE = DEFINITION_FILE
 
 
 @dataclass(frozen=True, slots=True)

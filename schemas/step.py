@@ -111,6 +111,20 @@ Target = Annotated[str, AfterValidator(_target)]
 """A function."""
 
 
+class StepLimits(Strict):
+    """How much a step may use before its twin goes into quarantine.
+
+    Attributes:
+        time_s: Of a step with `compiled: false`: seconds of computing or waiting in one call.
+        memory_mb: Of a step with `compiled: false`: MiB of memory beyond what importing the type's modules took.
+        iterations: Of a compiled step: rounds of the loops of a function in one call of it.
+    """
+
+    time_s: Annotated[float, Field(gt=0.0, le=60.0)] = 0.5
+    memory_mb: Annotated[float, Field(gt=0.0)] = 512.0
+    iterations: Annotated[int, Field(ge=1)] = 1_000_000
+
+
 class Step(Strict):
     """One stage of the pipeline.
 
@@ -126,6 +140,7 @@ class Step(Strict):
         state: What the step remembers between records of one twin.
         outputs: Fields it gives, in the order in which it returns them.
         compiled: False for a function of the folder that can't be compiled: it runs as plain Python, record by record.
+        limits: How much it may use before its twin goes into quarantine.
         requests: Request to the function of the folder that carries it out on this step's state.
     """
 
@@ -141,6 +156,7 @@ class Step(Strict):
         BeforeValidator(_as_outputs, json_schema_input_type=dict[FieldName, StepOutput] | list[FieldName]),
     ]
     compiled: bool = True
+    limits: StepLimits = Field(default_factory=StepLimits)
     requests: dict[FieldName, Target] = Field(default_factory=dict)
 
     def field_of(self, argument: str) -> str:

@@ -115,12 +115,29 @@ def _step_faults(definition: Definition, index: int, step: Step, known: dict[str
     ]
     if not step.compiled and ":" not in step.step:
         faults.append((f"{path}.compiled", "a built-in is always compiled", "remove compiled"))
+    faults += [(f"{path}.limits.{name}", *_IDLE_LIMITS[name]) for name in _idle_limits(step)]
     for output in step.outputs:
         if output in known or output in RESERVED_FIELDS:
             taken = known.get(output, "a reserved name")
             faults.append((f"{path}.outputs.{output}", f"{output} is {taken} already", _another(output)))
         known[output] = f"an output of step {step.name}"
     return faults
+
+
+_IDLE_LIMITS = {
+    "time_s": (
+        "a compiled step has no time of its own",
+        "its loops are limited by iterations; or declare compiled: false",
+    ),
+    "memory_mb": ("a compiled step has no memory of its own", "remove it; or declare compiled: false"),
+    "iterations": ("nobody counts the loops of a step that is not compiled", "its calls are limited by time_s"),
+}
+"""What is wrong with a limit that limits nothing."""
+
+
+def _idle_limits(step: Step) -> list[str]:
+    idle = {"time_s", "memory_mb"} if step.compiled else {"iterations"}
+    return sorted(idle & step.limits.model_fields_set)
 
 
 def _output_faults(definition: Definition) -> list[tuple[str, str, str]]:

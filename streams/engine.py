@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +22,7 @@ from streams.opening import Opener
 from streams.options import EngineOptions
 from streams.partition_run import Host, PartitionRun
 from streams.processor import Observer, ProcessorFactory, SilentObserver
+from streams.rows_thread import RowsThread
 from streams.source import Source
 from streams.ticker import Ticker
 
@@ -61,7 +61,7 @@ class Engine:
     def __init__(self, options: EngineOptions, factory: ProcessorFactory, observer: Observer | None = None) -> None:
         self._options = options
         self._observer: Observer = observer or SilentObserver()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rows")
+        self._rows = RowsThread()
         self._runs: dict[int, PartitionRun] = {}
         self._kept: dict[int, PartitionRows] = {}
         self._faults: dict[int, Faults] = defaultdict(Faults)
@@ -217,5 +217,6 @@ class Engine:
     def _give_up_timeout_s(self) -> float:
         return self._options.session_timeout_s / 3
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _in_thread(self, partition: int, work: Callable[[], T]) -> T:
+        found: T = await asyncio.wrap_future(self._rows.submit(partition, work))
+        return found

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
 
 import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -17,9 +16,6 @@ from streams.processor import Lineage, Observer, ProcessorFactory
 from streams.targets import Targets
 from streams.transaction import PartitionTransactions
 
-T = TypeVar("T")
-InThread = Callable[[Callable[[], T]], Awaitable[T]]
-
 log = structlog.get_logger(__name__)
 
 _FENCE_TIMEOUT_S = 30.0
@@ -30,7 +26,7 @@ class Opener:
     """Opens partitions of one engine.
 
     Args:
-        in_thread: Runs work in the thread that owns all rows.
+        in_thread: Runs work on a partition's rows in the thread that owns all rows.
     """
 
     def __init__(
@@ -38,7 +34,7 @@ class Opener:
         options: EngineOptions,
         factory: ProcessorFactory,
         observer: Observer,
-        in_thread: Callable[[Callable[[], object]], Awaitable[object]],
+        in_thread: Callable[[int, Callable[[], object]], Awaitable[object]],
     ) -> None:
         self._options = options
         self._factory = factory
@@ -87,14 +83,14 @@ class Opener:
         started_s = time.monotonic()
         restored = Restored()
         async for records in changelog.rows(number, restored):
-            await self._in_thread(partial(processor.restore, records))
+            await self._in_thread(number, partial(processor.restore, records))
         position = self._start(restored.position, lineage)
         rows = PartitionRows(lineage, processor, position, position, restored.end)
 
         def finish() -> None:
             rows.take(processor.restored(), started_s)
 
-        await self._in_thread(finish)
+        await self._in_thread(number, finish)
         self._observer.restored(number, restored.rows, time.monotonic() - started_s)
         return rows
 

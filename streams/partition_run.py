@@ -18,10 +18,15 @@ from streams.faults import Faults
 from streams.options import EngineOptions
 from streams.partition import PartitionRows, Snapshot
 from streams.processor import Observer
+from streams.rows_thread import telling
 from streams.source import Source
 from streams.transaction import PartitionTransactions, Place
 
 log = structlog.get_logger(__name__)
+
+
+_LOOK_S = 0.03
+"""How soon a block that waits for something outside is put aside."""
 
 
 class State(Enum):
@@ -38,7 +43,7 @@ class Host:
     """What a partition uses of the engine.
 
     Attributes:
-        in_thread: Runs work in the thread that owns all rows, in the order of the calls.
+        in_thread: Runs work on a partition's rows in the thread that owns all rows, in the order of the calls.
         wake: Has the flusher look at once.
         broken: Told when the partition must be rebuilt, and after how many seconds.
         provide: Makes ready what a processor wants, however long it takes.
@@ -47,7 +52,7 @@ class Host:
     options: EngineOptions
     observer: Observer
     source: Source
-    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    in_thread: Callable[[int, Callable[[], Any]], Awaitable[Any]]
     wake: Callable[[], None]
     broken: Callable[["PartitionRun", float], None]
     provide: Callable[[str], Awaitable[None]]
@@ -71,6 +76,7 @@ class PartitionRun:
         self._backlog: deque[Block] = deque()
         self._catching_up: asyncio.Task[None] | None = None
         self._wanted = ""
+        self._waits = False
 
     @property
     def number(self) -> int:
@@ -82,29 +88,50 @@ class PartitionRun:
     async def take(self, block: Block) -> None:
         """Step a block, or put it aside so that other partitions need not wait.
 
-        That is while the flush is far behind, or the processor waits for what it wants.
+        That is while the flush is far behind, or the processor waits for what it wants, or for something outside.
 
         Never raises: an exception would restart Faust's agent at the next block, a silent hole.
         """
         if self._state is not State.RUNNING:
             return
+        stepping: asyncio.Task[None] | None = None
         if self._catching_up is None and not self._far_ahead():
-            await self._step_all(block)
+            if not self.rows.processor.may_wait:
+                await self._step_all(block)
+            elif (stepping := await self._begun(block)) is not None:
+                self._catch_up_later(stepping)
+                return
             if not self._wanted:
                 return
             block = block.since(self.rows.position)
         self._backlog.append(block)
         if self._catching_up is None:
-            self._host.source.pause(self.number)
-            self._catching_up = asyncio.create_task(self._catch_up(), name=f"catch-up-{self.number}")
+            self._catch_up_later()
+
+    async def _begun(self, block: Block) -> asyncio.Task[None] | None:
+        """Step a block, unless that waits: then the task that goes on with it."""
+        stepping = asyncio.create_task(self._step_all(block), name=f"step-{self.number}")
+        while not stepping.done() and not self._waits:
+            await asyncio.wait([stepping], timeout=_LOOK_S)
+        if not stepping.done():
+            return stepping
+        await stepping
+        return None
+
+    def _catch_up_later(self, stepping: asyncio.Task[None] | None = None) -> None:
+        """Let other partitions' blocks come, while what was put aside is stepped."""
+        self._host.source.pause(self.number)
+        self._catching_up = asyncio.create_task(self._catch_up(stepping), name=f"catch-up-{self.number}")
 
     def _far_ahead(self) -> bool:
         """At most one flush in flight and one flush's worth behind it."""
         return self._flush is not None and self.rows.unflushed >= 2 * self._policy.records
 
-    async def _catch_up(self) -> None:
-        """Step what was put aside, in order, then let more come."""
+    async def _catch_up(self, stepping: asyncio.Task[None] | None) -> None:
+        """Step what was put aside, in order, behind what is being stepped; then let more come."""
         try:
+            if stepping is not None:
+                await stepping
             while self._backlog and self._state is State.RUNNING:
                 if self._far_ahead() and self._flush is not None:
                     await asyncio.wait([self._flush])
@@ -203,13 +230,23 @@ class PartitionRun:
                 return 0, None  # let go while this waited for the thread: the next owner steps it
             observer.stepping(rows.number, max(part.start, rows.position), part.end)
             try:
-                return (rows.give_up(part, detail, started_s), "") if detail else rows.process(part, started_s)
+                with telling(waits, goes_on):
+                    return (rows.give_up(part, detail, started_s), "") if detail else rows.process(part, started_s)
             finally:
+                self._waits = False
                 observer.stepped(rows.number)
+
+        def waits() -> None:
+            self._waits = True
+            observer.stepped(rows.number)
+
+        def goes_on() -> None:
+            self._waits = False
+            observer.stepping(rows.number, max(part.start, rows.position), part.end)
 
         records: int
         wanted: str | None
-        records, wanted = await self._host.in_thread(work)
+        records, wanted = await self._host.in_thread(self.number, work)
         observer.processed(rows.number, records, time.monotonic() - started_s)
         if detail and records:
             log.error("record given up as a dead letter", partition=rows.number, offset=part.start, error=detail)
@@ -233,7 +270,7 @@ class PartitionRun:
             earliest=earliest,
         )
         self._host.observer.lost(self.number, earliest - position)
-        await self._host.in_thread(partial(self.rows.pass_over, earliest, time.monotonic()))
+        await self._host.in_thread(self.number, partial(self.rows.pass_over, earliest, time.monotonic()))
 
     # -- flushing ------------------------------------------------------------------------------------------------
 
@@ -259,7 +296,7 @@ class PartitionRun:
         rows, observer, options = self.rows, self._host.observer, self._host.options
         started_s = time.monotonic()
         snapshot, batches = await self._host.in_thread(
-            partial(_snapshot, rows, self._transactions, options.changelog, started_s)
+            self.number, partial(_snapshot, rows, self._transactions, options.changelog, started_s)
         )
         if snapshot.routed:
             batches |= await self._transactions.addressed(snapshot.routed)
@@ -300,7 +337,7 @@ class PartitionRun:
         try:
             async with asyncio.timeout(timeout_s):
                 # A step that is being worked on ends first: its outcome belongs to this flush, or to nobody.
-                await self._host.in_thread(_nothing)
+                await self._host.in_thread(self.number, _nothing)
                 if self._flush is not None:
                     await asyncio.wait([self._flush])
                 if was_running and not rows.broken and not rows.settled:

@@ -73,6 +73,10 @@ class Processor(Protocol):
     def tick_s(self) -> float:
         """Period of the ticks that it wants in its partition, seconds; 0 for none. Asked from any thread."""
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether `process` may wait for something outside, by `streams.rows_thread.others_go_on`."""
+
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take in changelog records, oldest first, a value None deleting a key; called before any block."""
 

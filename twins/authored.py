@@ -9,8 +9,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from schemas.bundle import is_left_out
 from schemas.errors import DefinitionError, Problem
+from schemas.left_out import is_left_out
 
 _MESSAGE_LETTERS = 200
 

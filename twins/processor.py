@@ -143,6 +143,11 @@ class TwinProcessor:
         """Period of the ticks that the twins want."""
         return self._version.type.definition.tick_s if self._version is not None else 0.0
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether steps are called in another process."""
+        return self._version is not None and self._version.type.is_apart
+
     def note(self) -> Mapping[str, str]:
         """Fingerprints for the position record."""
         if self._version is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from schemas.definition import Definition, Request
 from schemas.nesting import NESTING_LIMIT, is_deep
@@ -128,6 +129,9 @@ class RequestRunner:
             raise Refusal(f"the handler failed: {error!r}") from None
         if isinstance(answer, str):
             raise Refusal(answer)
+        for name, kept in table.layout.states.get(handler.step, {}).items():
+            if kept.type == "float" and not np.isfinite(table.rows[f"s_{handler.step}"][name][slot]).all():
+                raise Refusal(f"the handler left NaN or infinity in the state {name}")
 
     def _scope(self, table: RowTable, slot: int, step: str, offset: int) -> dict[str, Any]:
         """What a handler may take: latest inputs and outputs, parameters, event time."""

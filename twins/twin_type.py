@@ -30,6 +30,7 @@ class TwinType:
     Attributes:
         content: Content hash of its folder.
         partitions: Of its input topic.
+        is_apart: Whether its steps in plain Python are called in processes of their own, as `twins.apart.steps` has it.
     """
 
     definition: Definition
@@ -38,6 +39,7 @@ class TwinType:
     kernels: Kernels
     code: AuthoredCode
     partitions: int
+    is_apart: bool = False
 
     @classmethod
     def load(cls, folder: Path, definition: Definition, content: str, partitions: int, cache: Path) -> "TwinType":

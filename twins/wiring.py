@@ -13,7 +13,7 @@ from schemas.definition import AMBIENT, Definition
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
 from schemas.fault_texts import told
-from schemas.step import Previous, Step
+from schemas.step import Previous, Step, StepLimits
 from schemas.units import Linear
 from twins.authored import AuthoredCode
 from twins.conversions import conversions_of
@@ -22,6 +22,8 @@ from twins.functions.built_in import Constant
 from twins.functions.registry import BUILT_INS
 from twins.layout import step_state
 from twins.signatures import signature_faults
+
+ROUNDS = StepLimits().iterations
 
 _UNFIT = {"float": {"int", "bool"}, "int": {"bool"}, "bool": {"float"}}
 """By the type of a built-in's result, the types that would lose some of it, or that nothing makes of it."""
@@ -42,6 +44,7 @@ class WiredStep:
         places: Where in the step a field is named, as a key path; under `inputs` unless given.
         compiled: Whether it goes into the kernel, or is called as plain Python.
         calls: Functions of the folder that a built-in calls.
+        rounds: How often the loops of a function of the folder go round in one call before it raises.
     """
 
     name: str
@@ -55,6 +58,7 @@ class WiredStep:
     places: Mapping[str, str] = field(default_factory=dict)
     compiled: bool = True
     calls: tuple[FolderCall, ...] = ()
+    rounds: int = ROUNDS
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -197,6 +201,7 @@ def _authored(definition: Definition, step: Step, index: int, code: AuthoredCode
         tuple(step.outputs),
         authored=True,
         compiled=step.compiled,
+        rounds=step.limits.iterations,
         conversions=conversions,
     )
     return found, problems
@@ -265,6 +270,7 @@ def _built_in(definition: Definition, step: Step, index: int, code: AuthoredCode
         truths=tuple(step.field_of(name) for name in bound.truths),
         places={step.field_of(name): place for name, place in bound.places.items()},
         calls=calls,
+        rounds=step.limits.iterations,
     )
     return found, problems
 

@@ -56,7 +56,7 @@ def run(type_name: str, settings: Settings) -> int:
         try:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
             condemned = Condemned(settings.data_dir).of(type_name)
-            versions = Versions(type_name, settings, kafka, observer.loading, condemned)
+            versions = Versions(type_name, settings, kafka, observer.loading, condemned, observer.replaced)
             asyncio.run(versions.preload())
             presence.change(detail="joining")
             return run_worker(_engine(type_name, settings, kafka, ground, versions, observer))
@@ -156,6 +156,9 @@ class WorkerObserver:
         )
         self._deadletters = counter("worker_deadletters", "Dead letters written by this worker.", "reason")
         self._failures = counter("partition_failures", "Partitions that were rebuilt.", "kind")
+        self._replaced = counter("step_processes_replaced", "Processes of steps in plain Python ended, by why.", "why")
+        for why in ("time", "memory", "ended", "grown", "start"):
+            self._replaced.labels(type_name, why)
         self._lost = counter("lost_records", "Records that retention deleted unread.").labels(type_name)
         self._flushes = counter("flushes", "Committed transactions.").labels(type_name)
         self._rows = counter("changelog_rows", "Rows written to the changelog.").labels(type_name)
@@ -259,6 +262,10 @@ class WorkerObserver:
     def loading(self, text: str) -> None:
         """Say what is being loaded, `""` for nothing."""
         self._presence.change(detail=text or self._shown_detail())
+
+    def replaced(self, why: str) -> None:
+        """Count a process for steps in plain Python that was ended, or did not start; from any thread."""
+        self._replaced.labels(self._type, why).inc()
 
     def failed(self, partition: int, kind: str) -> None:  # noqa: ARG002 - bounded labels
         """Count a rebuilt partition."""

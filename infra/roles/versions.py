@@ -17,6 +17,8 @@ from schemas.deployment import Deployment
 from schemas.errors import DefinitionError, Problem
 from streams.log.client import KafkaOptions
 from streams.processor import Lineage
+from twins.apart.processes import Processes, Told
+from twins.apart.steps import apart
 from twins.catalogue import Catalogue
 from twins.processor import NOTE_DEFINITION, TwinProcessor
 from twins.twin_type import TwinType
@@ -33,6 +35,7 @@ class Versions:
         tell: Told what is being done, `""` for nothing any more.
         condemned: Versions that step nothing any more until they are deployed again; the one in force goes on in their
             place.
+        replaced: Told why a process for steps in plain Python was replaced.
     """
 
     def __init__(
@@ -42,12 +45,15 @@ class Versions:
         kafka: KafkaOptions,
         tell: Callable[[str], None],
         condemned: Iterable[str] = (),
+        replaced: Told = lambda _: None,
     ) -> None:
         self._type = type_name
         self._settings = settings
         self._kafka = kafka
         self._tell = tell
         self._condemned = set(condemned)
+        self._replaced = replaced
+        self._processes: list[Processes] = []
         self._in_force = ""
         self._cache = kernel_cache(settings.data_dir)
         self._loaded: dict[str, TwinType] = {}
@@ -81,6 +87,8 @@ class Versions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._stack.aclose()
+        for processes in self._processes:
+            await asyncio.to_thread(processes.close)
 
     async def make(self, lineage: Lineage, note: Mapping[str, str]) -> TwinProcessor:
         """A processor under the version that the partition was last under."""
@@ -146,7 +154,10 @@ class Versions:
             await asyncio.to_thread(twin_type.warm_up)
         except DefinitionError as error:
             return list(error.problems)
-        self._loaded[bundle.hash] = twin_type
+        self._loaded[bundle.hash], processes = apart(twin_type, self._replaced)
+        if processes is not None:
+            self._processes.append(processes)
+            processes.keep_ready()
         return []
 
     def _write(self, bundle: Bundle) -> Path:

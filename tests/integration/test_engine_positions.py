@@ -28,6 +28,7 @@ class _Counter:
     """Counts the records of each key."""
 
     tick_s = 0.0
+    may_wait = False
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
@@ -85,7 +86,7 @@ class _World:
     async def open(
         self, kept: PartitionRows | None = None, **changes: Any
     ) -> tuple[PartitionRows, PartitionTransactions]:
-        async def in_thread(work: Callable[[], Any]) -> Any:
+        async def in_thread(_: int, work: Callable[[], Any]) -> Any:
             return await asyncio.to_thread(work)
 
         opener = Opener(replace(self.options, **changes), _Counters(), self.failures, in_thread)

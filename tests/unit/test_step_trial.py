@@ -12,7 +12,6 @@ from schemas.bundle import bundle_of, read_folder
 from schemas.clock import SystemClock
 from twins.check import examine_folder
 from twins.kernel import patience
-from twins.kernel.single import Single
 from twins.kernel.trial_faults import Tried, tried
 from twins.twin_type import TwinType
 from twins.wiring import WiredStep
@@ -86,8 +85,12 @@ def test_a_step_that_is_not_compiled_gives_what_is_declared(
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ("    return y / 2", "    return y / 0", "step one raised ZeroDivisionError: float division by zero"),
-        ("state.n += 1\n", "y /= state.n\n", "step two raised ZeroDivisionError: float division by zero"),
+        (
+            "    return y / 2",
+            "    return y / 0",
+            "step one raised ZeroDivisionError: float division by zero (steps.py:12)",
+        ),
+        ("state.n += 1\n", "y /= state.n\n", "step two raised ZeroDivisionError: float division by zero (steps.py:6)"),
         ("return y / 2", "return float('nan')", "step one gave nan for y"),
     ],
 )
@@ -158,12 +161,11 @@ def test_a_step_that_is_at_work_when_its_time_is_over_is_told_where_it_is(tmp_pa
 @pytest.mark.parametrize(
     ("definition", "body", "lines"),
     [
-        (COMPILED, ENDLESS, {11, 12}),
         (DEFINITION, ENDLESS, {11, 12}),
         # It never gives way to another thread.
         (DEFINITION, "    return sum(range(10**15)) + y\n", {11}),
     ],
-    ids=["compiled", "plain", "in C"],
+    ids=["plain", "in C"],
 )
 def test_a_step_that_never_ends_ends_no_check(tmp_path: Path, definition: str, body: str, lines: set[int]) -> None:
     definition = definition.replace('one, step: "steps.py:one"', 'one, inputs: {y: s}, step: "steps.py:half"')
@@ -172,6 +174,14 @@ def test_a_step_that_never_ends_ends_no_check(tmp_path: Path, definition: str, b
     assert (problem.file, problem.path) == ("steps.py", "half")
     assert problem.line in lines
     assert "did not finish within 0.5 s for a record with all inputs at mid-range" in problem.message
+
+
+def test_a_loop_of_a_compiled_step_that_never_ends_is_a_fault_at_its_line(tmp_path: Path) -> None:
+    folder = stepping.write_type(tmp_path, COMPILED, steps=STEPS.replace("    return y / 2\n", ENDLESS))
+    (problem,) = examine_folder(folder).problems
+    assert (problem.file, problem.line, problem.path) == ("steps.py", 11, "half")
+    assert problem.message == f"step one made more than 1,000,000 rounds of its loops in one call{WITH}"
+    assert "limits.iterations" in problem.remedy
 
 
 @pytest.mark.slow
@@ -186,8 +196,8 @@ def test_a_worker_refuses_a_candidate_that_never_ends_however_often(
     for _ in range(2):
         # The second time machine code is there.
         (problem,) = worker._check(role, catalogue, candidate)  # type: ignore[arg-type]  # noqa: SLF001
-        assert (problem.file, problem.path) == ("steps.py", "one")
-        assert "step one did not finish" in problem.message
+        assert (problem.file, problem.path) == ("steps.py", "half")
+        assert "step one made more than 1,000,000 rounds" in problem.message
 
 
 def test_check_tells_notes_of_a_type_that_is_compiled_throughout(tmp_path: Path) -> None:
@@ -207,20 +217,6 @@ def test_a_version_that_was_in_force_is_tried_no_more(
     catalogue = SimpleNamespace(bundle=lambda _: bundle_of({}), history=lambda _: history)
     worker._check(role, catalogue, SimpleNamespace(hash="0" * 64, type="machine"))  # type: ignore[arg-type]  # noqa: SLF001
     assert asked == [limit_s]
-
-
-def test_a_step_alone_is_compiled_before_it_is_called(tmp_path: Path) -> None:
-    def trying(twin_type: TwinType, wired: list[WiredStep]) -> Tried:
-        single = Single(twin_type)
-        single.compile(wired[1])
-        (compiled,) = single._compiled.values()  # noqa: SLF001 - what is called then
-        before = list(compiled.signatures)
-        single.run(wired[1])
-        assert compiled.signatures == before
-        assert len(before) == 1
-        return Tried()
-
-    assert examine_folder(stepping.write_type(tmp_path, COMPILED, steps=STEPS), trying=trying).problems == []
 
 
 def test_only_computing_wears_patience_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ class _Echo:
     """A processor that hands every value on; `!` is urgent, `x` fails."""
 
     tick_s = 0.0
+    may_wait = False
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}

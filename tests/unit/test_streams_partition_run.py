@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from streams.options import EngineOptions
 from streams.partition import FlushPolicy, PartitionRows
 from streams.partition_run import Host, PartitionRun
 from streams.processor import Lineage, Outcome, SilentObserver
+from streams.rows_thread import RowsThread, others_go_on
 
 OPTIONS = EngineOptions(
     KafkaOptions("127.0.0.1:1"),
@@ -32,10 +32,13 @@ OPTIONS = EngineOptions(
 class _Slow:
     """Hands values on; `slow` takes 0.3 s, `x` raises after it changed a row, `new` wants itself first.
 
+    `outside` lets others go on for 0.3 s.
+
     `must` raises until it is known, and may not be given up.
     """
 
     tick_s = 0.0
+    may_wait = False
 
     def __init__(self, known: set[str]) -> None:
         self.stepped: list[bytes | None] = []
@@ -56,6 +59,9 @@ class _Slow:
                 break
             if value == b"slow":
                 time.sleep(0.3)
+            if value == b"outside":
+                with others_go_on():
+                    time.sleep(0.3)
             self.stepped.append(value)
             self.dirty = True
             if value == b"x" or (value == b"must" and "must" not in self.known):
@@ -179,7 +185,7 @@ class _Bench:
     """One partition and everything around it."""
 
     def __init__(self) -> None:
-        self.thread = ThreadPoolExecutor(1)
+        self.rows_thread = RowsThread()
         self.transactions, self.source, self.faults, self.watch = _Transactions(), _Source(), Faults(), _Watch()
         self.rebuilds: list[float] = []
         self.known: set[str] = set()
@@ -211,8 +217,8 @@ class _Bench:
         await self.providing.wait()
         self.known.add(wanted)
 
-    async def in_thread(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.thread, work)
+    async def in_thread(self, partition: int, work: Callable[[], Any]) -> Any:
+        return await asyncio.wrap_future(self.rows_thread.submit(partition, work))
 
     async def flushed(self) -> None:
         self.run.flush_if_due(time.monotonic() + 1)
@@ -220,10 +226,8 @@ class _Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[_Bench]:
-    made = _Bench()
-    yield made
-    made.thread.shutdown()
+async def bench() -> _Bench:
+    return _Bench()
 
 
 def _block(first: int, *values: bytes) -> Block:
@@ -284,7 +288,7 @@ async def test_blocks_after_the_release_are_left_to_the_next_owner(bench: _Bench
 
 
 async def test_a_block_that_waits_for_the_thread_at_the_release_is_left_to_the_next_owner(bench: _Bench) -> None:
-    bench.thread.submit(time.sleep, 0.05)
+    bench.rows_thread.submit(1, lambda: time.sleep(0.05))
     stepping = asyncio.create_task(bench.run.take(_block(0, b"a")))
     await asyncio.sleep(0)
     kept = await bench.run.close(1.0)
@@ -379,7 +383,7 @@ async def test_a_partition_that_is_let_go_before_the_step_it_stands_for_does_not
     told = len(bench.watch.standing_for)
     bench.rebuilt()
     bench.known.add("must")
-    bench.thread.submit(time.sleep, 0.05)
+    bench.rows_thread.submit(1, lambda: time.sleep(0.05))
     stepping = asyncio.create_task(bench.run.take(_block(0, b"must")))
     await asyncio.sleep(0)
     with capture_logs() as logs:
@@ -531,3 +535,37 @@ async def test_a_partition_that_waits_can_be_given_up(bench: _Bench) -> None:
     assert kept is not None
     assert (kept.position, kept.flushed) == (1, 1)
     assert bench.processor.stepped == [b"a"]
+
+
+async def test_a_block_that_waits_for_something_outside_holds_no_other_partition_up(bench: _Bench) -> None:
+    bench.processor.may_wait = True
+    began_s = time.monotonic()
+    await bench.run.take(_block(0, b"a", b"outside", b"b"))
+    assert time.monotonic() - began_s < 0.2
+    assert bench.source.paused == {0}
+    await bench.in_thread(1, lambda: None)
+    assert time.monotonic() - began_s < 0.25
+    await bench.run.take(_block(3, b"c"))
+    async with asyncio.timeout(2):
+        while bench.source.paused:  # noqa: ASYNC110 - it has no event for it
+            await asyncio.sleep(0.01)
+    assert bench.processor.stepped == [b"a", b"outside", b"b", b"c"]
+    assert bench.source.sought == [4]
+    assert bench.watch.steps[-1] == "stepped"
+    await bench.flushed()
+    assert bench.transactions.values("out") == [b"a", b"outside", b"b", b"c"]
+
+
+async def test_a_partition_that_is_given_up_while_a_step_waits_flushes_that_step(bench: _Bench) -> None:
+    bench.processor.may_wait = True
+    await bench.run.take(_block(0, b"outside", b"b"))
+    assert await bench.run.close(2.0) is not None
+    assert bench.transactions.values("out") == [b"outside", b"b"]
+
+
+async def test_what_waits_is_not_marked_as_being_stepped(bench: _Bench) -> None:
+    bench.processor.may_wait = True
+    await bench.run.take(_block(0, b"outside"))
+    assert bench.watch.steps == ["stepping", "stepped"]
+    await bench.in_thread(0, lambda: None)
+    assert bench.watch.steps == ["stepping", "stepped", "stepping", "stepped"]

@@ -429,11 +429,11 @@ def ticks_of(twin_type: TwinType) -> Kernel:
 
 def test_a_pipeline_of_compiled_steps_is_one_pass(mixed: TwinType, pure: TwinType) -> None:
     assert (len(pure.kernels.records.entries), pure.kernels.records.uncompiled) == (1, ())
-    assert (len(mixed.kernels.records.entries), [step.name for _, step in mixed.kernels.records.uncompiled]) == (
+    assert (len(mixed.kernels.records.entries), [step.plan.name for _, step in mixed.kernels.records.uncompiled]) == (
         5,
         ["middle", "noise", "quiet", "both"],
     )
-    assert [step.name for _, step in ticks_of(mixed).uncompiled] == ["ticking", "both"]
+    assert [step.plan.name for _, step in ticks_of(mixed).uncompiled] == ["ticking", "both"]
 
 
 def test_only_an_authors_own_step_can_go_without_compiling(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def compile_faults(layout: RowLayout, steps: list[WiredStep], code: AuthoredCode
         if not step.authored:
             continue
         try:
-            compiled = jit(step.function, code)
+            compiled = jit(step.function, code, step.rounds)
             compiled.compile(tuple(_type(kind, name, step, layout) for kind, name in step.arguments))
         except DefinitionError as error:
             problems += error.problems
@@ -133,7 +133,7 @@ def _call_faults(call: FolderCall, step: WiredStep, layout: RowLayout, code: Aut
     given = [types.Array(types.float64, dimensions, "C") for dimensions in call.arrays]
     given += [_type(kind, name, step, layout) for kind, name in call.arguments]
     try:
-        jit(call.function, code).compile(tuple(given))
+        jit(call.function, code, step.rounds).compile(tuple(given))
     except DefinitionError as error:
         return list(error.problems)
     except Exception as error:  # noqa: BLE001 - numba raises many kinds

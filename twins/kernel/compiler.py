@@ -23,12 +23,13 @@ from schemas.errors import DefinitionError, Problem
 from twins.author_faults import file_of
 from twins.authored import AuthoredCode
 from twins.functions.random import seed_of
+from twins.kernel.loops import bounded, closure_of
 from twins.kernel.passes import Pass
 from twins.kernel.segments import cut, hold_dtype
 from twins.kernel.source import kernel_source
-from twins.kernel.uncompiled import PythonStep, UncompiledStep
+from twins.kernel.uncompiled import PythonStep, StepPlan, UncompiledStep
 from twins.layout import RowLayout
-from twins.wiring import WiredStep
+from twins.wiring import ROUNDS, WiredStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,13 @@ class Kernel:
         entries: Compiled functions, in order.
         uncompiled: The steps between each of them and the next, with their places in the pipeline.
         hold: What is handed over between them.
+        folder: Of the author's files.
     """
 
     entries: tuple[Callable[..., None], ...]
     uncompiled: tuple[tuple[int, PythonStep], ...]
     hold: np.dtype[np.void]
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,56 +103,88 @@ def compile_kernels(
     module.__dict__["seed_of"] = jit(seed_of, code)
     for index, step in enumerate(steps):
         if step.compiled:
-            setattr(module, f"step_{index}", jit(step.function, code))
+            setattr(module, f"step_{index}", jit(step.function, code, step.rounds))
         for constant, value in step.constants.items():
             setattr(module, f"constant_{index}_{constant}", value)
     # Numba imports the module by its name when it loads machine code that was made before.
     sys.modules[name] = module
     spec.loader.exec_module(module)
     definition = layout.definition
-    records = _kernel(module, layout, steps, Pass(definition, steps, on_tick=False))
-    ticks = _kernel(module, layout, steps, Pass(definition, steps, on_tick=True)) if definition.tick_s else None
+    records = _kernel(module, layout, steps, code, Pass(definition, steps, on_tick=False))
+    ticks = _kernel(module, layout, steps, code, Pass(definition, steps, on_tick=True)) if definition.tick_s else None
     return Kernels(records, ticks, folder)
 
 
-def _kernel(module: types.ModuleType, layout: RowLayout, steps: list[WiredStep], over: Pass) -> Kernel:
+def _kernel(
+    module: types.ModuleType, layout: RowLayout, steps: list[WiredStep], code: AuthoredCode, over: Pass
+) -> Kernel:
     stretches, between = cut(steps, over)
     entries = tuple(getattr(module, f"{over.name}_{place}") for place in range(len(stretches)))
-    uncompiled = tuple((index, UncompiledStep(step, layout)) for index, step in between)
-    return Kernel(entries, uncompiled, hold_dtype(between, over))
+    uncompiled = tuple(
+        (index, UncompiledStep(_plan(step, layout), step.function, code.folder)) for index, step in between
+    )
+    return Kernel(entries, uncompiled, hold_dtype(between, over), code.folder)
 
 
-def jit(function: Callable[..., Any], code: AuthoredCode) -> Any:  # noqa: ANN401
+def _plan(step: WiredStep, layout: RowLayout) -> StepPlan:
+    definition = layout.definition
+    (declared,) = (one for one in definition.pipeline if one.name == step.name)
+    fields, given = definition.fields(), iter(range(len(step.arguments)))
+    return StepPlan(
+        name=step.name,
+        target=declared.step,
+        outputs=tuple((name, fields[name].type) for name in step.outputs),
+        finite=tuple(name for name, item in layout.states.get(step.name, {}).items() if item.type == "float"),
+        places=tuple(None if kind == "state" else next(given) for kind, _ in step.arguments),
+        time_s=declared.limits.time_s,
+        memory_mb=declared.limits.memory_mb,
+    )
+
+
+def jit(function: Callable[..., Any], code: AuthoredCode, rounds: int = ROUNDS) -> Any:  # noqa: ANN401
     """Compile a plain function and, by name, the plain functions it calls; authors' code with bounds checks.
+
+    Args:
+        function: What is called.
+        code: The folder.
+        rounds: How often the loops of a function of the folder go round in one call before it raises.
 
     Raises:
         DefinitionError: functions call each other in a circle.
     """
-    return _jit(function, code, {}, ())
+    return _jit(function, code, rounds, {}, ())
 
 
 def _jit(
-    function: Callable[..., Any], code: AuthoredCode, done: dict[Any, Any], callers: tuple[Callable[..., Any], ...]
+    function: Callable[..., Any],
+    code: AuthoredCode,
+    rounds: int,
+    done: dict[Any, Any],
+    callers: tuple[Callable[..., Any], ...],
 ) -> Any:  # noqa: ANN401
     if function in done:
         return done[function]
     if function in callers:
-        # Numba compiles them, but what it keeps of them ends the process that loads it.
-        circle = " and ".join(one.__name__ for one in callers[callers.index(function) :])
-        message, remedy = f"{circle} call each other", "let one function call itself, or write a loop"
+        # One that never stops ends the process; and so does what numba keeps of a circle, when it is loaded.
+        circle = [one.__name__ for one in callers[callers.index(function) :]]
+        message = f"{' and '.join(circle)} call each other" if len(circle) > 1 else f"{circle[0]} calls itself"
+        remedy = "write a loop; or declare compiled: false, and the step runs as plain Python, much slower"
         line = function.__code__.co_firstlineno
         raise DefinitionError([Problem(file_of(function, code), line, function.__name__, message, remedy)])
     names = {name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__}
     scope = dict(function.__globals__)
     for name, value in names.items():
-        if value is not function and isinstance(value, types.FunctionType) and _is_ours(value, code):
-            scope[name] = _jit(value, code, done, (*callers, function))
-    copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+        if isinstance(value, types.FunctionType) and _is_ours(value, code):
+            scope[name] = _jit(value, code, rounds, done, (*callers, function))
+    made, closure = function.__code__, function.__closure__
+    if isinstance(function, types.FunctionType) and code.owns(function):
+        made = bounded(function, rounds, scope)
+        closure = closure_of(function, made)
+    copy = types.FunctionType(made, scope, function.__name__, function.__defaults__, closure)
     # Numba imports this module when it loads compiled code; an author's own can't be imported by name.
     copy.__module__ = __name__
     copy.__kwdefaults__ = function.__kwdefaults__
     done[function] = numba.njit(nogil=True, boundscheck=code.owns(function))(copy)
-    scope[function.__name__] = done[function]
     return done[function]
 
 

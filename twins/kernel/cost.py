@@ -77,7 +77,7 @@ class _Timed:
     """A step and the time that it took."""
 
     def __init__(self, step: PythonStep, clock: Clock) -> None:
-        self.name = step.name
+        self.plan = step.plan
         self.spent_s = 0.0
         self._step = step
         self._clock = clock
@@ -114,7 +114,7 @@ class _Measured:
             # What a step on ticks takes comes from a record.
             failure, _ = self._turn(trial, on_tick=False)
         if failure:
-            return [StepCost(index, step.name, on_tick, failure=failure) for index, step in steps]
+            return [StepCost(index, step.plan.name, on_tick, failure=failure) for index, step in steps]
         for _, step in steps:
             step.spent_s = 0.0
         spent_s = 0.0
@@ -129,7 +129,7 @@ class _Measured:
         rest_us = median(rests_s) / trial.twins * 1e6
         most_per_s = 1e6 / (sum(own_us) + rest_us)
         return [
-            StepCost(index, step.name, on_tick, us, rest_us, most_per_s, failure)
+            StepCost(index, step.plan.name, on_tick, us, rest_us, most_per_s, failure)
             for (index, step), us in zip(steps, own_us, strict=True)
         ]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from twins.columns import Columns
 from twins.kernel.columns import KernelColumns
 from twins.kernel.compiler import Kernel, Kernels
 from twins.kernel.inputs import missing_inputs
+from twins.kernel.loops import TooManyRoundsError
 from twins.kernel.printing import PRINTED
-from twins.kernel.uncompiled import raised
+from twins.kernel.uncompiled import place_of, raised
 from twins.kernel.waves import waves
 from twins.layout import QUARANTINED
 from twins.rows import RowTable
@@ -148,7 +150,8 @@ class _Work:
                     raise
                 # Whatever an author's step raises concerns one twin.
                 at = int(cursor[0])
-                said = raised(error, table.layout.definition.pipeline[int(cursor[1])].name)
+                step = table.layout.definition.pipeline[int(cursor[1])].name
+                said = _said(error, step, self.kernel.folder)
                 self._put_back(int(places[at]), backup[min(at, len(backup) - 1)], admission.FAILED, said)
                 cursor[0] += 1
             if cursor[0] >= len(places):
@@ -162,7 +165,7 @@ class _Work:
         due = np.flatnonzero((self.found.status[wave] <= admission.ACCEPTED_LATE) & hold[f"d_{index}"])
         if not len(due):
             return
-        rows, slots, state, given = self.table.rows, self.slot[wave[due]], f"s_{step.name}", f"g_{index}"
+        rows, slots, state, given = self.table.rows, self.slot[wave[due]], f"s_{step.plan.name}", f"g_{index}"
         nothing = np.zeros(len(due), _NOTHING)
         own = state in (rows.dtype.names or ())
         answer = step.run(
@@ -170,7 +173,8 @@ class _Work:
             rows[state][slots] if own else nothing,
         )
         for at, failure in answer.failures.items():
-            self._put_back(int(wave[due[at]]), backup[due[at]], failure.status, failure.detail)
+            status = admission.NOT_FINITE if failure.not_finite else admission.FAILED
+            self._put_back(int(wave[due[at]]), backup[due[at]], status, failure.detail)
         done = np.delete(np.arange(len(due)), list(answer.failures))
         for name, results in answer.results.items():
             hold[f"x_{name}"][due[done]] = results[done]
@@ -190,6 +194,12 @@ class _Work:
         self.found.status[index] = status
         self.found.fired[index] = 0
         self.found.details[index] = detail
+
+
+def _said(error: Exception, step: str, folder: Path) -> str:
+    if isinstance(error, TooManyRoundsError):
+        return f"step {step} made {error} ({place_of(error, folder)})"
+    return raised(error, step, folder)
 
 
 def _words(rows: NDArray[np.void]) -> NDArray[np.int64]:

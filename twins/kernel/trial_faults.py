@@ -1,5 +1,7 @@
 """What a version's steps do with a record that has every input at mid-range: that they end, and what they give."""
 
+import ast
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +18,6 @@ from schemas.errors import Problem
 from twins.author_faults import file_of
 from twins.kernel.compiler import Kernel
 from twins.kernel.patience import Patience
-from twins.kernel.single import Single
 from twins.kernel.trial import Trial, shown
 from twins.kernel.uncompiled import Answer, Failure, PythonStep, UncompiledStep
 from twins.twin_type import TwinType
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 STEP_LIMIT_S = 10.0
 """How long the steps may take for one record, unless told otherwise."""
 
-_ALONE_S = 2.0
 _LOOK_S = 0.05
+
+_ROUNDS = re.compile(r"step (\w+) made (more than [\d,]+ rounds of its loops in one call).* \((.+):(\d+)\)$")
 
 _ENDLESS = "give its loops an end: mend their condition, or write for _ in range(…)"
 
@@ -74,6 +76,8 @@ def tried(twin_type: TwinType, steps: list[WiredStep], limit_s: float = STEP_LIM
             late = f"did not finish within {limit_s:g} s for {what} with all inputs at mid-range ({inputs})"
             return Tried([_endless(thread, watch, twin_type, steps, late)])
         failure = failure or "".join(said or ["they could not be stepped"])
+        if endless := _ROUNDS.match(failure):
+            return Tried([_too_many_rounds(endless, twin_type, inputs)])
         if watch.failures:
             break
     faults = [_fault(steps[index], one, twin_type, inputs) for index, one in sorted(watch.failures.items())]
@@ -121,7 +125,7 @@ class _Watch:
 
 class _Watched:
     def __init__(self, index: int, step: PythonStep, watch: _Watch) -> None:
-        self.name = step.name
+        self.plan = step.plan
         self._index = index
         self._step = step
         self._watch = watch
@@ -158,19 +162,22 @@ def _endless(
     if watch.at_work is not None:
         step = steps[watch.at_work]
         return _problem(step, twin_type, _line(thread, step), f"step {step.name} {late}", _ENDLESS)
-    single = Single(twin_type)
-    for step in [*steps, *steps]:
-        # One that is not compiled came to its end; where compiling one by itself fails, it is not the one.
-        if not step.compiled:
-            continue
-        with suppress(Exception):
-            single.compile(step)
-        if _finished(partial(single.run, step), _ALONE_S) is not None:
-            plain = _finished(partial(single.run, step, plain=True), _ALONE_S / 4)
-            line = _line(plain, step) if plain else 0
-            return _problem(step, twin_type, line, f"step {step.name} {late}", _ENDLESS)
     compiled = ", ".join(step.name for step in steps if step.compiled)
     return Problem(FILE, 0, "pipeline", f"one of the steps {compiled} {late}", _ENDLESS)
+
+
+def _too_many_rounds(found: re.Match[str], twin_type: TwinType, inputs: str) -> Problem:
+    """A loop of a compiled step that goes round too often."""
+    name, what, file, line = found.groups()
+    message = f"step {name} made {what}, for a record with all inputs at mid-range ({inputs})"
+    whole = ast.parse((twin_type.code.folder / file).read_bytes())
+    around = [one for one in ast.walk(whole) if isinstance(one, ast.FunctionDef) and _holds(one, int(line))]
+    function = around[-1].name if around else name
+    return Problem(file, int(line), function, message, f"{_ENDLESS}; or raise limits.iterations")
+
+
+def _holds(function: ast.FunctionDef, line: int) -> bool:
+    return function.lineno <= line <= (function.end_lineno or 0)
 
 
 def _line(thread: threading.Thread, step: WiredStep) -> int:

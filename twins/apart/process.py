@@ -1,0 +1,271 @@
+"""One process that steps, as its worker sees it: started, given waves, ended with whatever it started."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from streams.rows_thread import others_go_on
+from twins.apart import traces
+from twins.apart.frames import Incoming, send
+from twins.apart.plan import Function, Order, Plan, Said
+from twins.apart.printed import pass_on
+from twins.apart.segment import IN_WORK, Segment, new_segment, records_at_once
+from twins.apart.usage import IMPORTING_S, Usage
+from twins.kernel.uncompiled import Answer, Failure
+
+START_LIMIT_S = 30.0
+"""How long importing the author's modules may take."""
+
+_LOOK_MS = 15
+_STOOD_S = 0.03
+"""A call that lasts longer holds the other partitions up no more."""
+
+_OURS = "TWINSTREAM_"
+_MEBIBYTE = 1 << 20
+
+
+class NotStartedError(RuntimeError):
+    """There is no process.
+
+    Attributes:
+        is_of_author: The author's modules are why, and not the machine.
+    """
+
+    def __init__(self, message: str, *, is_of_author: bool) -> None:
+        super().__init__(message)
+        self.is_of_author = is_of_author
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What came of records that were given to a process.
+
+    Attributes:
+        answer: Of those before `upto`.
+        upto: How many were stepped, those that failed included.
+        limit: Why the process is to be stepped by no more: `time`, `memory`, or `ended` if it is no more; the last of
+            the failures is due to that. `grown` when no call is to blame; `""`: nothing of the kind.
+        was_fresh: Nothing had been stepped by the process before.
+    """
+
+    answer: Answer
+    upto: int
+    limit: str = ""
+    was_fresh: bool = False
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+
+class StepProcess:
+    """A process of a type. It is told what to do by one thread at a time.
+
+    Args:
+        plan: What it steps.
+        type_name: For its log lines.
+
+    Raises:
+        OSError: the system gives no process.
+    """
+
+    def __init__(self, plan: Plan, type_name: str) -> None:
+        self._plan = plan
+        self.is_fresh = True
+        ours, theirs = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()
+        self._traces, segment = new_segment(), new_segment()
+        os.ftruncate(self._traces, 0)
+        self._segment = Segment(segment)
+        self._line = ours
+        handles = (theirs.fileno(), segment, self._traces, lifeline)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own
+                (sys.executable, "-P", "-m", "twins.apart.child", *map(str, handles)),
+                env={name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+                | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=handles,
+                # A group of its own: what it started is found by it, and ended with it.
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(segment)
+            os.close(lifeline)
+        if self._process.stdout is not None:
+            pass_on(self._process.stdout, type_name)
+        self._incoming = Incoming(ours)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Wait until it has imported the modules.
+
+        Raises:
+            NotStartedError: they can't be imported, or not in time; it is no more.
+        """
+        try:
+            send(self._line, self._plan)
+            self._line.settimeout(START_LIMIT_S)
+            content = self._incoming.wait()
+            self._line.settimeout(None)
+        except OSError:
+            content = None
+        if content is None:
+            code = self._process.poll()
+            self.end()
+            if code is None:
+                raise NotStartedError(f"its modules were not imported within {START_LIMIT_S:g} s", is_of_author=False)
+            raise NotStartedError(f"importing its modules ended the process ({_how(code)})", is_of_author=True)
+        said = msgspec.json.decode(content, type=Said)
+        if said.fault:
+            self.end()
+            raise NotStartedError(said.fault, is_of_author=True)
+        self.usage = Usage(self.pid)
+
+    def step(self, number: int, given: NDArray[np.void], state: NDArray[np.void]) -> Stretch:
+        """Step as many of m records as it can; arguments as of `UncompiledStep.run`."""
+        function = self._plan.functions[number]
+        count = min(len(given), records_at_once(function))
+        there, answer = self._segment.arrays(function, count)
+        there[:], answer.state[:] = given[:count], state[:count]
+        self._segment.marks[:2] = 0
+        found = Stretch(answer, count, was_fresh=self.is_fresh)
+        try:
+            send(self._line, Order(number, count))
+        except OSError:
+            self._ended(found, function)
+        else:
+            with ExitStack() as meanwhile:
+                self._until_done(found, function, meanwhile)
+        self.is_fresh = False
+        # Copied before anybody else is stepped by this process, or it is no more.
+        kept = {name: results[: found.upto].copy() for name, results in answer.results.items()}
+        found.answer = Answer(kept, answer.state[: found.upto].copy())
+        return found
+
+    def end(self) -> None:
+        """End it at once, and whatever it started."""
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            below = psutil.Process(self.pid).children(recursive=True)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for process in below:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._process.wait()
+        for handle in (self._lifeline, self._traces):
+            with contextlib.suppress(OSError):
+                os.close(handle)
+        self._line.close()
+
+    def _until_done(self, found: Stretch, function: Function, meanwhile: ExitStack) -> None:
+        """Wait for the end of an order, or of the process, or of patience."""
+        arriving = select.poll()
+        arriving.register(self._line, select.POLLIN)
+        stands = False
+        while True:
+            if arriving.poll(_LOOK_MS):
+                if not self._incoming.receive():
+                    self._ended(found, function)
+                    return
+                if self._take_all(found, function):
+                    return
+                continue
+            over = self._over(function)
+            if over:
+                self._give_up(found, function, over)
+                return
+            if self.usage.stood_s >= _STOOD_S and not stands:
+                stands = True
+                meanwhile.enter_context(others_go_on())
+
+    def _take_all(self, found: Stretch, function: Function) -> bool:
+        """Take in what has arrived; True when it is done."""
+        while (content := self._incoming.next()) is not None:
+            if self._take(msgspec.json.decode(content, type=Said), found, function):
+                self.usage.forget()
+                return True
+        return False
+
+    def _over(self, function: Function) -> str:
+        """Which limit the call in work is beyond, `""` for none."""
+        in_work, imported = self._segment.marks[:2].tolist()
+        try:
+            self.usage.look(in_work)
+            grown_mb = self.usage.grown_mb()
+        except psutil.Error:  # it has ended, of which we hear in a moment
+            return ""
+        if self.usage.is_over(function.step.time_s + (IMPORTING_S if imported == in_work + 1 else 0.0)):
+            return "time"
+        return "memory" if grown_mb > function.step.memory_mb else ""
+
+    def _take(self, said: Said, found: Stretch, function: Function) -> bool:
+        """Take in what it says; True when it is done."""
+        if said.record >= 0:
+            failure = Failure(*said.failure)
+            if failure.no_memory:
+                found.limit, found.upto = "memory", said.record + 1
+                detail = f"{failure.detail}: {self._memory_limit(function)}"
+                failure = failure._replace(detail=detail)
+            found.failures[said.record] = failure
+        elif said.done and not found.limit and said.grown > function.step.memory_mb * _MEBIBYTE / 2:
+            found.limit = "grown"
+        return said.done
+
+    def _give_up(self, found: Stretch, function: Function, limit: str) -> None:
+        """End it for what the record in work uses."""
+        traces.ask(self._traces, self.pid)
+        detail = self._memory_limit(function)
+        if limit == "time":
+            detail = f"took longer than its limit of {function.step.time_s:g} s: give its loops and waiting an end,"
+            detail += " or raise limits.time_s"
+        self._failed(found, function, limit, detail)
+
+    def _ended(self, found: Stretch, function: Function) -> None:
+        """It has ended by itself, in the record in work."""
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._failed(found, function, "ended", "closed what connects its process: no step may")
+            return
+        self._failed(found, function, "ended", f"ended its process ({_how(code)}): no step may")
+
+    def _failed(self, found: Stretch, function: Function, limit: str, detail: str) -> None:
+        in_work = int(self._segment.marks[IN_WORK])
+        place = traces.place(self._traces, Path(self._plan.folder))
+        shown = f"step {function.step.name} {detail}" + (f" ({place})" if place else "")
+        at = min(max(in_work, 0), found.upto - 1)
+        found.limit, found.upto = limit, at + 1
+        found.failures = {record: why for record, why in found.failures.items() if record < at}
+        found.failures[at] = Failure(shown)
+
+    @staticmethod
+    def _memory_limit(function: Function) -> str:
+        return f"needs more memory than its limit of {function.step.memory_mb:g} MiB; or raise limits.memory_mb"
+
+
+def _how(code: int) -> str:
+    """How a process ended, by its exit code."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,161 @@
+"""Gives the loops of an author's function an end: beyond so many rounds in one call it raises.
+
+Nothing could stop machine code that never ends. The function's syntax tree is what is altered, before it is compiled:
+every line stays where it was. What counts: each round of `while`, and of `for` over whatever may go on for ever; for a
+`range` that is gone through to its end all of its rounds at once, so that such a loop stays as fast as it was. A range
+of a few known rounds is left alone.
+"""
+
+import __future__
+
+import ast
+from functools import reduce
+from operator import or_
+from types import CodeType, FunctionType
+from typing import Any
+
+from twins.author_faults import source_of
+
+_FEW = 10_000
+_LEFT = "_rounds_left_"
+_RANGE = "_rounds_ahead_"
+_RAISED = "_TooManyRoundsError_"
+_FEATURES = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+
+
+class TooManyRoundsError(Exception):
+    """A function's loops went round too often."""
+
+
+def bounded(function: FunctionType, rounds: int, scope: dict[str, Any]) -> CodeType:
+    """Code of a function that raises `TooManyRoundsError` when its loops make more than so many rounds in one call.
+
+    Args:
+        function: Of a file; any other is returned as it is.
+        rounds: The limit.
+        scope: The globals of what is made of the code; gets what that needs.
+    """
+    source = source_of(function)
+    if source is None:
+        return function.__code__
+    altered = _Bounding(rounds).bound(source)
+    if altered is None:
+        return function.__code__
+    altered.decorator_list = []
+    scope[_RAISED] = TooManyRoundsError
+    free = function.__code__.co_freevars
+    whole: ast.stmt = _surrounded(altered, free) if free else altered
+    module = ast.fix_missing_locations(ast.Module([whole], []))
+    flags = function.__code__.co_flags & _FEATURES
+    found: CodeType = compile(module, function.__code__.co_filename, "exec", flags=flags, dont_inherit=True)
+    for name in ([_surrounded.__name__] if free else []) + [function.__name__]:
+        (found,) = (one for one in found.co_consts if isinstance(one, CodeType) and one.co_name == name)
+    return found
+
+
+def closure_of(function: FunctionType, code: CodeType) -> tuple[Any, ...] | None:
+    """A function's cells in the order in which its altered code names them."""
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    return tuple(cells[name] for name in code.co_freevars) if cells else function.__closure__
+
+
+def _surrounded(function: ast.FunctionDef, free: tuple[str, ...]) -> ast.stmt:
+    """A function whose names of a surrounding one are such again."""
+    outer: Any = ast.parse(f"def {_surrounded.__name__}({', '.join(free)}): pass").body[0]
+    outer.body = [function]
+    found: ast.stmt = outer
+    return found
+
+
+class _Bounding(ast.NodeTransformer):
+    """Alters the loops of one function, and each function within it by itself."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._loops = 0
+
+    def bound(self, function: ast.FunctionDef) -> ast.FunctionDef | None:
+        """The altered function, None where nothing is altered."""
+        within = [one for one in ast.walk(function) if isinstance(one, ast.While | ast.For)]
+        if not within:
+            return None
+        function.body = self._body(function.body)
+        return function if self._loops else None
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """A function within has rounds of its own."""
+        inner = _Bounding(self._rounds)
+        return inner.bound(node) or node
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        """Count each round."""
+        self.generic_visit(node)
+        node.body = [*self._count(node, "1"), *node.body]
+        return node
+
+    def visit_For(self, node: ast.For) -> Any:  # noqa: ANN401
+        """Count each round, or all of them beforehand."""
+        self.generic_visit(node)
+        if _is_short(node.iter):
+            return node
+        if not _is_range(node.iter) or _is_left_early(node):
+            node.body = [*self._count(node, "1"), *node.body]
+            return node
+        name = f"{_RANGE}{self._loops}"
+        ahead = _placed(f"{name} = 0", node)
+        ahead[0].value = node.iter  # type: ignore[attr-defined]
+        lines = [*ahead, *self._count(node, f"len({name})")]
+        node.iter = ast.copy_location(ast.Name(name, ast.Load()), node.iter)
+        return [*lines, node]
+
+    def _body(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        found: list[ast.stmt] = []
+        for one in body:
+            altered = self.visit(one)
+            found += altered if isinstance(altered, list) else [altered]
+        return [*_placed(f"{_LEFT} = {self._rounds}", body[0]), *found] if self._loops else found
+
+    def _count(self, loop: ast.stmt, rounds: str) -> list[ast.stmt]:
+        self._loops += 1
+        why = (
+            f"more than {self._rounds:,} rounds of its loops in one call: give them an end, or raise limits.iterations"
+        )
+        return _placed(f"{_LEFT} -= {rounds}\nif {_LEFT} < 0:\n    raise {_RAISED}({why!r})", loop)
+
+
+def _placed(source: str, at: ast.stmt) -> list[ast.stmt]:
+    """Statements that stand where another does."""
+    made = ast.parse(source).body
+    for statement in made:
+        for node in ast.walk(statement):
+            if hasattr(node, "lineno"):
+                ast.copy_location(node, at)
+                node.end_lineno = node.lineno  # type: ignore[attr-defined]
+    return made
+
+
+def _is_range(found: ast.expr) -> bool:
+    return isinstance(found, ast.Call) and isinstance(found.func, ast.Name) and found.func.id == "range"
+
+
+def _is_short(found: ast.expr) -> bool:
+    """Whether a loop's rounds are known and few."""
+    if isinstance(found, ast.Tuple | ast.List):
+        return True
+    if not isinstance(found, ast.Call) or not _is_range(found) or found.keywords:
+        return False
+    try:
+        return len(range(*map(ast.literal_eval, found.args))) <= _FEW
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
+def _is_left_early(loop: ast.For) -> bool:
+    below: list[ast.AST] = [*loop.body]
+    while below:
+        node = below.pop()
+        if isinstance(node, ast.Break | ast.Return | ast.Raise):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            below += ast.iter_child_nodes(node)
+    return False
