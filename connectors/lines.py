@@ -13,7 +13,7 @@ from connectors.series import TIME_MAX_NS, TIME_MIN_NS
 
 _MEASUREMENT = r"(?:[^, \\]|\\[, ]?+)++"
 _WORD = r"(?:[^,= \\]|\\[,= ]?+)++"
-NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+NUMBER = r"-?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
 TIME = r"-?[0-9]{1,19}"
 
 _LINE = re.compile(rf"({_MEASUREMENT})((?:,{_WORD}={_WORD})*) +({_WORD}={NUMBER}(?:,{_WORD}={NUMBER})*) +({TIME})")

@@ -1,6 +1,5 @@
 """Log lines of a role: JSON in `logs/{role}.log` and in the log topic, short lines for people on the console."""
 
-import json
 import logging
 import logging.handlers
 import os
@@ -17,6 +16,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from infra.kafka_outage import KafkaOutage, takes_connections
 from infra.masking import Masker
+from infra.printable import json_line, printable
 from schemas.clock import NS_PER_S, Clock, SystemClock
 
 OWN_LOGGERS = ("schemas", "streams", "twins", "connectors", "infra")
@@ -187,7 +187,7 @@ def _file_handler(path: Path) -> logging.Handler:
 
 
 def _dumps(event: object, **_: object) -> str:
-    return json.dumps(event, default=str, ensure_ascii=False)
+    return json_line(event)
 
 
 def _no_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -205,4 +205,4 @@ def _line(_: WrappedLogger, __: str, event: EventDict) -> str:
     rest = " ".join(f"{key}={value}" for key, value in event.items() if key not in known)
     level = "" if event["level"] == "info" else f" {event['level'].upper()}:"
     clock_time = event["time"][11:19]
-    return f"{clock_time} {event['role']}{level} {event['event']}{' · ' + rest if rest else ''}"
+    return printable(f"{clock_time} {event['role']}{level} {event['event']}{' · ' + rest if rest else ''}")

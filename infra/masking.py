@@ -9,7 +9,8 @@ from pydantic import BaseModel, SecretStr
 
 MASK = "***"
 _SHORTEST_SECRET = 4
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/?#@:]*):(?P<password>[^\s/?#@]*)@")
+# Without the scheme's name: a long word would be looked through from each of its letters.
+_CREDENTIALS = re.compile(r"(?P<scheme>://)(?P<user>[^\s/?#@:]*):(?P<password>[^\s/?#@]*)@")
 _SECRET_KEY = re.compile(r"password|token|secret|credential", re.IGNORECASE)
 
 

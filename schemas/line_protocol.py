@@ -3,6 +3,7 @@
 Source: InfluxDB 2 reference, "Line protocol": measurement[,tag=value…] field=value[,field=value…] [time].
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,11 @@ from schemas.reasons import Reason
 Scalar = bool | int | float | str
 Quotes = Literal["all", "fields", "none"]
 """Where a quotation mark may begin a string: everywhere, after a line's first blank, nowhere."""
+
+# Python would take more for a number: digits of every script, and underscores between them.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?|nan|inf|infinity)", re.IGNORECASE)
+"""What is not finite is told as such by who asks for the field."""
 
 _TRUE = frozenset({"t", "T", "true", "True", "TRUE"})
 _FALSE = frozenset({"f", "F", "false", "False", "FALSE"})
@@ -80,10 +86,9 @@ def parse_line(line: str) -> Point:
         key, value = _pair(item, line)
         point.fields[_unescape(key)] = _field_value(value, line)
     if len(parts) == 3:  # noqa: PLR2004
-        try:
-            point.time_ns = int(parts[2])
-        except ValueError:
-            raise PayloadError(Reason.INVALID_TIME, f"time stamp {parts[2][:40]!r} is no integer") from None
+        if not _INTEGER.fullmatch(parts[2]):
+            raise PayloadError(Reason.INVALID_TIME, f"time stamp {parts[2][:40]!r} is no integer of at most 20 digits")
+        point.time_ns = int(parts[2])
     return point
 
 
@@ -103,10 +108,11 @@ def _field_value(text: str, line: str) -> Scalar:
         return True
     if text in _FALSE:
         return False
-    try:
-        return int(text[:-1]) if text[-1] in "iu" else float(text)
-    except ValueError:
-        raise _bad(line, f"value {text[:40]!r} is no number, boolean or quoted string") from None
+    if _INTEGER.fullmatch(text, 0, len(text) - 1) and text[-1] in "iu":
+        return int(text[:-1])
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    raise _bad(line, f"value {text[:40]!r} is no number, boolean or quoted string")
 
 
 def _split(text: str, separator: str, limit: int = -1, quotes: Quotes = "all") -> list[str]:

@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
+
 NESTING_LIMIT = 64
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_INNERMOST = re.compile(rb"\[\]|\{\}")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 def may_be_deep(payload: bytes) -> bool:
@@ -18,7 +20,6 @@ def is_deep(payload: bytes) -> bool:
     """Whether JSON is nested deeper than `NESTING_LIMIT`; brackets without a partner count as deep, too."""
     if not may_be_deep(payload):
         return False
-    brackets = _STRING.sub(b"", payload).translate(None, _NO_BRACKETS)
-    for _ in range(NESTING_LIMIT):
-        brackets = _INNERMOST.sub(b"", brackets)
-    return bool(brackets)
+    steps = np.frombuffer(_STRING.sub(b"", payload).translate(_STEPS, _NO_BRACKETS), np.int8)
+    depth = np.cumsum(steps, dtype=np.int64)
+    return bool(len(depth)) and bool(depth[-1] or depth.min() < 0 or depth.max() > NESTING_LIMIT)

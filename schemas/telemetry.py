@@ -106,7 +106,7 @@ def _json_error(payload: bytes, error: Exception) -> PayloadError:
         return 0.0
 
     try:
-        json.loads(payload, parse_constant=seen.append, parse_float=number)
+        json.loads(payload, parse_constant=seen.append, parse_float=number, parse_int=number)
     except (ValueError, RecursionError):
         return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
     if seen:

@@ -1,6 +1,5 @@
 """What commands show: tables and lines for people, JSON for machines, errors without traces."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,18 +8,20 @@ from typing import Any, NoReturn
 
 import typer
 
+from infra.printable import json_line, printable
+
 FAILED = 1
 JSON_OPTION = "--json"
 
 
 def show_json(value: object) -> None:
     """One JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_line(value, indent=2 if sys.stdout.isatty() else None) + "\n")
 
 
 def show_json_line(value: object) -> None:
     """One JSON document of many, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_line(value) + "\n")
     sys.stdout.flush()
 
 
@@ -51,10 +52,10 @@ def show_tree(values: Mapping[str, Any], indent: int = 0) -> None:
     width = max((len(key) for key in values), default=0)
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            typer.echo(f"{' ' * indent}{key}:")
+            typer.echo(f"{' ' * indent}{printable(key)}:")
             show_tree(value, indent + 2)
         else:
-            typer.echo(f"{' ' * indent}{key.ljust(width)}  {plain(value)}")
+            typer.echo(f"{' ' * indent}{printable(key).ljust(width)}  {plain(value)}")
 
 
 def plain(value: object) -> str:
@@ -65,8 +66,7 @@ def plain(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable(value if isinstance(value, str) else json_line(value))
 
 
 def as_text(raw: bytes) -> str:
@@ -103,5 +103,5 @@ def fail(message: str, problems: Sequence[Mapping[str, object]] = ()) -> NoRetur
         show_json_line({"error": message} | ({"problems": list(problems)} if problems else {}))
     else:
         for line in message.splitlines():
-            typer.echo(f"twinstream: {line}", err=True)
+            typer.echo(f"twinstream: {printable(line)}", err=True)
     raise typer.Exit(FAILED)

@@ -1,10 +1,10 @@
 """What a starting and running instance says: lines for people, or JSON lines for machines."""
 
-import json
 import sys
 from typing import TextIO
 
 from infra.masking import Masker
+from infra.printable import json_line, printable
 
 
 class Console:
@@ -43,6 +43,6 @@ class Console:
 
     def _write(self, event: str, line: str, **values: object) -> None:
         if self._as_json:
-            line = json.dumps({"event": event} | self._masker.value(values))
-        self._stream.write(self._masker.text(line) + "\n")
+            line = json_line({"event": event} | self._masker.value(values))
+        self._stream.write(printable(self._masker.text(line)) + "\n")
         self._stream.flush()

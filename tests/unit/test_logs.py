@@ -15,6 +15,7 @@ import structlog
 
 from infra import kafka_outage, logs
 from infra.kafka_outage import KafkaOutage
+from infra.masking import Masker, mask_url
 from schemas.clock import ManualClock, SystemClock
 
 
@@ -157,3 +158,44 @@ def test_the_backlog_is_bounded_and_counts_what_it_dropped() -> None:
     assert len(backlog.lines) == 2000
     assert backlog.dropped == 3
     assert json.loads(backlog.lines[-1])["number"] == 2002
+
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07a\nb\r\x9b31m\u202ec\x00%s {} {0.__class__} %(x)s \ud800 d\u2028e"
+
+
+def test_hostile_text_neither_commands_the_terminal_nor_begins_a_line_nor_is_a_format(tmp_path: Path) -> None:
+    console, backlog = io.StringIO(), logs.Backlog()
+    logs.configure("bridge:mqtt", log_dir=tmp_path, console=console, backlog=backlog)
+    log = structlog.get_logger("infra.test")
+    log.info(HOSTILE, id=HOSTILE, other={HOSTILE: [HOSTILE]}, **{HOSTILE: 1})
+    logging.getLogger("infra.other").warning("id %s", HOSTILE)
+    try:
+        raise ValueError(HOSTILE)  # noqa: TRY301
+    except ValueError:
+        log.exception("failed")
+    assert len(console.getvalue().splitlines()) == 3
+    lines = (tmp_path / "bridge-mqtt.log").read_text("utf-8").split("\n")[:-1]
+    assert [*map(str.encode, lines)] == list(backlog.lines)
+    first, second, third = map(json.loads, lines)
+    # Whoever reads the JSON gets what was written.
+    assert (first["event"], first["id"], first[HOSTILE]) == (HOSTILE, HOSTILE, 1)
+    assert second["event"] == f"id {HOSTILE}"
+    assert "Traceback" in third["exception"]
+    for text in (*lines, *console.getvalue().splitlines()):
+        assert text.isprintable(), text
+
+
+def test_ordinary_text_is_shown_as_it_is(tmp_path: Path) -> None:
+    console = io.StringIO()
+    logs.configure("api", log_dir=tmp_path, console=console)
+    structlog.get_logger("infra.test").info("Wärme: 20 °C", ort="北京")
+    assert "Wärme: 20 °C · ort=北京" in console.getvalue()
+    assert "Wärme: 20 °C" in (tmp_path / "api.log").read_text("utf-8")
+
+
+def test_a_long_text_is_masked_in_little_time() -> None:
+    started_s = time.process_time()
+    for piece in ("a", "://", "://a:", "a:b@", "+.-"):
+        Masker(["secret"]).text(piece * (300_000 // len(piece)))
+    assert time.process_time() - started_s < 2
+    assert mask_url("x9mqtt://u:pw@h") == "x9mqtt://u:***@h"

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -217,6 +218,60 @@ def test_field_values_are_read_as_their_types(line: str, fields: dict[str, Any])
 def test_what_is_no_line_is_refused(line: str) -> None:
     with pytest.raises(PayloadError):
         parse_line(line)
+
+
+@pytest.mark.parametrize(
+    "number", ["1_0", "\u0661", "\uff11", "1_0i", "\u0661i", "1e\u0665", "0x10", "1e", ".", "1.i", "1" * 21 + "i"]
+)
+def test_what_only_python_takes_for_a_number_is_none(number: str) -> None:
+    with pytest.raises(PayloadError):
+        parse_line(f"m a={number}")
+    with pytest.raises(PayloadError):
+        parse_line(f"m a=1 {number}")
+
+
+@pytest.mark.parametrize("number", ["1", "1.", ".5", "+1.5e-3", "1E9", "nan", "-inf", "Infinity"])
+def test_what_is_a_number_is_taken_as_python_takes_it(number: str) -> None:
+    value = parse_line(f"m a={number}").fields["a"]
+    assert repr(value) == repr(float(number))
+
+
+@pytest.mark.parametrize("number", ["9" * 500_000 + "x", "." + "9" * 500_000 + "i", "1e" + "9" * 500_000 + "x"])
+def test_a_number_without_end_is_judged_in_little_time(number: str) -> None:
+    started_s = time.process_time()
+    with pytest.raises(PayloadError):
+        parse_line(f"m a={number}")
+    assert time.process_time() - started_s < 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b'{"t":1e400}', Reason.NOT_FINITE),
+        (b'{"t":' + b"9" * 100_000 + b"}", Reason.NOT_FINITE),
+        (b'{"t":-' + b"9" * 5000 + b"}", Reason.NOT_FINITE),
+        (b'{"t":NaN}', Reason.NOT_FINITE),
+        (b'{"t":1,"boot":"\\ud800"}', Reason.UNDECODABLE),
+        (b'{"\\udfff":1}', Reason.UNDECODABLE),
+        (b'{"t":1,"boot":"\xed\xa0\x80"}', Reason.UNDECODABLE),
+        (b'\xef\xbb\xbf{"t":1}', Reason.UNDECODABLE),
+        ('{"t":1}'.encode("utf-16"), Reason.UNDECODABLE),
+        (b'{"t":1}\0', Reason.UNDECODABLE),
+        (b"[" * 100_000 + b"]" * 100_000, Reason.UNDECODABLE),
+        (b'{"t":' * 100_000 + b"1" + b"}" * 100_000, Reason.UNDECODABLE),
+    ],
+    ids=range(12),
+)
+def test_bombs_and_what_only_looks_like_json_are_refused_in_little_time(payload: bytes, reason: Reason) -> None:
+    started_s = time.process_time()
+    with pytest.raises(PayloadError) as caught:
+        parse_telemetry(payload)
+    assert caught.value.reason is reason
+    assert time.process_time() - started_s < 1
+
+
+def test_of_a_key_that_comes_twice_the_last_counts() -> None:
+    assert parse_telemetry(b'{"t":1,"time":5,"t":2,"time":6}') == Reading(6, None, "", {"t": 2})
 
 
 @given(st.text(max_size=30))
