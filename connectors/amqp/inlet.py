@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_DELIVERIES = 10
+"""So often a message may come before it is told: a policy may limit it to 20, say, against our own argument."""
+
 
 class AmqpInlet:
     """An `Inlet` on one connection; the broker stops at `prefetch` deliveries that are not acknowledged."""
@@ -34,6 +37,7 @@ class AmqpInlet:
         self._bindings = bindings
         self._clock = clock
         self._arrived: list[Delivery] = []
+        self._told = False
         self._some = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -71,5 +75,13 @@ class AmqpInlet:
         exchange, key = message.exchange or "", message.routing_key or ""
         source = f"amqp:{exchange}/{key}"
         tag = message.delivery_tag or 0
+        deliveries = message.headers.get("x-delivery-count")  # of quorum queues
+        if isinstance(deliveries, int) and deliveries >= _DELIVERIES and not self._told:
+            self._told = True
+            log.warning(
+                "messages come again and again: see that no policy gives the queue a delivery-limit",
+                queue=self._settings.queue,
+                deliveries=deliveries,
+            )
         self._arrived.append(Delivery(key, exchange, source, message.body, self._clock.now_ns(), tag))
         self._some.set()

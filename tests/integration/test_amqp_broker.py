@@ -238,6 +238,60 @@ async def test_a_bridge_that_is_limited_to_its_types_lets_go_of_the_others(rabbi
         assert [delivery.address for delivery in await inlet.receive()] == [TELEMETRY]
 
 
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_a_bridge_that_dies_25_times_before_it_acknowledges_loses_nothing(
+    rabbitmq: RabbitMq, queue_type: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = connector(settings(rabbitmq, queue_type=queue_type), SystemClock())
+    async with made.inlet(), made.outlet() as outlet:
+        await outlet.publish([Outgoing("twinstream", TELEMETRY, b"%d" % number) for number in range(50)])
+    for _ in range(25):
+        async with made.inlet() as inlet, asyncio.timeout(5):
+            assert (await inlet.receive())[0].payload == b"0"
+    async with made.inlet() as inlet, asyncio.timeout(5):
+        taken: list[bytes] = []
+        while len(taken) < 50:
+            deliveries = await inlet.receive()
+            taken += [delivery.payload for delivery in deliveries]
+            await inlet.acknowledge(deliveries[-1])
+    assert taken == [b"%d" % number for number in range(50)]
+    assert ("come again and again" in capsys.readouterr().out) == (queue_type == "quorum")
+
+
+@pytest.fixture
+async def short_patience(rabbitmq: RabbitMq) -> AsyncIterator[None]:
+    """RabbitMQ waits for an acknowledgement for half a second instead of half an hour."""
+    for name, value_ms in (("consumer_timeout", 500), ("channel_tick_interval", 200)):
+        await rabbitmq.control("eval", f"application:set_env(rabbit, {name}, {value_ms}).")
+    yield
+    for name, value_ms in (("consumer_timeout", 1_800_000), ("channel_tick_interval", 60_000)):
+        await rabbitmq.control("eval", f"application:set_env(rabbit, {name}, {value_ms}).")
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_a_kafka_that_is_away_for_longer_than_rabbitmq_waits_loses_nothing_and_keeps_order(
+    rabbitmq: RabbitMq, short_patience: None, queue_type: str
+) -> None:
+    del short_patience
+    log, made = MemoryLog(), connector(settings(rabbitmq, queue_type=queue_type), SystemClock())
+    async with made.inlet():
+        pass
+    log.hold()
+    async with bridged(made, log), made.outlet() as outlet:
+        await outlet.publish([Outgoing("twinstream", TELEMETRY, b"%d" % number) for number in range(20)])
+        # Delivered on one connection after another, each of which RabbitMQ ends.
+        await until(lambda: log.waiting >= 60)
+        log.release()
+        await until(lambda: len(log.records.get(INPUT, [])) >= 60)
+        await asyncio.sleep(1.5)
+        values = [record.value for record in log.records[INPUT]]
+    assert list(dict.fromkeys(values)) == [b"%d" % number for number in range(20)]
+    async with made.inlet() as inlet:  # all of it is acknowledged
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await inlet.receive()
+
+
 class NoText(str):
     """What a client in another language may send where text belongs."""
 
