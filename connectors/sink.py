@@ -33,6 +33,8 @@ LINGER_S = 0.2
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
+LONGEST_WISH_S = 60.0
+"""A store that asks for a longer pause is tried all the same."""
 
 INEXPRESSIBLE = (ValueError, TypeError, OverflowError, RecursionError)
 """What a client raises that can't put a value into its protocol; an outage or a wrong set-up is something else."""
@@ -86,6 +88,11 @@ class Sink(ABC):
         self._observer = observer
         self._read: list[LogRecord] = []
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest record that was read and is not stored was written, None for none."""
+        return min((record.timestamp_ms for record in self._read), default=None)
+
     async def run(self) -> None:
         """Carry records into the store until cancelled.
 
@@ -135,7 +142,8 @@ class Sink(ABC):
                     away = True
                     log.warning("store is away, waiting", store=self.what, error=str(error))
                     self._observer.available(up=False)
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+                wished_s = min(error.retry_after_s, LONGEST_WISH_S)
+                await asyncio.sleep(wished_s + delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
                 delay_s = min(2 * delay_s, LONGEST_DELAY_S)
             else:
                 if away:

@@ -55,7 +55,15 @@ class StoreError(TwinstreamError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store is away or in trouble; the caller waits and makes the same call again."""
+    """The store is away or in trouble; the caller waits and makes the same call again.
+
+    Attributes:
+        retry_after_s: The store asks not to be tried again before; 0.0 when it says nothing.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class StoreRefusedError(StoreError):

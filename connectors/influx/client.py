@@ -92,7 +92,7 @@ class InfluxClient:
             # The next call looks for the cause, which an operator may have removed by then.
             await self.close()
             message = f"InfluxDB at {self._settings.shown_url} answers {error.status}: {_words(error)}"
-            raise StoreUnavailableError(message) from error
+            raise StoreUnavailableError(message, _retry_after_s(error)) from error
 
     async def _make_usable(self) -> None:
         """Check that the bucket takes what we write, or make it; writing nothing needs no other right than writing."""
@@ -111,7 +111,7 @@ class InfluxClient:
                 message = f"{where} refuses the token: check timeseries.token, and that it may write the bucket"
                 raise SetupError(message) from error
             message = f"{where} answers {error.status}: {_words(error)}"
-            raise StoreUnavailableError(message) from error
+            raise StoreUnavailableError(message, _retry_after_s(error)) from error
         self._usable = True
 
     async def _make_bucket(self, client: InfluxDBClientAsync) -> None:
@@ -163,6 +163,12 @@ class InfluxClient:
         except OSError as error:
             message = f"timeseries.ca_file {settings.ca_file!r} can't be read: {error}"
             raise SetupError(message) from error
+
+
+def _retry_after_s(error: ApiException) -> float:
+    """What the header asks for in seconds; a date, which InfluxDB does not send, counts as nothing."""
+    wish = str((error.headers or {}).get("Retry-After", ""))
+    return float(wish) if wish.isdecimal() else 0.0
 
 
 def _words(error: BaseException) -> str:

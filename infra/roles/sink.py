@@ -26,8 +26,10 @@ from infra.instance.plan import series_file
 from infra.masking import without_credentials
 from infra.membership import Membership
 from infra.roles.role import Body, Role
+from infra.roles.sink_watch import SinkWatch
 from infra.roles.stores import documents_settings
 from infra.settings import Settings
+from schemas.clock import AnchoredClock
 from schemas.messages import stable_id
 from streams.log.admin import LogAdmin
 from streams.log.group import GroupReader
@@ -85,7 +87,7 @@ async def _documents(role: Role) -> None:
     ):
         observer = PrometheusSinkObserver(role.metrics, "mongodb", role.presence_detail)
         sink = MetadataSink(reader, store, writer, observer)
-        await _carry(role, sink, reader, without_credentials(role.settings.metadata.url or ""))
+        await _carry(role, sink, reader, without_credentials(role.settings.metadata.url or ""), "mongodb")
 
 
 def group_of_file(file: Path) -> str:
@@ -96,7 +98,7 @@ def group_of_file(file: Path) -> str:
 async def _series(role: Role, store: SeriesSink, technology: str, url: str, group: str) -> None:
     async with LogWriter(role.kafka) as writer, _member(role, group, TIMESERIES_PATTERN) as reader:
         observer = PrometheusSinkObserver(role.metrics, technology, role.presence_detail)
-        await _carry(role, TimeseriesSink(reader, store, writer, observer), reader, url)
+        await _carry(role, TimeseriesSink(reader, store, writer, observer), reader, url, technology)
 
 
 @contextlib.asynccontextmanager
@@ -115,8 +117,21 @@ async def _kafka(role: Role) -> None:
     await role.shared_topics()
 
 
-async def _carry(role: Role, sink: Sink, reader: GroupReader, url: str) -> None:
-    role.watch_lag(reader.lag)
+async def _carry(role: Role, sink: Sink, reader: GroupReader, url: str, technology: str) -> None:
+    watch = SinkWatch(
+        role.metrics,
+        technology,
+        bounds=reader.bounds,
+        oldest_ms=lambda: sink.oldest_ms,
+        retention_ms=role.settings.kafka.retention_ms or -1,
+        clock=AnchoredClock(),
+    )
+    # What the reader knows is fresher while it reads; while the store is away it fetches nothing and knows nothing.
+    role.watch_lag(lambda: max(reader.lag(), watch.lag if sink.oldest_ms is not None else 0))
+    await first_failure(watch.run(), _carried(role, sink, url))
+
+
+async def _carried(role: Role, sink: Sink, url: str) -> None:
     while True:
         # The group lets a new member in only when those before it have left or were given up.
         role.ready(url=url)

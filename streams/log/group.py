@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -11,6 +11,20 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from streams.log.client import KafkaOptions
 from streams.log.record import LogRecord, log_record
 from streams.log.retry import retrying
+
+
+class Bounds(NamedTuple):
+    """Of one partition.
+
+    Attributes:
+        first: The oldest offset that retention has left.
+        done: Next offset after what was committed, or read and not yet committed; 0 for nothing.
+        end: Next offset that will be written.
+    """
+
+    first: int
+    done: int
+    end: int
 
 
 class GroupReader:
@@ -119,6 +133,18 @@ class GroupReader:
     def assignment(self) -> set[tuple[str, int]]:
         """Partitions that this member reads now."""
         return {(tp.topic, tp.partition) for tp in self._member.assignment()}
+
+    async def bounds(self) -> dict[tuple[str, int], Bounds]:
+        """What the broker has of each assigned partition, asked now, so that it is true also while nobody reads."""
+        assigned = list(self._member.assignment())
+        if not assigned:
+            return {}
+        first, end = await self._member.beginning_offsets(assigned), await self._member.end_offsets(assigned)
+        found = {}
+        for tp in assigned:
+            done = max(await self._member.committed(tp) or 0, self._read.get(tp, 0))
+            found[tp.topic, tp.partition] = Bounds(first[tp], done, end[tp])
+        return found
 
     def lag(self) -> int:
         """Records between what was read and the end of the assigned partitions, as far as known."""

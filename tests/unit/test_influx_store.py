@@ -1,5 +1,6 @@
 """InfluxDB at its edges: access, absence, compression."""
 
+import asyncio
 import gzip
 import uuid
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,43 @@ async def test_a_server_in_trouble_is_unavailable(status: int) -> None:
     server = await server_of(trouble)
     async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")))) as store:
         with pytest.raises(StoreUnavailableError, match="later"):
+            await store.write([BLOCK])
+    await server.close()
+
+
+@pytest.mark.parametrize(("wish", "retry_after_s"), [("7", 7.0), ("", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0)])
+async def test_how_long_a_throttled_server_asks_to_be_left_alone_is_told(wish: str, retry_after_s: float) -> None:
+    async def throttled(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"message": "limit reached"}, status=429, headers={"Retry-After": wish})
+
+    server = await server_of(throttled)
+    async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")))) as store:
+        with pytest.raises(StoreUnavailableError, match="limit reached") as caught:
+            await store.write([BLOCK])
+    await server.close()
+    assert caught.value.retry_after_s == retry_after_s
+
+
+@pytest.mark.parametrize("how", ["silent", "half"])
+async def test_a_server_that_answers_not_at_all_or_by_halves_is_unavailable(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.influx.client._TIMEOUT_S", 0.2)
+
+    async def hurt(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        if how == "silent":
+            await asyncio.sleep(1.0)
+        response = web.StreamResponse(status=500, headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b'{"message": "no space le')
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    server = await server_of(hurt)
+    async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")))) as store:
+        with pytest.raises(StoreUnavailableError):
             await store.write([BLOCK])
     await server.close()
 

@@ -168,6 +168,19 @@ async def test_a_store_that_is_away_is_asked_again_and_nothing_is_committed_mean
     assert said.count("store is back") == 1
 
 
+async def test_a_store_is_left_alone_for_as_long_as_it_asks_and_no_longer_than_is_sensible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("connectors.sink.LONGEST_WISH_S", 0.15)
+    for asked_s, least_s, most_s in ((0.1, 0.1, 0.14), (3600.0, 0.15, 1.0), (0.0, 0.0, 0.05)):
+        store = Plain()
+        store.failures = [StoreUnavailableError("later", asked_s)]
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await TimeseriesSink(Reader(history(0, 3)), store, MemoryLog().writer(), SilentSink()).round()
+        assert least_s <= loop.time() - began_s - 0.01 <= most_s + 0.5
+
+
 async def test_a_sink_that_is_stopped_while_its_store_is_away_has_committed_nothing() -> None:
     reader, store = Reader(history(0, 3)), Plain()
     store.failures = [StoreUnavailableError("gone") for _ in range(100_000)]
