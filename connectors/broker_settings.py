@@ -48,12 +48,20 @@ class BrokerSettings(BaseModel):
         default_routes: Whether the routes below `twins` are there beside the configured ones.
         types: Qualified types whose messages below `twins` are taken in; empty for all. Bridges with types of their own
             share the load, each message goes to one of them, and a twin's order holds.
+        queue_limit: Messages that the broker keeps for the bridge while it is away; 0 where it is not known, or
+            without limit.
+        expected_rate: Messages per second that devices send, as far as it is known; what is measured counts when it is
+            higher.
+        outage_budget_s: So long the bridge may be away without the broker's queue dropping messages; when queue_limit /
+            rate is less, the bridge warns.
         group: Consumer group of commands and events that leave; `""` for `twinstream-bridge-` and the broker's kind.
             Bridges with one group share the work, so that they need the same broker and the same routes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     schemes: ClassVar[Mapping[str, Scheme]]
+    limited_queue: ClassVar[bool] = False
+    """Whether brokers of the kind limit their queues unless told otherwise."""
 
     url: str | None = Field(default=None, repr=False)
     username: str = ""
@@ -61,6 +69,9 @@ class BrokerSettings(BaseModel):
     ca_file: str = ""
     default_routes: bool = True
     types: tuple[str, ...] = ()
+    queue_limit: Annotated[int, Field(ge=0)] = 0
+    expected_rate: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    outage_budget_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 60.0
     group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
 
     @field_validator("url")

@@ -26,6 +26,7 @@ class MqttSettings(BrokerSettings):
     """
 
     schemes: ClassVar[dict[str, Scheme]] = {"mqtt": Scheme(1883, tls=False), "mqtts": Scheme(8883, tls=True)}
+    limited_queue: ClassVar[bool] = True
 
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "twinstream"
     protocol: Annotated[Literal["5", "3.1.1"], BeforeValidator(str)] = "5"

@@ -4,7 +4,7 @@ A bridge acknowledges only what Kafka has, so the broker's limit of unacknowledg
 limit, and its queue is what carries devices over an outage of the bridge.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from infra.embedded.ports import LOOPBACK
 
@@ -17,6 +17,18 @@ MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 _AUTOSAVE_S = 30
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _SEGMENTS = 32
+_ENTRY_BYTES = 37
+"""What iotcore adds to a payload in its segments with a topic of 30 characters; measured."""
+
+
+def kept_messages(kind: Literal["mosquitto", "iotcore"], payload_bytes: int = 100) -> int:
+    """Messages that the broker keeps for a bridge that is away; then Mosquitto drops the newest, iotcore the oldest.
+
+    Mosquitto counts them. iotcore counts bytes, in segments of which the oldest is dropped as a whole.
+    """
+    if kind == "mosquitto":
+        return MAX_QUEUED
+    return (_SEGMENTS - 1) * _SEGMENT_BYTES // (payload_bytes + _ENTRY_BYTES)
 
 
 def mosquitto_configuration(port: int, *, folder: "Path", user: str) -> str:

@@ -20,6 +20,7 @@ from infra.instance.plan import (
     mqtt_url,
     resolve,
     roles_of,
+    survived,
     urls_of,
     without_ahead_check,
 )
@@ -165,6 +166,8 @@ class Instance:
         return resolved
 
     async def _work(self, supervisor: Supervisor, resolved: Settings, presence: Presence) -> None:
+        if self._settings.mqtt.url is None:
+            self._console.step(survived(resolved.mqtt.queue_limit))
         if not self._settings.kafka.embedded:
             self._console.step(f"using Kafka at {resolved.kafka.bootstrap_servers}, waiting for it if it is away")
         # Asked here first: what is wrong with the topics is then one line, not one of every role.

@@ -28,11 +28,13 @@ class Servers:
 
     Attributes:
         mqtt_protocol: Newest version of MQTT that the embedded broker speaks on this address.
+        mqtt_keeps: Messages that it keeps for a bridge that is away.
     """
 
     kafka: str = ""
     mqtt: str = ""
     mqtt_protocol: Literal["5", "3.1.1"] = "5"
+    mqtt_keeps: int = 0
     documents: str = ""
 
 
@@ -80,7 +82,8 @@ def resolve(settings: Settings, servers: Servers, http_port: int) -> Settings:
     if servers.kafka:
         changed["kafka"] = settings.kafka.model_copy(update={"bootstrap_servers": servers.kafka})
     if servers.mqtt:
-        changed["mqtt"] = settings.mqtt.model_copy(update={"url": servers.mqtt, "protocol": servers.mqtt_protocol})
+        known = {"url": servers.mqtt, "protocol": servers.mqtt_protocol, "queue_limit": servers.mqtt_keeps}
+        changed["mqtt"] = settings.mqtt.model_copy(update=known)
     if servers.documents:
         changed["metadata"] = settings.metadata.model_copy(update={"url": servers.documents})
     return settings.model_copy(update=changed)
@@ -135,6 +138,17 @@ def example(name: str) -> Path:
 def series_file(settings: Settings) -> Path:
     """Where the embedded time-series store keeps its file."""
     return settings.data_dir / "timeseries.duckdb"
+
+
+def survived(messages: int) -> str:
+    """How long an outage of the bridge a broker carries that keeps so many messages."""
+    spans = [f"{_span(messages / rate)} at {rate:,} messages/s" for rate in (100, 2000)]
+    return f"the MQTT broker keeps {messages:,} messages for a bridge that is away: {', '.join(spans)}"
+
+
+def _span(seconds: float) -> str:
+    hours, minutes = seconds / 3600, seconds / 60
+    return f"{hours:.1f} h" if hours >= 1 else f"{minutes:.0f} min" if minutes >= 1 else f"{seconds:.0f} s"
 
 
 def urls_of(resolved: Settings) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from infra.embedded import EmbeddedDocuments, EmbeddedKafka, EmbeddedMqtt, EmbeddedServer
 from infra.embedded.mqtt import find_mosquitto
+from infra.embedded.mqtt_configuration import kept_messages
 from infra.instance.plan import Servers
 from infra.registry import Registry
 from infra.settings import Settings
@@ -44,6 +45,7 @@ class InstanceServers:
             kafka=self._url("kafka"),
             mqtt=self._url("mqtt"),
             mqtt_protocol="5" if find_mosquitto() else "3.1.1",
+            mqtt_keeps=kept_messages("mosquitto" if find_mosquitto() else "iotcore"),
             documents=self._url("documents"),
         )
 

@@ -12,6 +12,7 @@ from connectors.bridge_in import InboundBridge
 from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge, group_of
 from connectors.connector import Connector
 from connectors.mqtt.connector import connector as mqtt_connector
+from connectors.outage_budget import OutageBudget
 from connectors.reconnect import Reachability, first_failure
 from infra.embedded.ports import is_loopback
 from infra.masking import without_credentials
@@ -100,7 +101,8 @@ async def _both_ways(
     role.watch_lag(lambda: sum(open_reader.lag() for open_reader in readers))
     writer = partial(LogWriter, role.kafka)
     reachability = Reachability(connector.name, clock)
-    observer = PrometheusBridgeObserver(role.metrics, connector.name, lambda: role.ready(detail=""))
+    budget = OutageBudget(connector.name, getattr(role.settings, connector.name), clock)
+    observer = PrometheusBridgeObserver(role.metrics, connector.name, lambda: role.ready(detail=""), budget)
     async with Catalogue(role.kafka) as catalogue:
         await catalogue.ready()
         role.presence.change(detail=f"waiting for the broker at {url}")
@@ -115,7 +117,7 @@ async def _both_ways(
         outbound = OutboundBridge(
             connector=connector, reader=reader, writer=writer, clock=clock, observer=observer, reachability=reachability
         )
-        await first_failure(inbound.run(), outbound.run())
+        await first_failure(inbound.run(), outbound.run(), budget.run())
 
 
 class PrometheusBridgeObserver:
@@ -125,9 +127,13 @@ class PrometheusBridgeObserver:
         registry: Where the figures go.
         broker: Their label `broker`.
         connected_both: Called when both directions are connected.
+        budget: Is told what comes.
     """
 
-    def __init__(self, registry: CollectorRegistry, broker: str, connected_both: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, broker: str, connected_both: Callable[[], None], budget: OutageBudget
+    ) -> None:
+        self._budget = budget
         self._broker = broker
         self._connected_both = connected_both
         self._up: set[str] = set()
@@ -147,6 +153,8 @@ class PrometheusBridgeObserver:
         self._in_flight = gauge("in_flight", "Deliveries that wait for Kafka.").labels(broker)
         self._published = counter("published_messages", "Messages that the broker confirmed.", "kind")
         self._expired = counter("expired_commands", "Commands that outlived their time to live.").labels(broker)
+        survived = gauge("outage_survived_seconds", "Absence that the broker's queue carries, NaN when not known.")
+        survived.labels(broker).set_function(lambda: budget.survived_s() or float("nan"))
         self._undelivered = counter("undelivered_messages", "Messages that reached nobody.", "receipt")
 
     def connected(self, direction: str, *, up: bool) -> None:
@@ -159,6 +167,7 @@ class PrometheusBridgeObserver:
     def received(self, messages: int, payload_bytes: int) -> None:
         """The broker delivered this much."""
         self._received.inc(messages)
+        self._budget.received(messages)
         self._bytes.inc(payload_bytes)
 
     def written(self, type_name: str, kind: str) -> None:

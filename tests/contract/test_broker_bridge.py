@@ -190,6 +190,35 @@ async def test_kafka_away_holds_the_broker_back_and_recovers_by_itself(broker: B
     assert values(log.records[INPUT]) == payloads
 
 
+async def test_broker_and_kafka_away_at_once_lose_nothing_and_recover_in_either_order(
+    restartable: BrokerUnderTest,
+) -> None:
+    log, counts = MemoryLog(), Counts()
+    payloads = [b'{"seq": %d}' % number for number in range(300)]
+    telemetry = [("twins/incubator/inc-1/telemetry", payload) for payload in payloads]
+    survives = restartable.sessions_survive_restart
+    async with running(inbound(restartable.connector(SystemClock(), in_flight=20), log, counts)):
+        for first, kafka_first in ((0, True), (150, False)):
+            await connected(counts, "in")
+            log.hold()
+            await restartable.publish(telemetry[first : first + 100])
+            await until(lambda: log.waiting)
+            ups = len(counts.ups)
+            await restartable.stop()
+            if kafka_first:
+                log.release()
+            await asyncio.sleep(0.3)
+            await restartable.start()
+            await asyncio.sleep(0.3)
+            log.release()
+            await until(lambda: ("in", True) in counts.ups[ups:])  # noqa: B023
+            await restartable.publish(telemetry[first + 100 : first + 150])
+            wanted = set(payloads[first + (0 if survives else 100) : first + 150])
+            await until(lambda: wanted <= set(values(log.records.get(INPUT, []))))  # noqa: B023
+    found = list(dict.fromkeys(values(log.records[INPUT])))
+    assert found == sorted(found, key=lambda value: payloads.index(value or b""))
+
+
 async def test_record_that_kafka_refuses_is_not_acknowledged(broker: BrokerUnderTest) -> None:
     log, counts = MemoryLog(), Counts()
     async with running(inbound(broker.connector(SystemClock()), log, counts)):

@@ -1,5 +1,6 @@
 """The embedded MQTT brokers: a session's queue waits for its bridge, in order, many messages in flight."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
 
-from infra.embedded import EmbeddedMqtt
+from infra.embedded import EmbeddedMqtt, mqtt_configuration
 from infra.embedded.mqtt import Kind, find_mosquitto
 
 _MESSAGES = 5000
@@ -150,3 +151,29 @@ async def test_mosquitto_keeps_a_session_across_a_restart(tmp_path: Path) -> Non
         assert again.complete.wait(_TIMEOUT_S)
         assert again.payloads == [b"kept"]
         again.close()
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "iotcore"])
+async def test_an_absent_bridge_finds_as_many_messages_as_are_promised(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With smaller limits: that the full ones hold was measured once."""
+    if kind == "mosquitto" and find_mosquitto() is None:
+        unavailable("Mosquitto", "not installed")
+    monkeypatch.setattr(mqtt_configuration, "MAX_QUEUED", 2000)
+    monkeypatch.setattr(mqtt_configuration, "_SEGMENT_BYTES", 16 * 1024)
+    promised = mqtt_configuration.kept_messages(kind)
+    async with EmbeddedMqtt(tmp_path, 0, prefer=kind) as server:
+        first = _Session(server.url, "absent", 1)
+        assert first.subscribed.wait(_TIMEOUT_S)
+        first.close()
+        payloads = [b"%100d" % number for number in range(promised + 500)]
+        await asyncio.to_thread(_publish, server.url, payloads, MQTTProtocolVersion.MQTTv311)
+        again = _Session(server.url, "absent", promised)
+        assert again.complete.wait(_TIMEOUT_S)
+        await asyncio.sleep(0.5)  # whether there is more
+        again.close()
+    found = len(again.payloads)
+    # Mosquitto drops the newest, iotcore the oldest, and may keep a few segments more.
+    assert again.payloads == (payloads[:found] if kind == "mosquitto" else payloads[-found:])
+    assert promised <= found <= (promised if kind == "mosquitto" else promised + 400)
