@@ -4,17 +4,20 @@ import argparse
 import asyncio
 import logging
 import random
+import shutil
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 from faults.catalogue import LONG, SHORT, claim_of, name_of
 from faults.report import Outcome, write
 from faults.run import Run, Scenario
+from faults.scenarios.soak import Soak
 
 from infra.embedded.cache import cache_dir
 
@@ -59,23 +62,35 @@ def _turns(chosen: Sequence[Scenario], seed: int, deadline_s: float) -> Iterator
     """All of them once, then again with the next seeds while there is time."""
     while True:
         for scenario in chosen:
-            yield seed, scenario
+            yield seed, _bounded(scenario, deadline_s)
         seed += 1
         if time.monotonic() > deadline_s:
             return
+
+
+def _bounded(scenario: Scenario, deadline_s: float) -> Scenario:
+    """A soak lasts as long as there is time, and at least a minute."""
+    if not isinstance(scenario, Soak):
+        return scenario
+    left_minutes = max(1.0, (deadline_s - time.monotonic()) / 60)
+    return replace(scenario, minutes=min(scenario.minutes, left_minutes))
 
 
 async def _play(scenario: Scenario, seed: int, *, strict: bool) -> Outcome:
     began_s, error = time.monotonic(), ""
     cache = cache_dir() / "kernels"
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="twinstream-faults-", ignore_cleanup_errors=True) as folder:
-        async with Run(seed, Path(folder), cache, strict=strict, say=_say) as run:
-            try:
-                await scenario.play(run)
-            except Exception:  # noqa: BLE001 - told, and the next scenario is played
-                error = traceback.format_exc()
-                _say(error)
+    folder = Path(tempfile.mkdtemp(prefix="twinstream-faults-"))
+    async with Run(seed, folder, cache, strict=strict, say=_say) as run:
+        try:
+            await scenario.play(run)
+        except Exception:  # noqa: BLE001 - told, and the next scenario is played
+            error = traceback.format_exc()
+            _say(error)
+    if error or run.broken():
+        _say(f"logs of all processes are kept in {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     return Outcome(name_of(scenario), claim_of(scenario), seed, time.monotonic() - began_s, tuple(run.figures), error)
 
 

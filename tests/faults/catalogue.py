@@ -2,10 +2,14 @@
 
 from faults.run import Scenario
 from faults.scenarios.bridge_kills import ClassicQueueBridgeKills, MqttBridgeKills, QuorumQueueBridgeKills
+from faults.scenarios.broken_wires import BrokenWires
 from faults.scenarios.clean_stops import CleanStops
+from faults.scenarios.clock_jumps import ClockJumps
 from faults.scenarios.kafka_away import KafkaAway
 from faults.scenarios.loud_twin import LoudTwin
 from faults.scenarios.poison import Poison
+from faults.scenarios.soak import Soak
+from faults.scenarios.stores_away import StoresAway
 from faults.scenarios.worker_bounces import WorkerBounces
 from faults.scenarios.zombies import FrozenInTransaction, Zombies
 
@@ -20,6 +24,10 @@ LONG: tuple[Scenario, ...] = (
     KafkaAway(),
     Poison(),
     LoudTwin(),
+    BrokenWires(),
+    ClockJumps(),
+    StoresAway(),
+    Soak(),
 )
 
 SHORT_ENGINE: tuple[Scenario, ...] = (
@@ -29,6 +37,7 @@ SHORT_ENGINE: tuple[Scenario, ...] = (
     CleanStops(rounds=1),
     Poison(records=10_000, pairs=1),
     LoudTwin(per_second=500, seconds=4, pairs=1),
+    ClockJumps(jumps=2, seconds=3),
 )
 
 SHORT_BRIDGES: tuple[Scenario, ...] = (
@@ -36,9 +45,13 @@ SHORT_BRIDGES: tuple[Scenario, ...] = (
     ClassicQueueBridgeKills(records=4000, kills=2, per_second=1000),
     QuorumQueueBridgeKills(records=4000, kills=2, per_second=1000),
     KafkaAway(away_s=8, per_second=500, before_s=3),
+    BrokenWires(rounds=1, per_second=200),
+    Soak(minutes=0.5, per_second=300, rebalance_every_minutes=0.15),
 )
 
-SHORT = (*SHORT_ENGINE, *SHORT_BRIDGES)
+SHORT_STORES: tuple[Scenario, ...] = (StoresAway(away_s=8, per_second=100),)
+
+SHORT = (*SHORT_ENGINE, *SHORT_BRIDGES, *SHORT_STORES)
 
 
 def name_of(scenario: Scenario) -> str:
