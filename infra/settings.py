@@ -102,8 +102,12 @@ class EngineSettings(Section):
     """Longest time from a step to its transaction; blocks with commands or events are flushed at once."""
     session_timeout_s: Annotated[float, Field(ge=1.0)] = 8.0
     """A worker that was not heard of for this long loses its partitions."""
+    standby_replicas: Annotated[int, Field(ge=0, le=10)] = 1
+    """So many other workers of a type keep the rows of each partition warm, to go on with it at once."""
     step_timeout_s: PositiveSeconds = 60.0
     """A worker that steps one block for longer is killed, which counts as a death at its first record."""
+    stall_timeout_s: Annotated[float, Field(ge=1.0)] = 60.0
+    """A worker one of whose partitions stands still for this long while its input grows is started anew."""
     max_block_bytes: Annotated[int, Field(ge=64 * 1024)] = 1024 * 1024
     """Most bytes that are fetched from a partition at once."""
 

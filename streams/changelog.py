@@ -2,22 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
+import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException
 
+from streams.block import Block
 from streams.fetch import fetch_blocks_of
 from streams.log.client import KafkaOptions
 from streams.processor import RESERVED_KEY_PREFIX
-
-if TYPE_CHECKING:
-    from streams.block import Block
+from streams.unpacking import KEY_SIZE, find_key
 
 STALLED_S = 30.0
+_FETCH_WAIT_MS = 20
 _TAIL_RECORDS = 4
 _TAIL_GROWTH = 32
 POSITION_KEY = RESERVED_KEY_PREFIX + b"position"
@@ -45,13 +46,29 @@ class Restored:
 
     Attributes:
         position: None for a partition that never flushed.
-        end: Next offset of the changelog when it was read.
+        begin: Offset at which reading began.
+        at: How far it is.
+        end: Next offset of the changelog when reading began.
         rows: Records handed on.
     """
 
     position: Position | None = None
+    begin: int = 0
+    at: int = 0
     end: int = 0
     rows: int = 0
+
+
+def told_apart(block: Block) -> tuple[Block, Position | None]:
+    """The rows of a block, and the last position record among them, None when there is none."""
+    found = find_key(block.data, block.places, POSITION_KEY)
+    keyless = np.flatnonzero(block.places[:, KEY_SIZE] < 0)
+    position = None
+    if len(found):
+        position = msgspec.json.decode(block.value(int(found[-1])) or b"", type=Position)
+    if len(found) or len(keyless):
+        block = block.take(np.delete(np.arange(len(block)), np.concatenate([found, keyless])))
+    return block, position
 
 
 @dataclass(slots=True)
@@ -70,6 +87,8 @@ class ChangelogReader:
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 << 20,
+            # What is fetched ahead at the end of a partition holds back the fetch behind the next seek.
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             **self.options.client_kwargs(),
         )
         try:
@@ -91,6 +110,12 @@ class ChangelogReader:
         ends: dict[TopicPartition, int] = await consumer.end_offsets([target])
         return ends[target]
 
+    async def beginning(self, partition: int) -> int:
+        """First offset of a partition that the log still has."""
+        target = TopicPartition(self.topic, partition)
+        beginnings: dict[TopicPartition, int] = await self._connected.beginning_offsets([target])
+        return beginnings[target]
+
     async def position(self, partition: int) -> Position | None:
         """The last position record, None for a partition that never flushed.
 
@@ -98,54 +123,48 @@ class ChangelogReader:
             CorruptRecordException: a record batch can't be read.
             TimeoutError: as for `rows`.
         """
-        end = await self.end(partition)
-        target = TopicPartition(self.topic, partition)
-        first: int = (await self._connected.beginning_offsets([target]))[target]
+        end, first = await self.end(partition), await self.beginning(partition)
         # The last record of every transaction, before its marker; behind it there may be what was aborted.
         tail = _TAIL_RECORDS
         while first < end:
             start = max(first, end - tail)
             found = None
-            async for rows in self._records(partition, start, end):
-                for key, value in rows:
-                    if key == POSITION_KEY:
-                        found = value
+            async for block in self._records(partition, start, end):
+                found = told_apart(block)[1] or found
             if found is not None:
-                return msgspec.json.decode(found, type=Position)
+                return found
             if start == first:
                 break
             tail *= _TAIL_GROWTH
         return None
 
-    async def rows(self, partition: int, restored: Restored) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
-        """Yield rows, oldest first; fill `restored`. Copes with an empty and a compacted partition.
+    async def rows(self, partition: int, restored: Restored, start: int | None = None) -> AsyncIterator[Block]:
+        """Yield rows, oldest first; fill `restored`. Copes with an empty, a compacted and a cut partition.
+
+        Args:
+            partition: Which.
+            restored: Told how far it is.
+            start: First offset to read, None for the first there is.
 
         Raises:
             CorruptRecordException: a record batch can't be read.
             TimeoutError: nothing more comes for `STALLED_S`, such as while no broker leads the partition.
         """
         restored.end = await self.end(partition)
-        async for records in self._records(partition, None, restored.end):
-            rows = []
-            for key, value in records:
-                if key == POSITION_KEY:
-                    restored.position = msgspec.json.decode(value or b"", type=Position)
-                elif key is not None:
-                    rows.append((key, value))
+        restored.begin = restored.at = await self.beginning(partition) if start is None else start
+        async for block in self._records(partition, restored.begin, restored.end):
+            rows, position = told_apart(block)
+            restored.position = position or restored.position
             restored.rows += len(rows)
+            restored.at = block.end
             yield rows
 
-    async def _records(
-        self, partition: int, start: int | None, end: int
-    ) -> AsyncIterator[Iterable[tuple[bytes | None, bytes | None]]]:
-        """Key and value of the records from `start`, None for the first there is, to before `end`, block by block."""
+    async def _records(self, partition: int, start: int, end: int) -> AsyncIterator[Block]:
+        """Blocks from `start` to `end`; a beginning that the log loses meanwhile is passed over."""
         consumer = self._connected
         target = TopicPartition(self.topic, partition)
         consumer.assign([target])
-        if start is None:
-            await consumer.seek_to_beginning(target)
-        else:
-            consumer.seek(target, start)
+        consumer.seek(target, start)
         last, since_s = -1, time.monotonic()
         while (at := await consumer.position(target)) < end:
             if at > last:
@@ -158,7 +177,7 @@ class ChangelogReader:
                 if block.unreadable:
                     message = f"changelog {self.topic}/{partition} can't be read: {block.unreadable}"
                     raise CorruptRecordException(message)
-                yield block.pairs()
+                yield block
             await asyncio.sleep(0)
 
     @property

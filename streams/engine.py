@@ -11,23 +11,26 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
+from streams.assignor import WarmAssignor
 from streams.block import Block
 from streams.faults import Faults
 from streams.faust_app import build_app
 from streams.opening import Opener
 from streams.options import EngineOptions
+from streams.partition import PartitionRows
 from streams.partition_run import Host, PartitionRun
 from streams.processor import Observer, ProcessorFactory, SilentObserver
 from streams.rows_thread import RowsThread
 from streams.source import Source
+from streams.standby import Standby
+from streams.stillness import Look
 from streams.ticker import Ticker
-
-if TYPE_CHECKING:
-    from streams.partition import PartitionRows
+from streams.transaction import PartitionTransactions
+from streams.warm import WarmRows
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -35,8 +38,8 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-OPENING_PATIENCE_S = 15.0
-"""So long an assignment waits for partitions that take their time; the heartbeat goes on in another thread."""
+OPENING_PATIENCE_S = 2.0
+"""So long an assignment waits for partitions that take their time: those whose rows are warm go on behind it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,13 +66,16 @@ class Engine:
         self._observer: Observer = observer or SilentObserver()
         self._rows = RowsThread()
         self._runs: dict[int, PartitionRun] = {}
-        self._kept: dict[int, PartitionRows] = {}
+        self._kept: dict[int, WarmRows] = {}
         self._faults: dict[int, Faults] = defaultdict(Faults)
         self._openings: dict[int, _Opening] = {}
+        self._reached: dict[int, int] = {}
         self._generation = 0
         self._wake = asyncio.Event()
-        self.app = build_app(options, self.positions, self._take)
+        self._assignor = WarmAssignor(options.source, options.standby_replicas, self._warm_here)
+        self.app = build_app(options, self.positions, self._take, self._assignor)
         self._source = Source(self.app, options.source)
+        self._standby = Standby(options, factory, self._observer, self._in_thread, self._source.rejoin)
         self._opener = Opener(options, factory, self._observer, self._in_thread)
         self._host = Host(
             options, self._observer, self._source, self._in_thread, self._wake.set, self._broken, factory.provide
@@ -84,6 +90,18 @@ class Engine:
     def positions(self) -> dict[int, int]:
         """Next offset to process of every partition that is open here."""
         return {number: run.rows.position for number, run in self._runs.items()}
+
+    def seen(self) -> dict[int, Look]:
+        """Every partition that was given to this worker, opened or not; asked from any thread."""
+        looks = {number: Look(self._reached.get(number, 0), excused=True) for number in list(self._openings)}
+        for number, run in list(self._runs.items()):
+            self._reached[number] = run.rows.flushed
+            looks[number] = Look(run.rows.flushed, excused=run.is_excused)
+        return looks
+
+    def _warm_here(self) -> frozenset[int]:
+        """Partitions that could go on here at once; asked from any thread."""
+        return frozenset(self._kept) | self._standby.warm
 
     async def _take(self, block: Block) -> None:
         run = self._runs.get(block.partition)
@@ -103,7 +121,7 @@ class Engine:
             for run in list(self._runs.values()):
                 run.flush_if_due(time.monotonic())
 
-    def _stepped_here(self) -> list["PartitionRows"]:
+    def _stepped_here(self) -> list[PartitionRows]:
         return [run.rows for run in self._runs.values()]
 
     async def _tick(self) -> None:
@@ -114,8 +132,15 @@ class Engine:
     async def _on_rebalance_complete(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         generation = self._generation
         assigned = self._source.assigned()
-        log.info("partitions assigned", partitions=sorted(assigned))
-        self._kept = {number: kept for number, kept in self._kept.items() if number in assigned}
+        standby = self._assignor.assigned.standby - assigned
+        log.info("partitions assigned", partitions=sorted(assigned), standby=sorted(standby))
+        for number in sorted(assigned - self._kept.keys()):
+            if (warm := await self._standby.take(number)) is not None:
+                self._kept[number] = warm
+        if generation != self._generation:
+            return  # what is kept, the next assignment finds
+        kept, self._kept = self._kept, {number: warm for number, warm in self._kept.items() if number in assigned}
+        self._standby.keep(standby, self._assignor.assigned.awaited, kept)
         openings = [self._start_opening(number, by_itself=False) for number in sorted(assigned - self._runs.keys())]
         # One that can't be opened yet must not keep the others waiting: Faust resumes them all after this.
         with contextlib.suppress(TimeoutError):
@@ -132,6 +157,7 @@ class Engine:
 
     async def _on_before_shutdown(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         await self._give_up_all()
+        await self._standby.close()
 
     def _broken(self, run: PartitionRun, delay_s: float) -> None:
         """Throw a partition's rows away and build it anew, then read again from where the log says."""
@@ -164,32 +190,56 @@ class Engine:
             self._source.pause(number)
         if broken is not None:
             await broken.close(self._give_up_timeout_s)
-        while True:
-            await asyncio.sleep(delay_s)
-            # A worker that was frozen must not fence the partition's next owner.
-            if opening.generation != self._generation or number not in self._source.assigned():
-                return
-            try:
-                rows, transactions = await self._opener.open(number, self._kept.pop(number, None))
-            except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt from the log
-                log.warning("partition could not be opened, trying again", partition=number, error=repr(error))
-                self._observer.failed(number, "open")
-                self._observer.standing(number, f"it can't be opened: {error!r}")
-                delay_s = self._faults[number].delay_s()
-                opening.by_itself = True
-                self._source.pause(number)
-                opening.tried.set()
-            else:
-                break
-        if opening.generation != self._generation:
-            await transactions.close()
+        opened = await self._opened(number, opening, delay_s)
+        if opened is None:
             return
+        rows, transactions = opened
         self._runs[number] = PartitionRun(rows, transactions, self._faults[number], self._host)
         self._observer.standing(number, self._faults[number].standing)
         if opening.by_itself:
             await self._source.seek(number, rows.position)
             self._source.resume(number)
             self._observer.owned(frozenset(self._runs))
+
+    async def _opened(
+        self, number: int, opening: "_Opening", delay_s: float
+    ) -> tuple[PartitionRows, PartitionTransactions] | None:
+        """Try to open a partition until it is; None when it was taken away."""
+        warm = self._kept.pop(number, None)
+        try:
+            while True:
+                await asyncio.sleep(delay_s)
+                # A worker that was frozen must not fence the partition's next owner.
+                if opening.generation != self._generation or number not in self._source.assigned():
+                    break
+                try:
+                    rows, transactions = await self._opener.open(number, warm, self._faults[number].count)
+                except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt from the log
+                    log.warning("partition could not be opened, trying again", partition=number, error=repr(error))
+                    self._observer.failed(number, "open")
+                    self._observer.standing(number, f"it can't be opened: {error!r}")
+                    delay_s = self._faults[number].delay_s()
+                    opening.by_itself = True
+                    self._source.pause(number)
+                    opening.tried.set()
+                    if warm is not None and warm.is_touched:
+                        warm = None
+                    continue
+                if opening.generation == self._generation:
+                    return rows, transactions
+                await transactions.close()
+                warm = WarmRows.of(rows)
+                break
+        except asyncio.CancelledError:
+            self._keep(number, warm)
+            raise
+        self._keep(number, warm)
+        return None
+
+    def _keep(self, number: int, warm: WarmRows | None) -> None:
+        """Keep what an opening did not come to use for the next one: taken in twice, in order, rows are the same."""
+        if warm is not None and number not in self._runs and number not in self._openings:
+            self._kept[number] = warm
 
     async def _give_up_all(self) -> None:
         """Flush and let go of everything, each step within a third of the session timeout; the rest is dropped."""
@@ -210,8 +260,8 @@ class Engine:
             return
         log.info("partitions given up", partitions=sorted(run.number for run in runs))
         for rows in await asyncio.gather(*(run.close(self._give_up_timeout_s) for run in runs)):
-            if rows is not None:
-                self._kept[rows.number] = rows
+            if rows is not None and (warm := WarmRows.of(rows)) is not None:
+                self._kept[rows.number] = warm
 
     @property
     def _give_up_timeout_s(self) -> float:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import faust
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from yarl import URL
 
 from streams.block import Block
@@ -12,9 +13,14 @@ from streams.log.client import KafkaOptions
 from streams.options import EngineOptions
 from streams.transport import BlockTransport
 
+_HEARTBEAT_S = 0.5
+
 
 def build_app(
-    options: EngineOptions, positions: Callable[[], Mapping[int, int]], take: Callable[[Block], Awaitable[None]]
+    options: EngineOptions,
+    positions: Callable[[], Mapping[int, int]],
+    take: Callable[[Block], Awaitable[None]],
+    assignor: AbstractPartitionAssignor,
 ) -> faust.App:
     """Make the app.
 
@@ -22,6 +28,7 @@ def build_app(
         options: Of the engine.
         positions: Next offset of every open partition; where Faust seeks after a rebalance.
         take: Steps a block; must not raise.
+        assignor: Shares partitions out when this member leads the group.
     """
     fetch_blocks_of([options.source])
     urls = [URL(f"kafka://{server}") for server in options.kafka.bootstrap_servers.split(",")]
@@ -39,7 +46,8 @@ def build_app(
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=options.fetch_bytes,
         broker_session_timeout=options.session_timeout_s,
-        broker_heartbeat_interval=options.session_timeout_s / 6,
+        # A member learns by a heartbeat that another is gone.
+        broker_heartbeat_interval=min(options.session_timeout_s / 6, _HEARTBEAT_S),
         broker_rebalance_timeout=max(options.session_timeout_s, 10.0),
         broker_check_crcs=True,
         # Two blocks in the agent's buffer: one being stepped, one ready.
@@ -52,6 +60,7 @@ def build_app(
         positions,
         {
             "isolation_level": "read_committed",
+            "partition_assignment_strategy": [assignor],
             "fetch_max_wait_ms": round(options.fetch_wait_s * 1000),
             # What aiokafka fetches ahead and we do not ask for soon enough must not stall the others.
             "metadata_max_age_ms": 10_000,

@@ -12,12 +12,15 @@ from streams.changelog import ChangelogReader, Position, Restored
 from streams.log.admin import LogAdmin
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
-from streams.processor import Lineage, Observer, ProcessorFactory
+from streams.processor import Lineage, Observer, Processor, ProcessorFactory
 from streams.targets import Targets
 from streams.transaction import PartitionTransactions
+from streams.warm import WarmRows
 
 log = structlog.get_logger(__name__)
 
+_LONGEST_TRANSACTION_S = 60.0
+_DOUBLINGS = 10
 _FENCE_TIMEOUT_S = 30.0
 """aiokafka would wait for a coordinator without end."""
 
@@ -42,48 +45,92 @@ class Opener:
         self._in_thread = in_thread
         self._targets = Targets(options)
 
-    async def open(self, number: int, kept: PartitionRows | None) -> tuple[PartitionRows, PartitionTransactions]:
-        """Fence, then restore, unless rows that were kept are still what the log says.
+    async def open(
+        self, number: int, warm: WarmRows | None, failures: int = 0
+    ) -> tuple[PartitionRows, PartitionTransactions]:
+        """Fence, then restore: the end of the changelog alone where rows are warm, all of it otherwise.
+
+        Args:
+            number: Of the partition.
+            warm: Its rows as they were earlier; used up once they are touched.
+            failures: Since the partition last got on: its transactions get more time, in case that is what they lack.
 
         Raises:
             Exception: of any kind, when Kafka is away; nothing is left open.
         """
         options = self._options
-        lineage = Lineage(options.cluster, await self._topic_id(), number)
+        topic_id, changelog_id = await self._topic_ids()
+        lineage = Lineage(options.cluster, topic_id, number)
         transactions = PartitionTransactions(
-            options.kafka, f"{options.group}.{number}", number, options.transaction_timeout_s, self._targets
+            options.kafka,
+            f"{options.group}.{number}",
+            number,
+            min(options.transaction_timeout_s * 2.0 ** min(failures, _DOUBLINGS), _LONGEST_TRANSACTION_S),
+            self._targets,
         )
         try:
             async with asyncio.timeout(_FENCE_TIMEOUT_S):
                 await transactions.fence()
             async with ChangelogReader(options.kafka, options.changelog) as changelog:
-                if kept is not None and await _still_holds(kept, lineage, changelog):
-                    rows = kept
-                else:
+                rows = await self._brought_up(changelog, warm, lineage, changelog_id) if warm is not None else None
+                if rows is None:
                     rows = await self._restore(changelog, lineage)
+                rows.changelog_id = changelog_id
                 rows.position = rows.flushed = self._within(rows, await changelog.end(number, options.source))
         except BaseException:
             await transactions.close()
             raise
         return rows, transactions
 
-    async def _topic_id(self) -> str:
-        """Asked every time: somebody may have made the input anew under its name."""
-        source = self._options.source
+    async def _topic_ids(self) -> tuple[str, str]:
+        """Of input and changelog; asked every time: somebody may have made one of them anew under its name."""
+        wanted = (self._options.source, self._options.changelog)
         async with LogAdmin(self._options.kafka) as admin:
-            found = (await admin.topic_ids([source])).get(source)
-        if found is None:
-            raise UnknownTopicOrPartitionError(source)
-        return found
+            found = await admin.topic_ids(wanted)
+        if missing := [topic for topic in wanted if topic not in found]:
+            raise UnknownTopicOrPartitionError(missing[0])
+        return found[wanted[0]], found[wanted[1]]
 
     async def _restore(self, changelog: ChangelogReader, lineage: Lineage) -> PartitionRows:
-        number = lineage.partition
-        before = await changelog.position(number)
+        """Read all rows back."""
+        before = await changelog.position(lineage.partition)
         processor = await self._factory.make(lineage, before.note if before else {})
+        return await self._read(changelog, lineage, processor, Restored())
+
+    async def _brought_up(
+        self, changelog: ChangelogReader, warm: WarmRows, lineage: Lineage, changelog_id: str
+    ) -> PartitionRows | None:
+        """Read what was written after warm rows; None when they are of no use: another topic, log, or version."""
+        number = lineage.partition
+        if (warm.lineage, warm.changelog_id) != (lineage, changelog_id):
+            return None
+        end = await changelog.end(number)
+        if not await changelog.beginning(number) <= warm.at <= end:
+            return None
+        latest = await changelog.position(number)
+        if not warm.fits(latest):
+            return None
+        if warm.is_ready and warm.at == end:
+            position = self._start(warm.position, lineage)
+            self._observer.restored(number, 0, 0.0, warm=True)
+            return PartitionRows(lineage, warm.processor, position, position, end)
+        warm.is_ready, warm.is_touched = False, True
+        return await self._read(changelog, lineage, warm.processor, Restored(warm.position), warm.at)
+
+    async def _read(
+        self,
+        changelog: ChangelogReader,
+        lineage: Lineage,
+        processor: Processor,
+        restored: Restored,
+        start: int | None = None,
+    ) -> PartitionRows:
+        """Read rows from `start` on, None for the first, to the changelog's end."""
+        number = lineage.partition
         started_s = time.monotonic()
-        restored = Restored()
-        async for records in changelog.rows(number, restored):
+        async for records in changelog.rows(number, restored, start):
             await self._in_thread(number, partial(processor.restore, records))
+            self._observer.restoring(number, restored.at - restored.begin, restored.end - restored.begin)
         position = self._start(restored.position, lineage)
         rows = PartitionRows(lineage, processor, position, position, restored.end)
 
@@ -91,7 +138,7 @@ class Opener:
             rows.take(processor.restored(), started_s)
 
         await self._in_thread(number, finish)
-        self._observer.restored(number, restored.rows, time.monotonic() - started_s)
+        self._observer.restored(number, restored.rows, time.monotonic() - started_s, warm=start is not None)
         return rows
 
     def _start(self, position: Position | None, lineage: Lineage) -> int:
@@ -122,10 +169,3 @@ class Opener:
         )
         self._observer.failed(rows.number, "input_truncated")
         return end
-
-
-async def _still_holds(kept: PartitionRows, lineage: Lineage, changelog: ChangelogReader) -> bool:
-    """Whether rows that were kept are what the log says: nobody else wrote since, and the input is the same."""
-    if not kept.settled or kept.lineage != lineage:
-        return False
-    return kept.changelog_end == await changelog.end(lineage.partition)

@@ -17,7 +17,10 @@ class EngineOptions:
         changelog: Compacted topic with the rows; the same number of partitions as `source`.
         cluster: Id of the Kafka cluster.
         session_timeout_s: After this long without a heartbeat the group gives our partitions to others.
-        transaction_timeout_s: After this long the broker aborts a transaction that a frozen owner left open.
+        transaction_timeout_s: After this long a broker aborts a transaction that a frozen owner left open, once it
+            looks: every 10 s unless it is told otherwise, so that readers are held back for less than 15 s. One that
+            failed for whatever reason gets twice the time when it is tried again.
+        standby_replicas: How many workers besides its owner keep the rows of each partition warm.
         fetch_bytes: Bound of one partition's share of a fetch, and so of a block.
         fetch_wait_s: How long the broker waits for records before it answers a fetch.
         partitions: Of the source, for Faust's own book-keeping, and of topics of others that are made to write into.
@@ -35,7 +38,8 @@ class EngineOptions:
     replication: int = 1
     retention_ms: int | None = None
     session_timeout_s: float = 6.0
-    transaction_timeout_s: float = 10.0
+    transaction_timeout_s: float = 4.0
+    standby_replicas: int = 1
     fetch_bytes: int = 1 << 20
     fetch_wait_s: float = 0.1
     flush: FlushPolicy = field(default_factory=FlushPolicy)

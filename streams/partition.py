@@ -60,6 +60,7 @@ class PartitionRows:
         position: Next offset to process.
         flushed: Next offset according to the last committed transaction.
         changelog_end: Next offset of the changelog after the last committed transaction.
+        changelog_id: Id of the changelog's topic.
         broken: Rows and log may differ: nothing more is stepped or flushed, the partition is rebuilt.
         behind: Much input waits.
         urgent: Somebody waits for what is unflushed.
@@ -70,6 +71,7 @@ class PartitionRows:
     position: int
     flushed: int
     changelog_end: int
+    changelog_id: str = ""
     broken: bool = False
     behind: bool = False
     urgent: bool = False

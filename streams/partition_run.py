@@ -83,6 +83,11 @@ class PartitionRun:
         """Partition of the input topic."""
         return self.rows.number
 
+    @property
+    def is_excused(self) -> bool:
+        """Whether it stands still for a reason that is known and told; asked from any thread."""
+        return bool(self._wanted or self._faults.standing)
+
     # -- stepping ------------------------------------------------------------------------------------------------
 
     async def take(self, block: Block) -> None:

@@ -1,6 +1,6 @@
 """What the engine asks of the code that turns records into state and outputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,11 +77,18 @@ class Processor(Protocol):
     def may_wait(self) -> bool:
         """Whether `process` may wait for something outside, by `streams.rows_thread.others_go_on`."""
 
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Take in changelog records, oldest first, a value None deleting a key; called before any block."""
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the rows take, about. Asked from any thread."""
+
+    def restore(self, rows: Block) -> None:
+        """Take in changelog records with keys, oldest first, a value None deleting a key.
+
+        Called before any block, and again for what another owner wrote after rows of ours that were kept.
+        """
 
     def restored(self) -> Outcome:
-        """End of the changelog: called once, after the last `restore`.
+        """End of the changelog: called after the last `restore`, before a block.
 
         Returns:
             What has to be told of rows that were not restored as they were written, flushed before anything else.
@@ -130,8 +137,17 @@ class Observer(Protocol):
     def given_up(self) -> None:
         """Nothing is stepped until the next assignment."""
 
-    def restored(self, partition: int, rows: int, seconds: float) -> None:
-        """A partition was restored."""
+    def restoring(self, partition: int, done: int, total: int) -> None:
+        """So many offsets of the changelog, of those that there are to read, were read for a partition."""
+
+    def restored(self, partition: int, rows: int, seconds: float, *, warm: bool) -> None:
+        """A partition was restored: all rows were read, or those alone that warm ones lacked."""
+
+    def warm(self, partitions: Mapping[int, int | None], size_bytes: int) -> None:
+        """What is kept warm here: offsets behind the changelog by partition, None before it caught up; and its memory.
+
+        Told every second at most while there is any, and when there is none any more.
+        """
 
     def stepping(self, partition: int, offset: int, end: int) -> None:
         """Records from `offset` to before `end` are about to be stepped; called from the rows thread."""
@@ -176,7 +192,13 @@ class SilentObserver:
     def stepping(self, partition: int, offset: int, end: int) -> None:
         """Ignore."""
 
-    def restored(self, partition: int, rows: int, seconds: float) -> None:
+    def restoring(self, partition: int, done: int, total: int) -> None:
+        """Ignore."""
+
+    def restored(self, partition: int, rows: int, seconds: float, *, warm: bool) -> None:
+        """Ignore."""
+
+    def warm(self, partitions: Mapping[int, int | None], size_bytes: int) -> None:
         """Ignore."""
 
     def stepped(self, partition: int) -> None:

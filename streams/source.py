@@ -33,6 +33,14 @@ class Source:
         except Exception as error:  # noqa: BLE001 - aiokafka raises several kinds for a partition that was taken away
             log.info("seek was overtaken by a rebalance", partition=partition, error=repr(error))
 
+    def rejoin(self) -> None:
+        """Join the group anew, as a member that has something new to tell does."""
+        thread = self._app.consumer._thread  # noqa: SLF001 - Faust has no word for it
+        consumer = thread._consumer  # noqa: SLF001
+        if consumer is not None:
+            # aiokafka lives in a thread of Faust's.
+            thread.thread_loop.call_soon_threadsafe(consumer._coordinator.request_rejoin)  # noqa: SLF001
+
     def lag(self, partition: int, position: int) -> int:
         """Offsets between `position` and the end of the input, as the latest fetch told it; 0 while unknown."""
         end = self.end(partition)

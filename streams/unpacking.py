@@ -63,9 +63,17 @@ def warm_up() -> None:
     nothing = np.frombuffer(b"", np.uint8)
     read_headers(np.frombuffer(write_headers([("", b"")]), np.uint8), 0, 1)
     unpacked(nothing, (0, 0), 0, (0, 0), 0)
+    find_key(nothing, np.zeros((0, PLACES), np.int64), b"")
     _find_headers(
         nothing, np.zeros((0, PLACES), np.int64), nothing, np.zeros(1, np.int64), np.zeros((0, 0, 2), np.int64)
     )
+
+
+def find_key(data: NDArray[np.uint8], places: NDArray[np.int64], key: bytes) -> NDArray[np.int64]:
+    """Indices of the records of a block that have this key; arguments as of `find_headers`."""
+    found = np.zeros(len(places), np.bool_)
+    _find_key(data, places, np.frombuffer(key, np.uint8), found)
+    return np.flatnonzero(found)
 
 
 class HeaderNames:
@@ -224,4 +232,16 @@ def _find_headers(data: Any, places: Any, names: Any, begins: Any, found: Any) -
                         break
                 if same:
                     found[k, r, 0], found[k, r, 1] = at, max(0, size)
+                    break
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _find_key(data: Any, places: Any, key: Any, found: Any) -> None:  # noqa: ANN401
+    """Mark the records with this key."""
+    for r in range(places.shape[0]):
+        if places[r, KEY_SIZE] == key.shape[0]:
+            found[r] = True
+            for i in range(key.shape[0]):
+                if data[places[r, KEY_AT] + i] != key[i]:
+                    found[r] = False
                     break

@@ -102,8 +102,13 @@ class Population:
         if earlier is not None and earlier.tags == self.tags:
             self.lines.prefixes = earlier.lines.prefixes
             return
-        for slot in range(len(self.table)):
-            self.set_prefix(slot)
+        self.table.begin()
+        index = self.table.index
+        self.lines.prefixes.set_all(index.text, index.bounds)
+        if self.tags:
+            for slot, tags in enumerate(self.table.tags):
+                if tags:
+                    self.set_prefix(slot)
 
     def set_prefix(self, slot: int) -> None:
         """Fix how the lines of a row begin, after its tags changed."""

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.line_protocol import escape_measurement, escape_tag
+from twins.growing import grown
 
 _WASTE_BYTES = 64 * 1024
 """Prefixes that were replaced are kept until they take this much and more than those in use."""
@@ -31,13 +33,26 @@ class LinePrefixes:
         self._used = 0
         self._live = 0
 
+    def set_all(self, ids: NDArray[np.uint8], bounds: NDArray[np.int64]) -> None:
+        """Fix the texts of all rows anew, without tags.
+
+        Args:
+            ids: (bytes,) uint8, the twins of the rows one after another; none needs escaping.
+            bounds: Where each begins, and where the last one ends, (rows + 1,).
+        """
+        rows = len(bounds) - 1
+        head = np.frombuffer(f"{self._measurement},twin=".encode(), np.uint8)
+        self.text = grown(np.zeros(4096, np.uint8), rows * len(head) + len(ids))
+        self.starts, self.ends = (grown(np.zeros(64, np.int64), rows) for _ in range(2))
+        self._used = self._live = _write_all(head, ids, bounds, self.text, self.starts, self.ends)
+
     def set(self, slot: int, twin: str, tags: dict[str, str]) -> None:
         """Fix the text of a row."""
         parts = [self._measurement, f"twin={escape_tag(twin)}"]
         parts += [f"{escape_tag(key)}={escape_tag(value)}" for key, value in sorted(tags.items()) if value]
         prefix = ",".join(parts).encode()
-        self.starts = _grown(self.starts, slot + 1)
-        self.ends = _grown(self.ends, slot + 1)
+        self.starts = grown(self.starts, slot + 1)
+        self.ends = grown(self.ends, slot + 1)
         start, old_end = int(self.starts[slot]), int(self.ends[slot])
         self._live += len(prefix) - (old_end - start)
         if len(prefix) > old_end - start:
@@ -46,7 +61,7 @@ class LinePrefixes:
                 self._compact()
             start = self._used
             self._used += len(prefix)
-            self.text = _grown(self.text, self._used)
+            self.text = grown(self.text, self._used)
         self.text[start : start + len(prefix)] = np.frombuffer(prefix, np.uint8)
         self.starts[slot], self.ends[slot] = start, start + len(prefix)
 
@@ -59,9 +74,17 @@ class LinePrefixes:
         self.text, self._used = kept, len(kept)
 
 
-def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
-    if size <= len(array):
-        return array
-    larger = np.zeros(max(size, 2 * len(array)), array.dtype)
-    larger[: len(array)] = array
-    return larger
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _write_all(head: Any, ids: Any, bounds: Any, text: Any, starts: Any, ends: Any) -> int:  # noqa: ANN401
+    """Write the head before every id; returns how many bytes that were."""
+    at = 0
+    for slot in range(bounds.shape[0] - 1):
+        starts[slot] = at
+        for i in range(head.shape[0]):
+            text[at + i] = head[i]
+        at += head.shape[0]
+        for i in range(bounds[slot], bounds[slot + 1]):
+            text[at] = ids[i]
+            at += 1
+        ends[slot] = at
+    return at

@@ -1,6 +1,6 @@
 """The twins of one partition: takes blocks, gives outputs. The engine's `Processor` for a twin type."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
@@ -53,24 +53,30 @@ class TwinProcessor:
         """A processor that is under `twin_type` from the beginning."""
         return cls(str(twin_type.definition.type_name), lineage, {twin_type.content: twin_type}, twin_type.content)
 
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def restore(self, rows: Block) -> None:
         """Take in changelog records. Nothing here writes tombstones; one that somebody else wrote deletes the twin."""
         if self._version is None:
             return
         table = self._version.table
-        for key, value in rows:
-            if key.startswith(LAYOUT_KEY_PREFIX):
-                fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
-                table.learn_layout(fingerprint, value or b"")
-                self._layouts_written.add(fingerprint)
-            elif key == TICK_KEY:
-                self._version.ticks.restore(value)
-            elif key.startswith(HELD_KEY_PREFIX):
-                self._version.waiting.restore(key, value)
-            elif value is not None:
-                table.restore(key, value)
-            else:
-                table.forget(key)
+        index = table.restore_all(rows)
+        while index < len(rows):
+            self._restore_one(self._version, rows.key(index) or b"", rows.value(index))
+            index = table.restore_all(rows, index + 1)
+
+    def _restore_one(self, version: Version, key: bytes, value: bytes | None) -> None:
+        """Take in a record that is no row as it would be written now."""
+        if key.startswith(LAYOUT_KEY_PREFIX):
+            fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
+            version.table.learn_layout(fingerprint, value or b"")
+            self._layouts_written.add(fingerprint)
+        elif key == TICK_KEY:
+            version.ticks.restore(value)
+        elif key.startswith(HELD_KEY_PREFIX):
+            version.waiting.restore(key, value)
+        elif value is not None:
+            version.table.restore(key, value)
+        else:
+            version.table.forget(key)
 
     def restored(self) -> Outcome:
         """Prepare what is derived from the rows; under another version than before every document is due."""
@@ -147,6 +153,11 @@ class TwinProcessor:
     def may_wait(self) -> bool:
         """Whether steps are called in another process."""
         return self._version is not None and self._version.type.is_apart
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the rows take, about."""
+        return self._version.table.size_bytes if self._version is not None else 0
 
     def note(self) -> Mapping[str, str]:
         """Fingerprints for the position record."""

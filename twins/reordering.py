@@ -132,6 +132,7 @@ class Reordering:
     def restored(self) -> None:
         """Order what was restored."""
         self._twins.clear()
+        self._newest.clear()
         for held in self._records.values():
             self._hold(held)
 

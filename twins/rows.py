@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numba
 import numpy as np
 
+from streams.processor import RESERVED_KEY_PREFIX
+from streams.unpacking import KEY_AT, KEY_SIZE, VALUE_AT, VALUE_SIZE
 from twins.carrying import carried_over
+from twins.growing import grown
 from twins.ids import IdIndex
 from twins.layout import FINGERPRINT_BYTES, RowLayout, identity
 from twins.row_format import RowFormat
@@ -16,14 +20,24 @@ from twins.texts import renamed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from streams.block import Block
+
 _FIRST_CAPACITY = 64
+_RESERVED = RESERVED_KEY_PREFIX[0]
+_NO_TAGS: dict[str, str] = {}
+"""Shared by all rows without: tags are replaced, never changed."""
+
+_OBJECTS_BYTES = 300
+"""Of a twin's id, as an object, and its places in a dictionary and in lists."""
+
+_read_tags = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class RowTable:
     """Rows by slot, slots by twin id.
 
     Attributes:
-        rows: (capacity,) records; the first `len(table)` are in use, the others are as a new twin's.
+        rows: (capacity,) records; the first `len(table)` are in use, the others are nobody's.
         dirty: (capacity,) uint8, nonzero where a row changed since the last snapshot.
         slots: Slot of each twin id, as the bytes of the record key.
         ids: Twin id of each slot, empty for a twin that was taken out.
@@ -34,15 +48,16 @@ class RowTable:
 
     def __init__(self, layout: RowLayout) -> None:
         self.layout = layout
-        self._new_row = layout.new_row()
-        self.rows: NDArray[np.void] = np.repeat(self._new_row, _FIRST_CAPACITY)
+        self._new_row = _octets(layout.new_row())[0]
+        self.rows: NDArray[np.void] = np.zeros(_FIRST_CAPACITY, layout.dtype)
         self.dirty = np.zeros(_FIRST_CAPACITY, np.uint8)
         self.slots: dict[bytes, int] = {}
         self.ids: list[bytes] = []
         self.tags: list[dict[str, str]] = []
         self.tick_ns = 0
-        self._index = IdIndex()
         self.refused: Counter[str] = Counter()
+        self._index = IdIndex()
+        self._has_tags = False
         self._formats: dict[bytes, RowFormat] = {layout.fingerprint: layout.format}
 
     def __len__(self) -> int:
@@ -52,26 +67,42 @@ class RowTable:
     def add(self, key: bytes) -> int:
         """Make a row for a new twin; return its slot."""
         slot = len(self.ids)
-        if slot == len(self.rows):
-            self.rows = np.concatenate([self.rows, np.repeat(self._new_row, slot)])
-            self.dirty = np.concatenate([self.dirty, np.zeros(slot, np.uint8)])
+        self._make_room(slot + 1)
+        _octets(self.rows)[slot] = self._new_row
         self.rows["identity"][slot] = identity(key)
         self.slots[key] = slot
         self.ids.append(key)
         self.tags.append({})
         return slot
 
+    def _make_room(self, rows: int) -> None:
+        if rows > len(self.rows):
+            # As bytes: NumPy copies records field by field. What nobody uses takes no memory.
+            larger = np.zeros(max(rows, 2 * len(self.rows)), self.layout.dtype)
+            _octets(larger)[: len(self.rows)] = _octets(self.rows)
+            self.rows = larger
+            self.dirty = grown(self.dirty, len(larger))
+
     def find(self, data: "NDArray[np.uint8]", places: "NDArray[np.int64]") -> "NDArray[np.int64]":
         """Slots of n ids, `NO_SLOT` for unknown ones; arguments as of `IdIndex.find`."""
+        return self.index.find(data, places)
+
+    @property
+    def index(self) -> IdIndex:
+        """Slots of all ids."""
         if self._index.count < len(self.ids):
             self._index.extend(self.ids[self._index.count :])
-        return self._index.find(data, places)
+        return self._index
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes, about; asked from any thread."""
+        return len(self.ids) * (self.layout.dtype.itemsize + _OBJECTS_BYTES) + self._index.size_bytes
 
     def forget_newest(self) -> None:
         """Take back the latest `add`."""
         del self.slots[self.ids.pop()]
         del self.tags[len(self.ids)]
-        self.rows[len(self.ids)] = self._new_row[0]
         self.dirty[len(self.ids)] = 0
         if self._index.count > len(self.ids):
             self._index = IdIndex()
@@ -86,6 +117,46 @@ class RowTable:
     def learn_layout(self, fingerprint: bytes, description: bytes) -> None:
         """Note a layout that rows may come in."""
         self._formats[fingerprint] = RowFormat.read(description)
+
+    def restore_all(self, records: "Block", first: int = 0) -> int:
+        """Take in rows of this layout from a block of the changelog, without a Python object per row.
+
+        Args:
+            records: Of the changelog.
+            first: Index of the record to begin with.
+
+        Returns:
+            Index of the first record behind it that is anything else, the block's length when there is none.
+        """
+        fingerprint = np.frombuffer(self.layout.fingerprint, np.uint8)
+        size = self.layout.dtype.itemsize
+        data, places = records.data, records.places[first:]
+        count: int = _rows_of(data, places, fingerprint, size)
+        if not count:
+            return first
+        places = places[:count]
+        index, known = self.index, len(self.ids)
+        slots = index.enter(data, places)
+        if index.count > known:
+            self._make_room(index.count)
+            text, bounds = index.text[index.bounds[known] :].tobytes(), index.bounds[known:] - index.bounds[known]
+            added = [text[start:end] for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)]
+            self.ids += added
+            self.slots.update(zip(added, range(known, index.count), strict=True))
+            self.tags += [_NO_TAGS] * len(added)
+        _copy_rows(data, places, slots, _octets(self.rows))
+        self._restore_tags(records, places, slots, FINGERPRINT_BYTES + size)
+        return first + count
+
+    def _restore_tags(
+        self, records: "Block", places: "NDArray[np.int64]", slots: "NDArray[np.int64]", after: int
+    ) -> None:
+        self._has_tags |= bool((places[:, VALUE_SIZE] > after).any())
+        if not self._has_tags:
+            return
+        data = records.data.data
+        for slot, (at, size) in zip(slots.tolist(), places[:, [VALUE_AT, VALUE_SIZE]].tolist(), strict=True):
+            self.tags[slot] = _read_tags(data[at + after : at + size]) if size > after else _NO_TAGS
 
     def restore(self, key: bytes, value: bytes) -> int:
         """Take in a changelog row, of this layout or an older one; return its slot.
@@ -103,7 +174,8 @@ class RowTable:
             slot = self.add(key)
         end = FINGERPRINT_BYTES + earlier.dtype.itemsize
         row = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
-        tags = msgspec.json.decode(value[end:], type=dict[str, str]) if len(value) > end else {}
+        tags = _read_tags(value[end:]) if len(value) > end else {}
+        self._has_tags |= bool(tags)
         if fingerprint == self.layout.fingerprint:
             self.rows[slot] = row[0]
         else:
@@ -116,13 +188,16 @@ class RowTable:
         self.tags[slot] = tags
         return slot
 
+    def begin(self) -> None:
+        """Rows are stepped from now on, and any of them may get tags."""
+        self._has_tags = True
+
     def take_over(self, earlier: "RowTable") -> None:
         """Take in the twins of a table with another layout; this one must be empty, and the other is used up."""
         count = len(earlier)
         carried, refused = carried_over(self.layout, earlier.rows[:count], earlier.layout.format)
-        self.rows = np.concatenate([carried, np.repeat(self._new_row, len(earlier.rows) - count)])
-        self.dirty = np.ones(len(self.rows), np.uint8)
-        self.dirty[count:] = 0
+        self.rows = carried
+        self.dirty = np.ones(count, np.uint8)
         self.slots, self.ids = earlier.slots, earlier.ids
         self.tags = [renamed(stored, self.layout.definition, earlier.layout.format) for stored in earlier.tags]
         self.tick_ns = earlier.tick_ns
@@ -145,3 +220,35 @@ class RowTable:
     def row(self, slot: int) -> Any:  # noqa: ANN401 - a NumPy record
         """One row, to be read and written by field."""
         return self.rows[slot]
+
+
+def _octets(rows: "NDArray[np.void]") -> "NDArray[np.uint8]":
+    """Rows as bytes, (rows, size of one)."""
+    return rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _rows_of(data: Any, places: Any, fingerprint: Any, size: int) -> int:  # noqa: ANN401
+    """How many of the first records are rows of a layout."""
+    count = 0
+    for r in range(places.shape[0]):
+        if places[r, KEY_SIZE] <= 0 or data[places[r, KEY_AT]] == _RESERVED:
+            break
+        if places[r, VALUE_SIZE] < fingerprint.shape[0] + size:
+            break
+        same = True
+        for i in range(fingerprint.shape[0]):
+            same &= data[places[r, VALUE_AT] + i] == fingerprint[i]
+        if not same:
+            break
+        count += 1
+    return count
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copy_rows(data: Any, places: Any, slots: Any, rows: Any) -> None:  # noqa: ANN401
+    """Copy the bytes of each record's row to its slot."""
+    for r in range(places.shape[0]):
+        at = places[r, VALUE_AT] + FINGERPRINT_BYTES
+        for i in range(rows.shape[1]):
+            rows[slots[r], i] = data[at + i]

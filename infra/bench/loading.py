@@ -9,10 +9,10 @@ from schemas.clock import SystemClock
 from twins.twin_type import TwinType
 
 
-def load(folder: Path, cache: Path) -> TwinType:
-    """A type of one partition, ready to step."""
+def load(folder: Path, cache: Path, partitions: int = 1) -> TwinType:
+    """A type, ready to step."""
     bundle = read_folder(folder)
-    twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, 1, cache)
+    twin_type = TwinType.load(folder, bundle.definition(), bundle.hash, partitions, cache)
     twin_type.warm_up()
     return twin_type
 
@@ -20,5 +20,5 @@ def load(folder: Path, cache: Path) -> TwinType:
 if __name__ == "__main__":
     clock = SystemClock()
     began_s = clock.monotonic_s()
-    load(*map(Path, sys.argv[1:3]))
+    load(Path(sys.argv[1]), Path(sys.argv[2]))
     sys.stdout.write(json.dumps({"seconds": clock.monotonic_s() - began_s}) + "\n")

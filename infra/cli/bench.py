@@ -97,6 +97,33 @@ def switch(
         raise typer.Exit(FAILED)
 
 
+@bench_app.command("restore")
+def restore(
+    rows: Annotated[int, typer.Option("--rows", min=1, max=10_000_000, help="Twins whose rows are read back.")] = (
+        1_000_000
+    ),
+    partitions: Partitions = 8,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Restores, each by a new process.")] = 3,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Measure how fast a worker reads back what it knows: fetching the changelog, unpacking it, rows and ids in place.
+
+    The incubator type on one embedded Kafka. A partition that no other worker keeps warm waits for this at every
+    change of its owner.
+    """
+    from infra.bench import machine  # noqa: PLC0415 - no other command needs these
+    from infra.bench import restore as bench  # noqa: PLC0415
+
+    ground = machine.machine()
+    finished = asyncio.run(bench.measure(rows, partitions, repeat))
+    if as_json:
+        show_json(bench.as_json(finished, ground, machine.versions()))
+    else:
+        show_table(bench.COLUMNS, bench.as_rows(finished), empty="nothing was measured")
+        size = finished.changelog_bytes / 1e6
+        typer.echo(f"{finished.rows:,} rows in {finished.partitions} partitions, {size:,.0f} MB")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.add_typer(bench_app, name="bench")

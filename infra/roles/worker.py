@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
+from prometheus_client import Counter
 
 from infra.authoring.checking import STEP_LIMIT_S, check_apart, end_checks
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
@@ -19,7 +20,7 @@ from infra.roles.forgiving import forgive
 from infra.roles.role import Role
 from infra.scraping import ChildMetrics
 from infra.settings_file import write_private
-from infra.supervisor.process import ProcessRunner, child_environment, role_argv
+from infra.supervisor.process import STUCK, ProcessRunner, child_environment, role_argv
 from infra.supervisor.step_mark import mark_path
 from infra.supervisor.supervisor import Child, Supervisor
 from schemas.deployment import Deployment
@@ -74,6 +75,12 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
         role.presence.change(children=views)
 
     role.metrics.register(ChildMetrics(partial(_child_ports, role)))
+    stuck = Counter(
+        "twinstream_stuck_restarts",
+        "Workers of a type that were started anew because a partition stood still.",
+        ["type"],
+        registry=role.metrics,
+    )
     try:
         await role.shared_topics()
         async with (
@@ -103,7 +110,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
                 todo = changes(running, wanted, dead)
                 # Versions that its process died of never come to their end: the next one steps what they did not.
                 condemned.note(dead, running, wanted, deployed)
-                await _apply(todo, supervisor, partial(_child, role, config))
+                await _apply(todo, supervisor, partial(_child, role, config, stuck))
                 running = wanted
                 role.ready(_waiting_for(only, wanted))
                 # A change between the look above and this call is found by the next look.
@@ -143,9 +150,14 @@ async def _apply(todo: Changes, supervisor: Supervisor, child: "partial[Child]")
         supervisor.restart(child(name))
 
 
-def _child(role: Role, config: Path, type_name: str) -> Child:
+def _child(role: Role, config: Path, stuck: Counter, type_name: str) -> Child:
     name = f"{NAME}:{type_name}"
     folder = role.settings.data_dir / LOG_FOLDER
+    restarts = stuck.labels(type_name)
+
+    def ended(code: int) -> None:
+        if code == STUCK:
+            restarts.inc()
 
     def run() -> ProcessRunner:
         return ProcessRunner(
@@ -153,6 +165,7 @@ def _child(role: Role, config: Path, type_name: str) -> Child:
             env=child_environment(config),
             error_log=folder / f"{name.replace(':', '-')}.err",
             say=_pass_on,
+            ended=ended,
         )
 
     return Child(name, run, mark_path(role.registry.folder, name), role.settings.engine.step_timeout_s)

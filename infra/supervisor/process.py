@@ -19,6 +19,10 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 """Terminal sequences: libraries write some even to a pipe."""
 
 
+STUCK = 75
+"""Exit code of a process that its own watchdog ended, because it stood still."""
+
+
 def child_environment(config: Path) -> dict[str, str]:
     """The environment of a child: its settings come from `config` alone, secrets included, never from variables."""
     sections = {name.upper() for name in Settings.model_fields}
@@ -38,6 +42,8 @@ def role_argv(*arguments: str) -> tuple[str, ...]:
 
 def how_ended(code: int) -> str:
     """An exit code for people."""
+    if code == STUCK:
+        return "it stood still while records waited, and was ended by its watchdog"
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -57,15 +63,23 @@ class ProcessRunner:
         env: The whole environment.
         error_log: Where standard error goes; moved to `*.1` when it has grown.
         say: Receives each line of standard output.
+        ended: Told its exit code.
     """
 
     def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], error_log: Path, say: Callable[[str], None]
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        error_log: Path,
+        say: Callable[[str], None],
+        ended: Callable[[int], None] | None = None,
     ) -> None:
         self._argv = tuple(argv)
         self._env = dict(env)
         self._error_log = error_log
         self._say = say
+        self._ended = ended
         self._process: asyncio.subprocess.Process | None = None
         self._relay: asyncio.Task[None] | None = None
         self.exit_code: int | None = None
@@ -96,6 +110,8 @@ class ProcessRunner:
         if self._process is None:
             return "not started"
         self.exit_code = await self._process.wait()
+        if self._ended is not None:
+            self._ended(self.exit_code)
         if self._relay is not None:
             # A grandchild may hold the pipe open for a moment longer.
             with suppress(TimeoutError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.processor import Lineage, Outcome, SilentObserver
 from streams.transaction import PartitionTransactions, Place
+from streams.warm import WarmRows
 
 pytestmark = pytest.mark.kafka
 
@@ -29,12 +30,13 @@ class _Counter:
 
     tick_s = 0.0
     may_wait = False
+    size_bytes = 0
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
 
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        self.rows |= dict(rows)
+    def restore(self, rows: Block) -> None:
+        self.rows |= {key or b"": value for key, value in rows.pairs()}
 
     def restored(self) -> Outcome:
         return Outcome()
@@ -90,7 +92,7 @@ class _World:
             return await asyncio.to_thread(work)
 
         opener = Opener(replace(self.options, **changes), _Counters(), self.failures, in_thread)
-        return await opener.open(0, kept)
+        return await opener.open(0, None if kept is None else WarmRows.of(kept))
 
     async def commit(self, rows: PartitionRows, transactions: PartitionTransactions) -> None:
         snapshot = rows.snapshot(0.0)
@@ -179,20 +181,21 @@ async def test_an_input_that_ends_before_the_position_is_read_from_its_end(world
     assert world.failures.kinds == ["input_truncated"]
 
 
-async def test_kept_rows_are_used_again_unless_somebody_else_went_on(world: _World) -> None:
+async def test_kept_rows_are_used_again_and_brought_up_when_somebody_else_went_on(world: _World) -> None:
     first, transactions = await world.open()
     await world.commit(first, transactions)
     await transactions.close()
     again, transactions = await world.open(first)
-    assert again is first
+    assert again.processor is first.processor
     await transactions.close()
     other, transactions = await world.open()
+    other.process(_block(5, 7), 0.0)
     await world.commit(other, transactions)
     await transactions.close()
-    anew, transactions = await world.open(first)
+    brought_up, transactions = await world.open(first)
     await transactions.close()
-    assert anew is not first
-    assert anew.position == 5
+    assert brought_up.processor is first.processor
+    assert brought_up.processor.snapshot() == [(b"count", b"7")]
 
 
 async def test_kept_rows_with_anything_that_the_log_lacks_are_not_used(world: _World) -> None:

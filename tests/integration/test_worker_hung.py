@@ -13,6 +13,8 @@ from support.worker_role import WorkerRole
 
 from infra.deployment.deployer import deploy
 from infra.deployment.switching import put_into_force
+from infra.registry import Registry
+from infra.scraping import exposition_at
 from infra.settings import Settings
 from schemas.bundle import bundle_of, read_folder
 from schemas.topics import TypeTopics
@@ -91,6 +93,30 @@ async def test_a_step_without_end_kills_its_worker_its_type_is_stopped_after_thr
         async with asyncio.timeout(60), Follower(options, topics=(TypeTopics(name).timeseries,)) as follower:
             while not any(b"y=62.5" in (record.value or b"") for record in await follower.read(0.5)):
                 assert worker.process.poll() is None
+    finally:
+        worker.end()
+
+
+async def test_a_worker_that_stands_still_while_records_wait_is_started_anew_and_counted(
+    endless: tuple[str, KafkaOptions], tmp_path: Path
+) -> None:
+    name, options = endless
+    # The step's own watchdog would wait far longer.
+    settings = {"TWINSTREAM_ENGINE__STALL_TIMEOUT_S": "4", "TWINSTREAM_ENGINE__STEP_TIMEOUT_S": "600"}
+    worker = WorkerRole(name, options.bootstrap_servers, tmp_path / "data", **settings)
+    try:
+        await _until(lambda: (child := worker.child()) and child.detail.startswith("partitions"), 60)
+        for x in (1.0, 500.0):
+            await _send(options, name, x)
+        async with asyncio.timeout(60):
+            while not (view := worker.view()) or not view.restarts:
+                await _send(options, name, 2.0)
+                await asyncio.sleep(0.5)
+        port = Registry(tmp_path / "data").find("worker")
+        assert port is not None
+        figures = await asyncio.to_thread(exposition_at, port.port or 0, 10.0) or ""
+        assert f'twinstream_stuck_restarts_total{{type="{name}"}} 1.0' in figures
+        assert "ended by its watchdog" in (tmp_path / "data" / "worker.out").read_text()
     finally:
         worker.end()
 

@@ -45,8 +45,8 @@ class Plant:
     def topics(self) -> TypeTopics:
         return TypeTopics(self.type_name)
 
-    def worker(self, name: str) -> WorkerProcess:
-        return WorkerProcess(self.type_name, self.kafka.bootstrap_servers, self.data_dir / name)
+    def worker(self, name: str, **environment: str) -> WorkerProcess:
+        return WorkerProcess(self.type_name, self.kafka.bootstrap_servers, self.data_dir / name, **environment)
 
     async def joined(self, worker: WorkerProcess) -> None:
         """Wait until a worker has partitions."""

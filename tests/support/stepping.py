@@ -13,6 +13,7 @@ from schemas.deployment import Switch
 from schemas.headers import ID, KIND, NAME, RECEIVED, SOURCE
 from schemas.messages import command_id
 from schemas.partitioning import partition_of
+from streams.block import Block
 from streams.log.record import LogRecord
 from streams.processor import Lineage, Outcome
 from twins.processor import TwinProcessor
@@ -33,6 +34,11 @@ def ids_of(partition: int, count: int) -> list[bytes]:
 
 TWINS = ids_of(PARTITION, 8)
 STRANGERS = ids_of(PARTITION + 1, 1)
+
+
+def changelog(rows: Iterable[tuple[bytes, bytes | None]]) -> Block:
+    """Records of a changelog as they are read back."""
+    return Block.of_records(PARTITION, [(offset, 0, key, value, ()) for offset, (key, value) in enumerate(rows)])
 
 
 @dataclass
@@ -113,7 +119,7 @@ class Stepping:
         self.versions[current.content] = current
         self.processor = TwinProcessor(str(current.definition.type_name), LINEAGE, self.versions, current.content)
         # Compaction keeps the order of the last writes; the layout is written before the rows that need it.
-        self.processor.restore(list(self.run.changelog.items()))
+        self.processor.restore(changelog(self.run.changelog.items()))
         self.run.take(self.processor.restored())
 
     def state(self, twin: bytes) -> Any:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from support.role_process import CLI, RoleProcess
 
+from infra.registry import Registry, RunFile
+
 
 class WorkerProcess(RoleProcess):
     """One `type-worker` of its own data directory."""
@@ -27,3 +29,16 @@ class WorkerProcess(RoleProcess):
     def joined(self) -> bool:
         """Whether it has partitions, or had them; then it also answers SIGTERM by a clean stop."""
         return self.ready()
+
+    def port(self) -> int:
+        """Of its metrics, 0 while it has none."""
+        found = self._found()
+        return (found.port or 0) if found else 0
+
+    def detail(self) -> str:
+        """What it tells of itself."""
+        found = self._found()
+        return found.detail if found else ""
+
+    def _found(self) -> RunFile | None:
+        return Registry(self._data_dir).find(self.role)

@@ -20,7 +20,9 @@ from aiokafka.producer import message_accumulator, sender
 from aiokafka.protocol import api
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
+from mode.threads import ServiceThread
 
 from infra.embedded.kafka_registration import UnregisterBrokerRequest
 from streams.fetch import BlockRecords, FetchedRecords, fetch_blocks_of
@@ -86,6 +88,16 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "aiokafka.AIOKafkaConsumer("),
         # Without partitions that may go on it sleeps for a second, which the engine's consumer keeps it from.
         (FaustConsumer._wait_next_records, "await self.sleep(1)"),
+        # The engine's own assignor takes its place, as an object with state.
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "partition_assignment_strategy=[self._assignor]"),
+        (group_coordinator.CoordinatorGroupRebalance.perform_group_join, "assignor.metadata(topics)"),
+        (group_coordinator.GroupCoordinator._perform_assignment, "assignor.assign(self._cluster, member_metadata)"),
+        (group_coordinator.GroupCoordinator._on_join_complete, "assignor.on_assignment(assignment)"),
+        # A member that became warm joins anew.
+        (group_coordinator.GroupCoordinator.request_rejoin, "self._rejoin_needed_fut.set_result(None)"),
+        (driver.AIOKafkaConsumerThread.on_start, "self._consumer = "),
+        (ThreadDelegateConsumer.__init__, "self._thread = "),
+        (ServiceThread.__init__, "self.thread_loop = "),
         # What lies below it is dropped; the engine takes it away after every fetch.
         (FaustConsumer._drain_messages, "get_read_offset = self._read_offset.__getitem__"),
         (FaustConsumer._drain_messages, "if r_offset is None or offset >= r_offset:"),

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streams.assignor import Assigned
 from streams.block import Block
 from streams.engine import Engine
 from streams.log.client import KafkaOptions
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
-from streams.processor import SilentObserver
+from streams.processor import Lineage, SilentObserver
+from streams.warm import WarmRows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -80,9 +82,14 @@ class _Opener:
         self.clean_up_s = 0.0
         self.dirty: Exception | None = None
         self.opened: list[_Transactions] = []
+        self.warm: list[tuple[int, WarmRows | None]] = []
+        self.touches = False
 
-    async def open(self, number: int, _kept: PartitionRows | None) -> tuple[Any, Any]:
+    async def open(self, number: int, warm: WarmRows | None, _failures: int = 0) -> tuple[Any, Any]:
         self.tried.append(number)
+        self.warm.append((number, warm))
+        if warm is not None and self.touches:
+            warm.is_touched = True
         if number in self.slow:
             try:
                 await self.gate.wait()
@@ -93,17 +100,18 @@ class _Opener:
         if number in self.away:
             message = "Kafka is away"
             raise ConnectionError(message)
-        rows: Any = PartitionRows(None, None, 7, 7, 0)  # type: ignore[arg-type]
+        processor: Any = _Processor()
         self.opened.append(_Transactions())
-        return _Rows(number, rows), self.opened[-1]
+        return PartitionRows(Lineage("cluster", "topic", number), processor, 7, 7, 0), self.opened[-1]
 
 
-class _Rows:
-    """Rows that are settled."""
+class _Processor:
+    """Rows that nobody asks for."""
 
-    def __init__(self, number: int, rows: PartitionRows) -> None:
-        self.number, self.position = number, rows.position
-        self.broken, self.settled = False, True
+    size_bytes = 0
+
+    def note(self) -> dict[str, str]:
+        return {}
 
 
 @pytest.fixture
@@ -195,7 +203,7 @@ async def test_an_opening_whose_clean_up_fails_does_not_go_on_after_the_revocati
 async def test_what_an_opening_gives_after_the_revocation_all_the_same_is_closed(engine: Any) -> None:
     engine._opener.slow = {1}
 
-    async def stubborn(number: int, kept: PartitionRows | None) -> tuple[Any, Any]:
+    async def stubborn(number: int, kept: WarmRows | None, _failures: int) -> tuple[Any, Any]:
         try:
             return await opened(number, kept)
         except asyncio.CancelledError:
@@ -250,3 +258,82 @@ async def test_a_partition_that_is_being_given_up_does_not_break_and_open_again(
     assert engine._opener.tried == [0, 1]
     assert engine._openings == {}
     assert run.rows.broken
+
+
+async def test_rows_that_were_let_go_are_used_by_the_next_opening_here(engine: Any) -> None:
+    await engine._on_rebalance_complete()
+    rows = {number: run.rows for number, run in engine._runs.items()}
+    await engine._on_partitions_revoked()
+    assert engine._warm_here() == {0, 1}, "what the group is told"
+    await engine._on_rebalance_complete()
+    again = dict(engine._opener.warm[2:])
+    assert {number: warm.processor for number, warm in again.items()} == {
+        number: found.processor for number, found in rows.items()
+    }
+    assert engine._warm_here() == set()
+
+
+async def test_rows_that_broke_are_not_kept(engine: Any) -> None:
+    await engine._on_rebalance_complete()
+    engine._runs[0].rows.broken = True
+    await engine._on_partitions_revoked()
+    assert engine._warm_here() == {1}
+
+
+async def test_an_opening_that_is_cut_short_gives_its_warm_rows_to_the_next(engine: Any) -> None:
+    await engine._on_rebalance_complete()
+    await engine._on_partitions_revoked()
+    engine._opener.slow, engine._opener.touches = {0, 1}, True
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    first = dict(engine._opener.warm[2:])
+    await engine._on_partitions_revoked()
+    await assigning
+    assert engine._warm_here() == {0, 1}
+    engine._opener.slow = set()
+    await engine._on_rebalance_complete()
+    assert dict(engine._opener.warm[4:]) == first
+
+
+@pytest.mark.parametrize("touches", [False, True])
+async def test_an_opening_that_fails_on_warm_rows_throws_them_away_once_it_touched_them(
+    engine: Any, *, touches: bool
+) -> None:
+    await engine._on_rebalance_complete()
+    await engine._on_partitions_revoked()
+    engine._opener.away, engine._opener.touches = {0}, touches
+    await engine._on_rebalance_complete()
+    engine._opener.away = set()
+    await asyncio.sleep(0.5)
+    first, second = (warm for number, warm in engine._opener.warm[2:] if number == 0)
+    assert first is not None
+    assert second is (None if touches else first)
+    assert engine.positions() == {0: 7, 1: 7}
+
+
+async def test_what_was_broken_while_it_ran_is_rebuilt_from_the_log_alone(engine: Any) -> None:
+    await engine._on_rebalance_complete()
+    engine._runs[0]._break("test")
+    await asyncio.sleep(0.5)
+    assert engine._opener.warm[2:] == [(0, None)]
+
+
+async def test_a_partition_that_goes_elsewhere_stays_warm_here_only_if_the_group_wants_that(engine: Any) -> None:
+    given: list[tuple[set[int], set[int], set[int]]] = []
+
+    class _Standby:
+        warm: frozenset[int] = frozenset()
+
+        async def take(self, _number: int) -> None: ...
+
+        def keep(self, wanted: frozenset[int], awaited: frozenset[int], warm: dict[int, WarmRows]) -> None:
+            given.append((set(wanted), set(awaited), set(warm) & wanted))
+
+    engine._standby = _Standby()
+    await engine._on_rebalance_complete()
+    await engine._on_partitions_revoked()
+    engine._source.here = frozenset()
+    engine._assignor.assigned = Assigned(2, standby=frozenset({1, 2}), awaited=frozenset({2}))
+    await engine._on_rebalance_complete()
+    assert given[1] == ({1, 2}, {2}, {1})
+    assert engine._warm_here() == set(), "they are the standby's now, or nobody's"

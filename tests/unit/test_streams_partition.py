@@ -1,6 +1,6 @@
 """An owned partition: what it steps, what a flush takes, and when one is due."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -18,12 +18,13 @@ class _Echo:
 
     tick_s = 0.0
     may_wait = False
+    size_bytes = 0
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
 
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        self.rows |= dict(rows)
+    def restore(self, rows: Block) -> None:
+        self.rows |= {key or b"": value for key, value in rows.pairs()}
 
     def restored(self) -> Outcome:
         return Outcome()

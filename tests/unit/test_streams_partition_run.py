@@ -39,13 +39,14 @@ class _Slow:
 
     tick_s = 0.0
     may_wait = False
+    size_bytes = 0
 
     def __init__(self, known: set[str]) -> None:
         self.stepped: list[bytes | None] = []
         self.dirty = False
         self.known = known
 
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def restore(self, rows: Block) -> None:
         """Nothing to take in."""
 
     def restored(self) -> Outcome:

@@ -184,7 +184,7 @@ def test_a_deleted_twin_does_not_come_back_with_a_changed_definition(types: tupl
     engine.step(reading(TWIN, 0, a=4, b=1), reading(TWINS[1], 0, a=4, b=1))
     engine.snapshot()
     processor = TwinProcessor.of(after, stepping.LINEAGE)
-    processor.restore([*engine.run.changelog.items(), (TWIN, None)])
+    processor.restore(stepping.changelog([*engine.run.changelog.items(), (TWIN, None)]))
     processor.restored()
     assert {key for key, _ in processor.snapshot() if not key.startswith(b"#")} == {TWINS[1]}
 
@@ -195,7 +195,7 @@ def test_a_row_of_a_layout_that_nobody_described_is_an_error(types: tuple[TwinTy
     engine.step(reading(TWIN, 0, a=4, b=1))
     rows = [(key, value) for key, value in engine.snapshot().items() if not key.startswith(b"#")]
     with pytest.raises(ValueError, match="unknown layout"):
-        TwinProcessor.of(after, stepping.LINEAGE).restore(rows)
+        TwinProcessor.of(after, stepping.LINEAGE).restore(stepping.changelog(rows))
     with pytest.raises(ValueError, match="not"):
         after.layout.describe(rows[0][1] or b"")
 

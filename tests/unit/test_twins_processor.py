@@ -312,7 +312,7 @@ def test_a_tombstone_deletes_the_twin_for_good(probe: TwinType) -> None:
     engine.run.changelog[TWIN] = engine.run.changelog.pop(TWIN)
     rows = [*engine.run.changelog.items(), (TWIN, None)]
     engine.processor = TwinProcessor.of(probe, stepping.LINEAGE)
-    engine.processor.restore(rows)
+    engine.processor.restore(stepping.changelog(rows))
     engine.processor.restored()
     assert TWIN not in dict(engine.processor.snapshot())
     engine.step(reading(TWIN, 1, **GOOD))

@@ -5,7 +5,7 @@ from unittest.mock import MagicMock
 
 from prometheus_client import CollectorRegistry
 
-from infra.roles.type_worker import WorkerObserver
+from infra.roles.worker_observer import WorkerObserver
 
 
 def test_records_are_counted_by_outcome_and_dead_letters_by_reason() -> None:
@@ -45,3 +45,35 @@ def test_a_partition_that_stands_still_is_counted_and_shown_until_it_goes_on() -
     observer.given_up()
     observer.owned(frozenset({0}))
     assert shown() == (0, "partitions 0")
+
+
+def test_restores_and_what_is_kept_warm_are_counted_and_shown() -> None:
+    registry = CollectorRegistry()
+    elsewhere: Any = MagicMock()
+    presence: Any = MagicMock()
+    observer = WorkerObserver(registry, "box", presence, elsewhere, elsewhere)
+
+    def figure(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"twinstream_{name}", {"type": "box", **labels})
+
+    def detail() -> str:
+        shown: str = presence.change.call_args.kwargs["detail"]
+        return shown
+
+    observer.restoring(0, 25, 100)
+    observer.restoring(1, 25, 100)
+    assert detail() == "restoring 1 partitions, 25 %; joining"
+    assert (figure("restore_offsets", state="done"), figure("restore_offsets", state="total")) == (50, 200)
+    observer.restored(0, 80, 0.1, warm=False)
+    observer.restored(1, 90, 0.1, warm=True)
+    assert (figure("restore_offsets", state="done"), figure("restored_rows_total")) == (0, 170)
+    assert (figure("restores_total", rows="cold"), figure("restores_total", rows="warm")) == (1, 1)
+    observer.owned(frozenset({0, 1}))
+    observer.warm({2: 40, 3: None}, 5000)
+    assert detail() == "partitions 0,1; keeps 2 warm, and soon 3"
+    figures = [figure(f"standby_{name}") for name in ("partitions", "warm", "lag_offsets", "bytes")]
+    assert figures == [2, 1, 40, 5000]
+    observer.warm({2: 0, 3: 7}, 5000)
+    assert detail() == "partitions 0,1; keeps 2,3 warm"
+    observer.warm({}, 0)
+    assert (detail(), figure("standby_partitions")) == ("partitions 0,1", 0)

@@ -10,6 +10,7 @@ from infra.metrics import RoleMetrics
 from infra.registry import Presence
 from infra.roles import type_worker
 from infra.roles.type_process import run_type
+from infra.roles.worker_observer import WorkerObserver
 from infra.settings_file import load
 from infra.supervisor.step_mark import StepMark
 from schemas.topics import type_of_topic
@@ -20,7 +21,7 @@ def main() -> int:
     job = Job.from_argv()
     watch = Stopwatch(job)
 
-    class TimedObserver(type_worker.WorkerObserver):
+    class TimedObserver(WorkerObserver):
         """The worker's own observer, with an eye on the first block and the last commit."""
 
         def __init__(
@@ -57,7 +58,7 @@ def main() -> int:
                 watch.finish(done, **self._totals)
 
     # The worker makes its observer itself; this is the one place where it can be another.
-    type_worker.WorkerObserver = TimedObserver  # type: ignore[misc]
+    vars(type_worker)["WorkerObserver"] = TimedObserver
     settings = load(
         None,
         {
