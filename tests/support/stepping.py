@@ -85,6 +85,8 @@ class Stepping:
         self.versions = {twin_type.content: twin_type}
         self.processor = TwinProcessor(str(twin_type.definition.type_name), LINEAGE, self.versions, twin_type.content)
         self._next_offset = 0
+        self._log: list[tuple[bytes, bytes | None]] = []
+        self._other: tuple[TwinProcessor, int] | None = None
 
     def step(self, *records: LogRecord) -> Run:
         """One block. Offsets are given here when the records have none (-1)."""
@@ -100,6 +102,7 @@ class Stepping:
         """Flush: changed rows go to the changelog."""
         changed = dict(self.processor.snapshot())
         self.run.changelog |= changed
+        self._log += changed.items()
         for key, value in changed.items():
             if not key.startswith(b"#") and value is not None:
                 self.run.result.states[key] = value
@@ -120,6 +123,21 @@ class Stepping:
         self.processor = TwinProcessor(str(current.definition.type_name), LINEAGE, self.versions, current.content)
         # Compaction keeps the order of the last writes; the layout is written before the rows that need it.
         self.processor.restore(changelog(self.run.changelog.items()))
+        self.run.take(self.processor.restored())
+
+    def hand_over(self, twin_type: TwinType | None = None) -> None:
+        """Flush, and go on with another owner's processor, which knew the changelog up to its last turn."""
+        self.snapshot()
+        current = twin_type or self.twin_type
+        mine = self.processor, len(self._log)
+        fresh = TwinProcessor(str(current.definition.type_name), LINEAGE, self.versions, current.content)
+        self.processor, known = self._other or (fresh, 0)
+        if self.processor.note() != mine[0].note():
+            self.processor, known = fresh, 0
+        self._other = mine
+        missing = self._log[known:]
+        for part in (missing[: len(missing) // 2], missing[len(missing) // 2 :]):
+            self.processor.restore(changelog(part))
         self.run.take(self.processor.restored())
 
     def state(self, twin: bytes) -> Any:

@@ -180,8 +180,10 @@ def streams(draw: st.DrawFn, versions: tuple[str, ...]) -> list[LogRecord]:
 CUTS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=8).map(sorted)
 
 
-def _played(versions: dict[str, TwinType], records: list[LogRecord], cuts: list[tuple[int, bool]]) -> tuple[Any, ...]:
-    """Everything that leaves and stays."""
+def _played(
+    versions: dict[str, TwinType], records: list[LogRecord], cuts: list[tuple[int, bool]], *, warm: bool = False
+) -> tuple[Any, ...]:
+    """Everything that leaves and stays; after a restart by rows that another owner had warm, if so wished."""
     engine = Stepping(next(iter(versions.values())))
     routed: list[tuple[Any, ...]] = []
     engine.versions.update(versions)
@@ -202,7 +204,7 @@ def _played(versions: dict[str, TwinType], records: list[LogRecord], cuts: list[
             engine.step(*records[first:cut])
             first = cut
         if restart:
-            engine.restart(version())
+            (engine.hand_over if warm else engine.restart)(version())
     if records[first:]:
         engine.step(*records[first:])
     engine.snapshot()
@@ -228,9 +230,11 @@ def _played(versions: dict[str, TwinType], records: list[LogRecord], cuts: list[
     return outputs, sorted(run.lines()), sent, states
 
 
-def _agree(versions: dict[str, TwinType], records: list[LogRecord], cuts: list[tuple[int, bool]]) -> None:
+def _agree(
+    versions: dict[str, TwinType], records: list[LogRecord], cuts: list[tuple[int, bool]], *, warm: bool = False
+) -> None:
     whole = _played(versions, records, [])
-    for found, expected in zip(_played(versions, records, cuts), whole, strict=True):
+    for found, expected in zip(_played(versions, records, cuts, warm=warm), whole, strict=True):
         assert found == expected
 
 
@@ -245,5 +249,20 @@ def test_no_result_depends_on_block_cuts_or_restarts_while_versions_switch(
     @given(streams(tuple(versions)), CUTS)
     def agree(records: list[LogRecord], cuts: list[tuple[int, bool]]) -> None:
         _agree(versions, records, cuts)
+
+    agree()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_result_depends_on_two_owners_that_take_turns_with_rows_they_kept_warm(
+    load: Callable[[list[tuple[str, str]]], TwinType],
+) -> None:
+    versions = {one.content: one for one in map(load, [[], CHANGES[1]])}
+
+    @settings(PROPERTY, max_examples=60)
+    @given(streams(tuple(versions)), CUTS)
+    def agree(records: list[LogRecord], cuts: list[tuple[int, bool]]) -> None:
+        _agree(versions, records, cuts, warm=True)
 
     agree()
