@@ -69,7 +69,14 @@ def test_it_ends_in_balance_and_then_stays_as_it_is(members: dict[str, Member], 
     assert max(counts) - min(counts) <= 1
     wanted = min(replicas, len(members) - 1) * len(NUMBERS)
     assert sum(len(share.standby) for share in shares.values()) == wanted
-    assert assign(NUMBERS, members, replicas) == shares
+    # Standbys may still be evened out, but not for ever, and nothing that is stepped moves for that.
+    before: dict[str, Share] = {}
+    turns = 0
+    while shares != before:
+        turns += 1
+        assert turns <= 4
+        before, (members, shares, _) = shares, _settled(members, replicas)
+        assert [share.active for share in shares.values()] == [share.active for share in before.values()]
 
 
 @given(groups, st.integers(0, 1), st.sampled_from("abcde"))
