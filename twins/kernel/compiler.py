@@ -4,6 +4,7 @@ Numba's own cache looks only at the file that holds a function and would run sta
 here everything that the kernel is made of goes into the name of a folder of its own.
 """
 
+import dis
 import hashlib
 import importlib.util
 import os
@@ -189,8 +190,10 @@ def _jit(
 
 
 def _names(code: types.CodeType) -> set[str]:
+    """Names that are looked up in a function's module; attributes may be called alike."""
     nested = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return set(code.co_names).union(*map(_names, nested))
+    own = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
+    return own.union(*map(_names, nested))
 
 
 def _is_ours(function: Callable[..., Any], code: AuthoredCode) -> bool:
