@@ -66,6 +66,8 @@ class MqttConnection:
         self._version5 = settings.protocol == "5"
         self._waiting: dict[int, Confirmation] = {}
         self.session_present = False
+        self.session_expiry_s: int | None = None
+        """How long the broker keeps our session, where it says that this is not what we asked for (MQTT 5)."""
         self._largest_packet_bytes = _LARGEST_PACKET_BYTES
         self.most_unconfirmed = _MOST_UNCONFIRMED
         """Most published messages that the broker lets us leave unconfirmed."""
@@ -235,8 +237,15 @@ class MqttConnection:
             expected.set_result(codes)
 
     def _settle_connect(
-        self, code: ReasonCode, receive_maximum: int, largest_packet_bytes: int, *, session_present: bool
+        self,
+        code: ReasonCode,
+        receive_maximum: int,
+        largest_packet_bytes: int,
+        session_expiry_s: int | None,
+        *,
+        session_present: bool,
     ) -> None:
+        self.session_expiry_s = session_expiry_s
         self.most_unconfirmed = min(receive_maximum, _MOST_UNCONFIRMED)
         self._largest_packet_bytes = largest_packet_bytes
         self.session_present = session_present
@@ -259,7 +268,8 @@ class MqttConnection:
         # Without the property a broker takes as many as there are packet ids.
         allowed = getattr(properties, "ReceiveMaximum", _MOST_UNCONFIRMED)
         largest = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET_BYTES)
-        self._call(self._settle_connect, code, allowed, largest, session_present=flags.session_present)
+        kept_s = getattr(properties, "SessionExpiryInterval", None)
+        self._call(self._settle_connect, code, allowed, largest, kept_s, session_present=flags.session_present)
 
     def _disconnected(self, _c: object, _u: object, flags: Any, code: ReasonCode, _p: object) -> None:  # noqa: ANN401
         by_broker = flags.is_disconnect_packet_from_server

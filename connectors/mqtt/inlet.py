@@ -53,6 +53,13 @@ class MqttInlet:
             # Not before: what the broker kept for us comes first, and behind it waits its answer.
             self._arrivals.limit(self._settings.receive_maximum)
             self._stack = stack.pop_all()
+        kept_s = self._connection.session_expiry_s
+        if kept_s is not None and kept_s < self._settings.session_expiry_s:
+            log.warning(
+                "the broker keeps what comes for a bridge that is away for less long than asked",
+                session_expiry_s=self._settings.session_expiry_s,
+                kept_s=kept_s,
+            )
         log.info("subscribed", filters=list(self._filters), session_present=self._connection.session_present)
         return self
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas.errors import SetupError
@@ -18,7 +18,7 @@ from streams.fetch import fetch_blocks_of
 from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
-from streams.log.group import GroupReader
+from streams.log.group import Bounds, GroupReader
 from streams.log.record import LogRecord
 from streams.log.writer import LogWriter
 
@@ -366,3 +366,22 @@ async def test_a_consumer_that_reads_uncommitted_gets_blocks_of_aborted_transact
             for block in (await consumer.getmany(timeout_ms=200)).get(target, []):
                 values += [value for _, value in block.pairs()]
     assert values == [b"no", b"yes"]
+
+
+async def test_bounds_are_what_the_broker_has_also_while_nobody_reads(
+    options: KafkaOptions, admin: LogAdmin, name: str
+) -> None:
+    await admin.ensure_topics([name], partitions=1)
+    await _write(options, name, *(b"%d" % number for number in range(5)))
+    async with GroupReader(options, group=name, topics=[name]) as reader:
+        await _read(reader, 5)
+        await reader.commit()
+        assert await reader.bounds() == {(name, 0): Bounds(0, 5, 5)}
+        await _write(options, name, *(b"%d" % number for number in range(5, 12)))
+        raw = AIOKafkaAdminClient(bootstrap_servers=options.bootstrap_servers)
+        await raw.start()
+        try:
+            await raw.delete_records({TopicPartition(name, 0): RecordsToDelete(before_offset=8)})
+        finally:
+            await raw.close()
+        assert await reader.bounds() == {(name, 0): Bounds(8, 5, 12)}

@@ -26,7 +26,7 @@ class Broker:
     def __init__(self) -> None:
         self.packets: list[tuple[int, bytes]] = []
         self.connack = b"\x00\x00"
-        self.suback = 1
+        self.suback = b"\x01"
         self.puback = [b""]
         self.answers = {CONNECT, SUBSCRIBE, PUBLISH}
         self.writer: asyncio.StreamWriter | None = None
@@ -65,7 +65,7 @@ class Broker:
                 if kind == CONNECT:
                     self.write(CONNACK, self.connack)
                 elif kind == SUBSCRIBE:
-                    self.write(SUBACK, body[:2] + bytes([self.suback]))
+                    self.write(SUBACK, body[:2] + self.suback)
                 elif kind == PUBLISH:
                     start = 2 + int.from_bytes(body[:2], "big")
                     reason = self.puback.pop(0) if len(self.puback) > 1 else self.puback[0]
@@ -202,12 +202,26 @@ async def test_session_is_asked_to_be_kept_and_the_client_id_is_stable(fake: Fak
     assert out[7] & clean_session
 
 
+@pytest.mark.parametrize(("granted_s", "told"), [(60, 1), (3600, 0), (None, 0)])
+async def test_a_session_that_the_broker_keeps_for_less_long_than_asked_is_told(
+    fake: Fake, granted_s: int | None, told: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker, settings = fake
+    properties = b"" if granted_s is None else b"\x11" + granted_s.to_bytes(4, "big")
+    broker.connack = b"\x00\x00" + bytes([len(properties)]) + properties
+    broker.suback = b"\x00\x01"
+    asked = settings.model_copy(update={"protocol": "5", "session_expiry_s": 3600})
+    async with connector(asked, SystemClock()).inlet():
+        pass
+    assert capsys.readouterr().out.count("for less long than asked") == told
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"connack": b"\x00\x05"}, "refuses the connection: Not authorized"),
         ({"connack": b"\x00\x04"}, "refuses the connection: Bad user name or password"),
-        ({"suback": 0x80}, "refuses the subscriptions 'twins/#'"),
+        ({"suback": b"\x80"}, "refuses the subscriptions 'twins/#'"),
         ({"answers": set()}, "did not accept the connection within"),
         ({"answers": {CONNECT}}, "did not confirm the subscriptions within"),
     ],

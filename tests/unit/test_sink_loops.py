@@ -181,6 +181,28 @@ async def test_a_store_is_left_alone_for_as_long_as_it_asks_and_no_longer_than_i
         assert least_s <= loop.time() - began_s - 0.01 <= most_s + 0.5
 
 
+async def test_a_store_that_is_away_holds_up_its_own_sink_alone() -> None:
+    log, documents = MemoryLog(), MemoryDocumentStore()
+    away = Plain()
+    away.failures = [StoreUnavailableError("gone") for _ in range(100_000)]
+    for at in range(20):
+        log.send(TOPIC, None, b"m,twin=a f=%d %d\n" % (at, at), ())
+        value = (
+            b'{"id":"t%d","type":"m","project":"main","version":"1","revision":1,"parameters":{},"tags":{},'
+            b'"definition":"","created_ns":1,"updated_ns":1,"status":"ok"}' % at
+        )
+        log.send("twinstream.m.metadata", b"t%d" % at, value, ())
+    stuck = TimeseriesSink(Reader(history(0, 20)), away, log.writer(), SilentSink())
+    free = MetadataSink(log.reader("metadata", r"^twinstream\.m\.metadata$"), documents, log.writer(), SilentSink())
+    tasks = [asyncio.create_task(sink.run()) for sink in (stuck, free)]
+    await until(lambda: log.committed("metadata", "twinstream.m.metadata") == 20)
+    assert len((await documents.list(Collection.TWINS)).items) == 20
+    assert len(away.writes) > 0
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_sink_that_is_stopped_while_its_store_is_away_has_committed_nothing() -> None:
     reader, store = Reader(history(0, 3)), Plain()
     store.failures = [StoreUnavailableError("gone") for _ in range(100_000)]
