@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+class KnownSession:
+    """Whether this process had a session at the broker before; shared by all inlets of a connector."""
+
+    had = False
+
+
 class MqttInlet:
     """An `Inlet` on one connection.
 
@@ -28,8 +34,14 @@ class MqttInlet:
     """
 
     def __init__(
-        self, settings: MqttSettings, filters: Sequence[str], clock: Clock, left_behind: Sequence[str] = ()
+        self,
+        settings: MqttSettings,
+        filters: Sequence[str],
+        clock: Clock,
+        left_behind: Sequence[str] = (),
+        session: KnownSession | None = None,
     ) -> None:
+        self._session = session or KnownSession()
         self._settings = settings
         self._left_behind = left_behind
         self._filters = filters
@@ -53,6 +65,9 @@ class MqttInlet:
             # Not before: what the broker kept for us comes first, and behind it waits its answer.
             self._arrivals.limit(self._settings.receive_maximum)
             self._stack = stack.pop_all()
+        if self._session.had and not self._connection.session_present:
+            log.warning("the broker has forgotten our session: what came while we were away is lost")
+        self._session.had = True
         kept_s = self._connection.session_expiry_s
         if kept_s is not None and kept_s < self._settings.session_expiry_s:
             log.warning(

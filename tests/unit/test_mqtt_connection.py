@@ -202,6 +202,19 @@ async def test_session_is_asked_to_be_kept_and_the_client_id_is_stable(fake: Fak
     assert out[7] & clean_session
 
 
+@pytest.mark.parametrize(("present", "told"), [(0, 1), (1, 0)])
+async def test_a_session_that_the_broker_has_forgotten_is_told_from_the_second_connection_on(
+    fake: Fake, present: int, told: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker, settings = fake
+    made = connector(settings, SystemClock())
+    async with made.inlet():
+        assert "forgotten" not in capsys.readouterr().out
+    broker.connack = bytes([present, 0])
+    async with made.inlet():
+        assert capsys.readouterr().out.count("forgotten our session") == told
+
+
 @pytest.mark.parametrize(("granted_s", "told"), [(60, 1), (3600, 0), (None, 0)])
 async def test_a_session_that_the_broker_keeps_for_less_long_than_asked_is_told(
     fake: Fake, granted_s: int | None, told: int, capsys: pytest.CaptureFixture[str]
