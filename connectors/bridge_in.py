@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
@@ -20,7 +20,7 @@ from streams.log.retry import LONGEST_DELAY_S, retrying
 
 log = structlog.get_logger(__name__)
 
-_Written = asyncio.Future[tuple[int, int]]
+_Written = asyncio.Future[Any]
 
 
 class _WriteFailedError(TwinstreamError):
@@ -87,8 +87,14 @@ class InboundBridge:
             self._observer.received(len(deliveries), sum(len(delivery.payload) for delivery in deliveries))
             for delivery in deliveries:
                 entry = self._intake.entry(delivery)
-                flight.add(delivery, entry, await self._send(writer, entry) if entry else None)
+                flight.add(delivery, entry, await self._written(writer, entry) if entry else None)
             self._observer.in_flight(len(flight))
+
+    async def _written(self, writer: Writer, entry: Entry) -> _Written:
+        written = await self._send(writer, entry)
+        if entry.note is None:
+            return written
+        return asyncio.gather(written, await self._send(writer, entry.note))
 
     async def _send(self, writer: Writer, entry: Entry) -> _Written:
         try:

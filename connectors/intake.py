@@ -6,8 +6,9 @@ import msgspec
 
 from connectors.ports import Delivery
 from connectors.routes import Echo, Refusal, Routes, Target
+from schemas.counters import NO_SEQ, read_counter
 from schemas.errors import PayloadError
-from schemas.headers import Headers, Kind, input_headers
+from schemas.headers import UNKNOWN, Headers, Kind, input_headers
 from schemas.messages import dead_letter, encode
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, PAYLOAD_MAX_BYTES, TypeTopics
@@ -20,6 +21,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         type: Deployed type that it belongs to, else `""`.
         kind: Kind of the record, `""` for a dead letter.
         reason: Reason of a dead letter, else `""`.
+        note: To be written, too: of a dead letter the note for the loss account.
     """
 
     topic: str
@@ -29,6 +31,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     type: str
     kind: str = ""
     reason: str = ""
+    note: "Entry | None" = None
 
 
 class Intake:
@@ -94,11 +97,36 @@ class Intake:
             field=target.field if target is not None else "",
         )
         known = refusal.type if refusal.type and self._known_type(refusal.type) else ""
-        return Entry(DEADLETTER, refusal.twin.encode() or None, encode(letter), [], known, reason=refusal.reason.value)
+        is_telemetry = refusal.kind is Kind.TELEMETRY
+        return Entry(
+            DEADLETTER,
+            refusal.twin.encode() or None,
+            encode(letter),
+            [(UNKNOWN, b"1")] if is_telemetry and not known else [],
+            known,
+            reason=refusal.reason.value,
+            note=_note(delivery, refusal) if is_telemetry and known else None,
+        )
 
 
 def _refusal(target: Target, reason: Reason, detail: str) -> Refusal:
-    return Refusal(reason, detail, target.type, target.twin)
+    return Refusal(reason, detail, target.type, target.twin, target.kind)
+
+
+def _note(delivery: Delivery, refusal: Refusal) -> Entry:
+    """What tells the loss account of telemetry that is not in the input topic: it came, and which it was."""
+    counter = read_counter(delivery.payload)
+    said: dict[str, str | int] = {"reason": refusal.reason.value}
+    if counter is not None and counter.seq != NO_SEQ:
+        said |= {"seq": counter.seq, "boot": counter.boot}
+    return Entry(
+        TypeTopics(refusal.type).telemetry,
+        refusal.twin.encode() or None,
+        b"null" if counter is None else msgspec.json.encode(said),
+        input_headers(received_ns=delivery.received_ns, source=delivery.source, kind=Kind.REFUSED),
+        refusal.type,
+        kind=Kind.REFUSED.value,
+    )
 
 
 def value_of(payload: bytes, kind: str, field: str = "") -> bytes:

@@ -36,12 +36,14 @@ class Refusal:
     Attributes:
         type: Qualified type name, `""` when even that can't be told.
         twin: Twin id, `""` when it can't be told.
+        kind: What it was to be; telemetry when that can't be told.
     """
 
     reason: Reason
     detail: str
     type: str = ""
     twin: str = ""
+    kind: Kind = Kind.TELEMETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class _Route:
             faults += grammar_faults(check_field, text, key)
         if faults:
             detail = "; ".join(faults)
-            return Refusal(Reason.INVALID_NAME, detail, "" if type_faults else type_name, "" if twin_faults else twin)
+            known = "" if type_faults else type_name, "" if twin_faults else twin
+            return Refusal(Reason.INVALID_NAME, detail, *known, Kind(route.kind))
         return Target(type_name, twin, Kind(route.kind), named.get("name", ""), named.get("field", ""))
 
 

@@ -164,6 +164,7 @@ class Definition(Strict):
             is late. Requests and parameters wait for nothing, and a switch to another version lets everything go.
         max_ahead_s: How far event time may be ahead of arrival; 0 switches the check off.
         tick_s: Period of ticks, which step the twins while nothing arrives; 0 for none.
+        expected_rate_hz: Messages per second that a device without a counter sends, for the loss account; 0: not known.
         inputs: What devices send, by field.
         parameters: Constants of each twin, which people change.
         pipeline: The steps, in the order in which each record passes them.
@@ -183,6 +184,7 @@ class Definition(Strict):
     reorder_s: Annotated[float, Field(ge=0, le=LONGEST_REORDER_S, allow_inf_nan=False)] = 0.0
     max_ahead_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400.0
     tick_s: Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_tick_period)] = 0.0
+    expected_rate_hz: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
     inputs: Annotated[dict[FieldName, Input], Field(min_length=1)]
     parameters: dict[FieldName, Parameter] = Field(default_factory=dict)
     pipeline: Annotated[tuple[Step, ...], Field(strict=False)] = ()

@@ -20,6 +20,12 @@ REDRIVE = "ts-redrive"
 """Of a record that was a dead letter and is sent once more: the letter's id."""
 LETTER = "ts-letter"
 """Of a record among the dead letters that is none, but tells what became of the letter with this id."""
+SEQ = "seq"
+"""A device's own counter, in digits, of a record whose payload does not show it."""
+BOOT = "boot"
+"""The device's boot, likewise."""
+UNKNOWN = "ts-unknown"
+"""Of a dead letter of a bridge: telemetry of which no type's input topic has a note, since no type is deployed."""
 STATUS = "ts-status"
 """Of a record of `.commands`: `refused` when it is none that may leave; absent when it is."""
 
@@ -35,6 +41,8 @@ class Kind(StrEnum):
     ACK = "ack"
     TICK = "tick"
     SWITCH = "switch"
+    REFUSED = "refused"
+    """A note for the loss account: telemetry that a bridge refused, which lies among the dead letters."""
 
 
 def input_headers(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 DEFINITIONS = "twinstream.definitions"
 DEADLETTER = "twinstream.deadletter"
 LOGS = "twinstream.logs"
+ACCOUNT = "twinstream.account"
 
 DEADLETTER_MAX_BYTES = 4 * 1024 * 1024
 TELEMETRY_MAX_BYTES = 2 * 1024 * 1024
@@ -67,7 +68,7 @@ def topic_config(topic: str) -> dict[str, str]:
         return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(DEADLETTER_MAX_BYTES)}
     if topic.endswith(".telemetry"):
         return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(TELEMETRY_MAX_BYTES)}
-    if topic == DEFINITIONS or topic.endswith((".state", ".metadata")):
+    if topic in {DEFINITIONS, ACCOUNT} or topic.endswith((".state", ".metadata")):
         return {"cleanup.policy": "compact"}
     return {"cleanup.policy": "delete", "retention.ms": "-1"}
 

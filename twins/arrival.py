@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.clock import LATEST_NS
-from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE, Kind
+from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE, SOURCE, Kind
 from streams.block import Block
 from streams.unpacking import HeaderNames, find_headers
 
@@ -17,7 +17,7 @@ _MOST_DIGITS = 19
 _ZERO, _NINE = b"09"
 
 _SENT = HeaderNames(RECEIVED)
-_ALL = HeaderNames(RECEIVED, KIND, HOPS, REDRIVE)
+_ALL = HeaderNames(RECEIVED, SOURCE, KIND, HOPS, REDRIVE)
 _TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
 
 
@@ -29,15 +29,19 @@ class Arrivals:
         received_ns: (n,) int64 arrival, from 0 to `LATEST_NS`: fixed by the bridge, where its header is such a time in
             digits, else the record's time of writing.
         hops: (n,) int64, how often each was routed from twin to twin, -1 where that can't be read; None for all 0.
+        sources: (n, 2) int64, first byte and size of the header that names the source, size 0 for none; None for none
+            at all.
     """
 
     received_ns: NDArray[np.int64]
     hops: NDArray[np.int64] | None
+    sources: NDArray[np.int64] | None = None
 
     def part(self, first: int, last: int) -> "Arrivals":
         """Of records `first` to `last`, the latter excluded."""
         hops = None if self.hops is None else self.hops[first:last]
-        return Arrivals(self.received_ns[first:last], hops if hops is not None and hops.any() else None)
+        sources = None if self.sources is None else self.sources[first:last]
+        return Arrivals(self.received_ns[first:last], hops if hops is not None and hops.any() else None, sources)
 
 
 def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
@@ -49,10 +53,10 @@ def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
     """
     received_ns = _written_ns(block)
     marks = np.zeros(len(block), np.bool_)
-    hops = None
+    hops = sources = None
     found = find_headers(block.data, block.places, _ALL)
     if found is not None:
-        stamps, kinds, routed, redriven = found
+        stamps, sources, kinds, routed, redriven = found
         _take_stamps(block.data, stamps, received_ns)
         _mark_others(block.data, kinds, _TELEMETRY, marks)
         marks |= redriven[:, 1] > 0
@@ -61,7 +65,7 @@ def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
             _take_hops(block.data, routed, hops)
     if block.unreadable:
         marks |= np.isin(block.offsets, list(block.unreadable))
-    return Arrivals(received_ns, hops), np.flatnonzero(marks)
+    return Arrivals(received_ns, hops, sources), np.flatnonzero(marks)
 
 
 def arrivals_ns(block: Block) -> NDArray[np.int64]:

@@ -8,14 +8,21 @@ from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, TypeTopics
 from streams.block import Block, Header
 from streams.processor import Outcome
+from twins.account import Account
 from twins.record import header, header_text, received_ns
 
 
 class DeadLetters:
-    """Collects the dead letters of one partition, block by block."""
+    """Collects the dead letters of one partition, block by block.
 
-    def __init__(self, type_name: str) -> None:
+    Args:
+        type_name: Of the twins.
+        account: Is told of each.
+    """
+
+    def __init__(self, type_name: str, account: Account) -> None:
         self._type = type_name
+        self._account = account
         self._topic = TypeTopics(type_name).telemetry
         self._letters: list[tuple[int, bytes | None, bytes, tuple[Header, ...]]] = []
 
@@ -28,6 +35,7 @@ class DeadLetters:
         if header(block, index, REDRIVE):
             self.tell(block, index, reason.value, detail)
             return
+        self._account.deadlettered(block, index)
         key, value = block.key(index) or b"", block.value(index) or b""
         source = header(block, index, SOURCE).decode(errors="replace")
         letter = messages.dead_letter(

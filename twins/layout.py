@@ -54,8 +54,16 @@ _HEADER: list[tuple[str, str]] = [
     ("seq", "i8"),  # highest accepted counter, -1 for none
     ("window", "i8"),  # bit k: counter seq - k was accepted
     ("payload", "i8"),  # hash of the last payload that has a device time and no counter, 0 for none
+    (
+        "account_key",
+        "i8",
+    ),  # hash of source and boot of `account_seq`; bit 0: 0 came, too
+    ("account_seq", "i8"),  # highest counter that came of it, refused or not
     ("status", "i8"),
 ]
+
+RATED = ("rated_key", "rated_first_ns", "rated_came", "rated_expected")
+"""Of messages without a counter: hash of their source, arrival of the first, how many came, and were expected."""
 
 _STATE_TYPES = {"float": "f8", "int": "i8", "bool": "?"}
 
@@ -87,11 +95,12 @@ class RowLayout:
         dtype: NumPy record. `i_`, `p_` and `o_` prefix inputs, parameters and outputs, `s_` the state of a step, `e_`
             an event's last condition, `c_` and `t_` a command's last value and its event time, `a_` the offsets (low 32
             bits, latest first) of the records that led to its last commands; `set` marks the parameters that somebody
-            set. Only where the definition asks: `u_` the time of an input's last own value, `line_ns` that of the last
-            line, `ticked` whether the twin was there at the partition's last tick, `untold` whether an outdated record
-            brought metadata, `r_` which of a command's limits were told since something holds it back, `l_` the value
-            that was sent last, whatever was reset since, `k_` which of its last commands still wait to be confirmed
-            (bit 0: the latest), and `d_` until when.
+            set. `account_` is of the loss account (`twins.account`). Only where the definition asks: `rated_` likewise,
+            `u_` the time of an input's last own value, `line_ns` that of the last line, `ticked` whether the twin was
+            there at the partition's last tick, `untold` whether an outdated record brought metadata, `r_` which of a
+            command's limits were told since something holds it back, `l_` the value that was sent last, whatever was
+            reset since, `k_` which of its last commands still wait to be confirmed (bit 0: the latest), and `d_` until
+            when.
     """
 
     definition: Definition
@@ -105,6 +114,8 @@ class RowLayout:
         fields: list[Any] = list(_HEADER)
         if definition.steps_on_ticks:
             fields += [("ticked", "?")]
+        if definition.expected_rate_hz:
+            fields += [(name, "i8") for name in RATED]
         if definition.outputs.timeseries.when == "interval":
             fields += [("line_ns", "i8")]
         if definition.leaves_untold:

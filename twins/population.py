@@ -32,6 +32,7 @@ class Population:
         table: The rows.
         lines: Writes the time series of the rows.
         tags: Names of those that lines bear.
+        expected_rate_hz: How many messages per second each sends, 0 where that is not known.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Population:
         booleans = {name for name, item in declared.items() if item.type == "bool"}
         self.lines = LineWriter(str(definition.type_name), definition.outputs.timeseries.fields, booleans)
         self.tags = definition.outputs.timeseries.tags
+        self.expected_rate_hz = definition.expected_rate_hz
         self._partition = lineage.partition
         self._partitions = partitions
         self._output = output

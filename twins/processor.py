@@ -10,9 +10,11 @@ from schemas.headers import KIND, REDRIVE, Kind
 from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Lineage, Outcome
+from twins.account import ACCOUNT_KEY, Account
 from twins.arrival import Arrivals, arrivals
 from twins.dead_letters import DeadLetters
 from twins.layout import LAYOUT_KEY_PREFIX
+from twins.population import Population
 from twins.record import header, received_ns
 from twins.reordering import HELD_KEY_PREFIX
 from twins.ticks import TICK_KEY, is_tick
@@ -23,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 _MEANING_TELEMETRY = (b"", Kind.TELEMETRY.value.encode())
 _SWITCH = Kind.SWITCH.value.encode()
+_REFUSED = Kind.REFUSED.value.encode()
 _NO_VERSION = (Reason.UNKNOWN_TYPE, "no version of the type was in force yet when this was written")
 NOTE_DEFINITION = "definition"
 """Key of the position record's note: content hash of the version in force."""
@@ -42,8 +45,9 @@ class TwinProcessor:
     def __init__(self, type_name: str, lineage: Lineage, versions: Mapping[str, TwinType], content: str = "") -> None:
         self._versions = versions
         self._lineage = lineage
-        self._letters = DeadLetters(type_name)
-        self._version = Version(versions[content], lineage, self._letters) if content else None
+        self._account = Account(lineage)
+        self._letters = DeadLetters(type_name, self._account)
+        self._version = Version(versions[content], lineage, self._letters, self._account) if content else None
         # One that can't be stepped any more stands for another here.
         self._is_changed = bool(content) and versions[content].content != content
         self._layouts_written: set[bytes] = set()
@@ -55,17 +59,23 @@ class TwinProcessor:
 
     def restore(self, rows: Block) -> None:
         """Take in changelog records. Nothing here writes tombstones; one that somebody else wrote deletes the twin."""
-        if self._version is None:
-            return
-        table = self._version.table
-        index = table.restore_all(rows)
+        index = self._restore_rows(rows, 0)
         while index < len(rows):
-            self._restore_one(self._version, rows.key(index) or b"", rows.value(index))
-            index = table.restore_all(rows, index + 1)
+            self._restore_one(rows.key(index) or b"", rows.value(index))
+            index = self._restore_rows(rows, index + 1)
 
-    def _restore_one(self, version: Version, key: bytes, value: bytes | None) -> None:
+    def _restore_rows(self, rows: Block, first: int) -> int:
+        """Take in what are rows as they would be written now, up to the first record that is none; return its index."""
+        return self._version.table.restore_all(rows, first) if self._version is not None else first
+
+    def _restore_one(self, key: bytes, value: bytes | None) -> None:
         """Take in a record that is no row as it would be written now."""
-        if key.startswith(LAYOUT_KEY_PREFIX):
+        version = self._version
+        if key.startswith(ACCOUNT_KEY):
+            self._account.restore(key, value)
+        elif version is None:
+            return
+        elif key.startswith(LAYOUT_KEY_PREFIX):
             fingerprint = bytes.fromhex(key.removeprefix(LAYOUT_KEY_PREFIX).decode())
             version.table.learn_layout(fingerprint, value or b"")
             self._layouts_written.add(fingerprint)
@@ -81,6 +91,7 @@ class TwinProcessor:
     def restored(self) -> Outcome:
         """Prepare what is derived from the rows; under another version than before every document is due."""
         outcome = Outcome()
+        self._account.restored(self._population)
         if self._version is not None:
             self._version.waiting.restored()
         if self._version is not None and self._is_changed:
@@ -115,6 +126,7 @@ class TwinProcessor:
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a record that processing fails on, whatever it is."""
         outcome = Outcome()
+        self._account.take_one(record, 0, self._population)
         self._letters.add(outcome, record, 0, Reason.STEP_FAILED, f"processing failed: {detail}")
         if self._version is not None:
             self._version.control.give_up(record, f"processing failed: {detail}", outcome)
@@ -127,9 +139,9 @@ class TwinProcessor:
 
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         """Changed rows, and on the first occasion the layout they need."""
+        rows: list[tuple[bytes, bytes | None]] = list(self._account.snapshot())
         if self._version is None:
-            return []
-        rows: list[tuple[bytes, bytes | None]] = []
+            return rows
         layout = self._version.type.layout
         if layout.fingerprint not in self._layouts_written:
             rows.append((LAYOUT_KEY_PREFIX + layout.fingerprint.hex().encode(), layout.description))
@@ -143,6 +155,10 @@ class TwinProcessor:
     def version(self) -> Version | None:
         """What is in force, with the twins' rows; None before the first switch."""
         return self._version
+
+    @property
+    def _population(self) -> Population | None:
+        return self._version.population if self._version is not None else None
 
     @property
     def tick_s(self) -> float:
@@ -170,6 +186,7 @@ class TwinProcessor:
             self._version.telemetry(block, came, outcome, redriven=redriven)
             return
         for index in range(len(block)):
+            self._account.take_one(block, index, None)
             self._letters.add(outcome, block, index, *_NO_VERSION)
 
     def _redriven(self, block: Block, index: int) -> int:
@@ -186,7 +203,9 @@ class TwinProcessor:
         """Carry out a record that is no telemetry; False when it switches to a version that is not there."""
         if _is_switch(block, index):
             return self._switch(block, index, outcome)
-        if self._version is None:
+        if _is_refusal(block, index):
+            self._account.take_refusal(block, index, self._population)
+        elif self._version is None:
             self._letters.add(outcome, block, index, *_NO_VERSION)
         elif is_tick(block, index):
             self._version.tick(block, index, outcome)
@@ -209,7 +228,7 @@ class TwinProcessor:
         if found is None:
             outcome.wants = content
             return False
-        self._version = Version(found, self._lineage, self._letters)
+        self._version = Version(found, self._lineage, self._letters, self._account)
         if earlier is not None:
             self._version.succeed(earlier, received_ns(block, index), outcome)
         log.info("version switched", partition=self._lineage.partition, version=found.definition.version)
@@ -221,6 +240,10 @@ def _is_redriven(block: Block, index: int) -> bool:
     if not header(block, index, REDRIVE) or block.offset(index) in block.unreadable:
         return False
     return header(block, index, KIND) in _MEANING_TELEMETRY
+
+
+def _is_refusal(block: Block, index: int) -> bool:
+    return header(block, index, KIND) == _REFUSED and block.offset(index) not in block.unreadable
 
 
 def _is_switch(block: Block, index: int) -> bool:

@@ -9,7 +9,7 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 
 from schemas.definition import Definition
 from schemas.errors import DefinitionError, Problem
-from twins import arrival
+from twins import account_scan, arrival
 from twins.authored import AuthoredCode
 from twins.columns import Columns
 from twins.kernel.compile_faults import compile_problem
@@ -65,6 +65,7 @@ class TwinType:
         """
         nothing = np.zeros(0, np.int64)
         arrival.warm_up()
+        account_scan.warm_up()
         try:
             with warnings.catch_warnings():
                 # What all kernels share may have been compiled for a row that this one's begins with: the same fields

@@ -1,5 +1,6 @@
 """One version of a type at work in one partition: its twins' rows, and what records do to them."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from schemas.reasons import Reason
 from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins import admission
+from twins.account import Account, Looked
 from twins.acknowledgements import Acknowledgements
 from twins.arrival import Arrivals, arrivals
 from twins.columns import NO_SEQ, Columns
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_NOBODY = np.zeros(0, np.uint8)
 _BECAME = {
     admission.ACCEPTED: "accepted",
     admission.ACCEPTED_LATE: "accepted",
@@ -57,16 +60,23 @@ class Version:
         waiting: Records that wait for earlier ones.
         watch: Is told offsets and statuses, (n,) of `twins.admission`, when not all of n records were simply accepted.
 
+    Args:
+        twin_type: The version.
+        lineage: Where records come from.
+        letters: Takes what can't be used.
+        account: Takes what came.
+
     What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields), `tick`,
     `tick_ignored` and, with its reason, `deadletter`.
     """
 
-    def __init__(self, twin_type: TwinType, lineage: Lineage, letters: DeadLetters) -> None:
+    def __init__(self, twin_type: TwinType, lineage: Lineage, letters: DeadLetters, account: Account) -> None:
         definition = twin_type.definition
         self.type = twin_type
         self.watch: Callable[[NDArray[np.int64], NDArray[np.uint8]], None] | None = None
         self._definition = definition
         self._letters = letters
+        self._account = account
         self._decoder = TelemetryDecoder(definition)
         self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
         self.population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
@@ -122,10 +132,18 @@ class Version:
             return
         if self.waiting and not redriven:
             columns = self._decoder.decode(Payloads.of_block(block), came.received_ns)
+            self._arrive(block, came, columns, outcome)
             due = self.waiting.take(block, columns.time_ns, came.received_ns, list(columns.refused), self._stepped_ns)
             self._step_block(due, outcome)
         else:
             self._take(block, came, outcome, redriven=redriven)
+
+    def _arrive(self, block: Block, came: Arrivals, columns: Columns, outcome: Outcome) -> None:
+        """Enter records into the account before they wait."""
+        refused = dict(columns.refused)  # what more is found is told when they are stepped
+        slot = self.population.find(block, refused, came.received_ns, outcome)
+        seen = replace(columns, refused=refused)
+        self._account.enter(block, self._account.look(block, came, seen, slot, self.population), self.population)
 
     def let_everything_go(self, outcome: Outcome) -> None:
         """Step what waits for earlier records."""
@@ -139,19 +157,24 @@ class Version:
 
     def _step_block(self, block: Block, outcome: Outcome) -> None:
         if len(block):
-            self._take(block, arrivals(block)[0], outcome)
+            self._take(block, arrivals(block)[0], outcome, waited=True)
 
-    def _take(self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False) -> None:
+    def _take(
+        self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False, waited: bool = False
+    ) -> None:
         received, hops = came.received_ns, came.hops
         columns = self._decoder.decode(Payloads.of_block(block), received)
         if hops is not None:
             refuse_far(columns, hops)
         slot = self.population.find(block, columns.refused, received, outcome)
+        # What was refused before was entered then.
+        looked = None if redriven else self._account.look(block, came, columns, slot, self.population)
+        if looked is not None and not waited:
+            self._account.enter(block, looked, self.population)
         for index, (reason, detail) in sorted(columns.refused.items()):
             self._letters.add(outcome, block, index, reason, detail)
-        if columns.extra:
-            outcome.count("extra", times=columns.extra)
-        offsets = block.offsets
+        outcome.count("extra", times=columns.extra)
+        offsets, good = block.offsets, None
         if columns.refused:
             good = np.flatnonzero(slot >= 0)
             columns, slot, offsets, received = columns.take(good), slot[good], offsets[good], received[good]
@@ -159,10 +182,13 @@ class Version:
             hops = None if hops is None else hops[good]
         if redriven:
             self._pass_window(slot, columns)
+        status = _NOBODY
         if len(slot):
             status = self._step(block, slot, offsets, received, columns, hops, outcome)
             if redriven:
                 self._tell(block, status)
+        if looked is not None:
+            self._tell_account(looked, status, good, came.received_ns)
 
     def _pass_window(self, slot: NDArray[np.int64], columns: Columns) -> None:
         """Take the counters from records about which they say nothing."""
@@ -192,12 +218,29 @@ class Version:
         lines = self._series.add(slot, columns.time_ns, values, accepted, outcome)
         outcome.count("accepted", times=int(accepted.sum()))
         if not accepted.all() or bool((status == admission.ACCEPTED_LATE).any()):
-            self._account(block, found, outcome)
+            self._count(block, found, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
         self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
         if self._routes:
             self._routes.send(slot, offsets, received, columns.time_ns, lines, found, hops, outcome)
         return status
+
+    def _tell_account(
+        self,
+        looked: Looked,
+        status: NDArray[np.uint8],
+        good: NDArray[np.int64] | None,
+        received_ns: NDArray[np.int64],
+    ) -> None:
+        """Tell the account what became of records: `status` of all, or of those at `good`."""
+        if not status.any() and not self.population.expected_rate_hz:
+            return
+        if good is not None:
+            found = np.zeros(len(received_ns), np.uint8)
+            found[good] = status
+            status = found
+        late = (status == admission.LATE) | (status == admission.ACCEPTED_LATE)
+        self._account.stepped(looked, status == admission.DUPLICATE, late, received_ns, self.population)
 
     def _tell(self, block: Block, status: NDArray[np.uint8]) -> None:
         """Tell letters what became of their records; those that were refused again were told where that was found."""
@@ -206,7 +249,7 @@ class Version:
             if became and not (of_record == admission.LATE and self._definition.late == "deadletter"):
                 self._letters.tell(block, index, became)
 
-    def _account(self, block: Block, found: Stepped, outcome: Outcome) -> None:
+    def _count(self, block: Block, found: Stepped, outcome: Outcome) -> None:
         """Count the records that were not simply accepted; those that nobody could use become dead letters."""
         status = found.status
         if self.watch is not None:

@@ -17,13 +17,13 @@ from infra.embedded.process import ChildProcess
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
 from schemas.errors import SetupError
-from schemas.topics import DEADLETTER, DEFINITIONS, LOGS, TypeTopics
-from streams.log.admin import LogAdmin
+from schemas.topics import TypeTopics
+from streams.log.admin import SHARED_TOPICS, LogAdmin
 from streams.log.client import KafkaOptions
 
 _LOOK_S = 0.1
 _SILENCE_S = 120.0
-_KEPT_TOPICS = {DEFINITIONS, DEADLETTER, LOGS}
+_KEPT_TOPICS = set(SHARED_TOPICS)
 
 Watch = Callable[[str, int], Callable[[int], None]]
 """Called with the title of a stage and its size; what it returns is told how far the stage is."""

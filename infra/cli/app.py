@@ -9,7 +9,19 @@ from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 
 from infra import VERSION
-from infra.cli import authoring, bench, checking, definitions, devices, letters, looking, records, running, twins
+from infra.cli import (
+    account,
+    authoring,
+    bench,
+    checking,
+    definitions,
+    devices,
+    letters,
+    looking,
+    records,
+    running,
+    twins,
+)
 from infra.cli.output import JSON_OPTION, fail, show_json_line
 from infra.supervisor.lifeline import follow_parent
 from schemas.errors import Problem, TwinstreamError
@@ -67,7 +79,7 @@ def _root(
     """Options before any command."""
 
 
-for module in (running, authoring, definitions, checking, twins, records, letters, devices, looking, bench):
+for module in (running, authoring, definitions, checking, twins, records, letters, account, devices, looking, bench):
     module.register(app)
 
 

@@ -16,11 +16,11 @@ from infra.http.guard import Guard
 from infra.http.metrics import Measured, Metrics
 from infra.http.problems import Kind, Problem, ProblemError, kind_of_status, problem_response
 from infra.http.query import only_known
-from infra.http.routes import deadletters, health, history, instance, requests, stream, twins, types
+from infra.http.routes import account, deadletters, health, history, instance, requests, stream, twins, types
 from infra.http.services import Services
 from infra.metrics import new_registry
 
-_MODULES = (health, instance, types, twins, history, requests, deadletters, stream)
+_MODULES = (health, instance, types, twins, history, requests, deadletters, account, stream)
 
 _DESCRIPTION = """Live state, history and commands of digital twins, and requests to them.
 

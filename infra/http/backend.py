@@ -7,6 +7,8 @@ from pathlib import Path
 
 from connectors.documents import DocumentReader
 from connectors.series import SeriesReader
+from infra.http.account import Accounts
+from infra.http.account_log import AccountLog
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import FEED_PATTERN, Feed
 from infra.http.following import DurableWriter, Following, KafkaCheck, unending
@@ -27,6 +29,7 @@ from infra.http.services import (
 from schemas.clock import AnchoredClock, Clock
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
+from streams.log.record import LogRecord
 from twins.catalogue import Catalogue
 
 
@@ -42,6 +45,7 @@ async def open_services(
     worker_figures: WorkerFigures = no_workers,
     hosts: Collection[str] = (),
     letters_file: Path | None = None,
+    account_file: Path | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Services]:
     """Services that follow the log in the background; they are there at once, also while Kafka is away.
@@ -56,6 +60,7 @@ async def open_services(
         worker_figures: What the workers count.
         hosts: Further names, besides loopback, that a Host header may carry.
         letters_file: Where dead letters are kept, to be there while Kafka is away; None: in memory.
+        account_file: Where the loss account is kept, likewise.
         clock: Where to ask for the time.
 
     Raises:
@@ -65,6 +70,7 @@ async def open_services(
     feed = Feed()
     states = StateTable(RowReader(catalogue), feed.changed)
     letters = DeadLetters(letters_file)
+    accounts = Accounts(account_file, lambda: letters.refusals)
     clock = clock or AnchoredClock()
     writer = DurableWriter(options)
     check = KafkaCheck(options)
@@ -76,11 +82,18 @@ async def open_services(
         clock=clock,
         kept_ms=kafka.retention_ms if kafka is not None else None,
     )
+
+    def take_rows(records: list[LogRecord]) -> None:
+        states.apply(records)
+        accounts.apply(records)
+
+    twins = Following("twins", Follower(options, pattern=STATE_PATTERN), take_rows)
     followings = (
-        Following("twins", Follower(options, pattern=STATE_PATTERN), states.apply),
+        twins,
         Following("events", Follower(options, pattern=FEED_PATTERN, start="latest"), feed.apply),
         letter_log,
     )
+    account_log = AccountLog(accounts, writer, clock, lambda: twins.caught_up and letter_log.caught_up)
     types_known = asyncio.Event()
 
     async def know_types() -> None:
@@ -102,6 +115,7 @@ async def open_services(
         series=series,
         documents=documents,
         writer=writer,
+        accounts=accounts,
         kafka=kafka or KafkaAddress(bootstrap_servers=options.bootstrap_servers, tls=options.tls),
         probe=missing,
         status=status,
@@ -113,7 +127,7 @@ async def open_services(
     )
     try:
         async with catalogue, asyncio.TaskGroup() as group:
-            running = [group.create_task(unending(work)) for work in (writer, check, *followings)]
+            running = [group.create_task(unending(work)) for work in (writer, check, account_log, *followings)]
             running.append(group.create_task(know_types()))
             try:
                 yield services

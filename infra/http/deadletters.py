@@ -17,7 +17,8 @@ import structlog
 
 from infra.http.letter_file import opened
 from infra.http.letters import Entry, Place, Selection
-from schemas.headers import LETTER
+from schemas.account import source_named
+from schemas.headers import LETTER, UNKNOWN
 from schemas.messages import SENT, DeadLetter, LetterNote, Redriven
 from schemas.names import parse_type
 from schemas.reasons import Reason
@@ -29,7 +30,7 @@ _LABELS_LIMIT = 200
 _OTHER = "other"
 _REASONS = frozenset(reason.value for reason in Reason)
 _MALFORMED = (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError)
-_OF_LOG = ("letters", "notes", "positions", "counts", "log")
+_OF_LOG = ("letters", "notes", "positions", "counts", "refusals", "log")
 _DONE = (SENT, "accepted", "duplicate", "late", "rejected")
 """Outcomes of a letter that is not sent again, even when those that were refused again are."""
 _REFUSED_AGAIN = f"notes.outcome NOT IN ({', '.join(map(repr, _DONE))})"
@@ -70,6 +71,13 @@ class DeadLetters:
         """How many there were in the log by (type, reason), repeats and purged ones too."""
         with self._lock:
             return Counter(self._counts)
+
+    @property
+    def refusals(self) -> dict[tuple[str, str], int]:
+        """How much telemetry bridges refused because its type is not deployed, by type and source."""
+        with self._lock:
+            rows = self._base.execute("SELECT type, source, number FROM refusals").fetchall()
+        return {(type_name, source): number for type_name, source, number in rows}
 
     def positions(self) -> dict[int, int]:
         """Next offset of each partition."""
@@ -184,7 +192,13 @@ class DeadLetters:
                 *(letter.type, letter.reason, letter.received_ns, value),
             ),
         )
-        self._count(self._label(letter.type), letter.reason if letter.reason in _REASONS else _OTHER)
+        label = self._label(letter.type)
+        self._count(label, letter.reason if letter.reason in _REASONS else _OTHER)
+        if record.header(UNKNOWN):
+            self._base.execute(
+                "INSERT INTO refusals VALUES (?1, ?2, 1) ON CONFLICT (type, source) DO UPDATE SET number = number + 1",
+                (label, source_named(letter.source)),
+            )
 
     def _take_note(self, note: LetterNote) -> None:
         if note.purged_ns:

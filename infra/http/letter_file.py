@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS notes (
     id TEXT PRIMARY KEY, outcome TEXT, position INTEGER, value BLOB, purged_ns INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS positions (place INTEGER PRIMARY KEY, next INTEGER, turn_ms INTEGER);
 CREATE TABLE IF NOT EXISTS counts (type TEXT, reason TEXT, number INTEGER, PRIMARY KEY (type, reason));
+CREATE TABLE IF NOT EXISTS refusals (
+    type TEXT, source TEXT, number INTEGER, PRIMARY KEY (type, source));
 CREATE TABLE IF NOT EXISTS log (id TEXT PRIMARY KEY);
 """
 

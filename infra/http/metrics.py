@@ -14,6 +14,17 @@ from infra.http.services import Services
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+_FIGURES = {
+    "expected": "that devices sent, by their counters",
+    "received": "that came, duplicates and refused messages included",
+    "duplicate": "that had come before",
+    "late": "older than the twin's last",
+    "deadlettered": "that could not be used",
+    "missing": "that was expected and has not come",
+}
+"""Figures of the loss account."""
+
+
 class _Observed(Collector):
     """Figures that are kept elsewhere and read when somebody asks."""
 
@@ -35,6 +46,7 @@ class _Observed(Collector):
             for (type_name, reason), count in sorted(services.dead_letters.counts.items()):
                 letters.add_metric([type_name, reason], count)
             yield letters
+            yield from self._account()
         twins = GaugeMetricFamily("twinstream_twins", "Twins of a deployed type.", labels=["type"])
         for type_name in sorted(services.catalogue.types()):
             twins.add_metric([type_name], services.states.count(type_name))
@@ -42,6 +54,15 @@ class _Observed(Collector):
         yield GaugeMetricFamily(
             "twinstream_api_stream_clients", "Open event streams.", value=float(services.feed.clients)
         )
+
+    def _account(self) -> Iterator[Metric]:
+        """The loss account; of every source, never of a twin."""
+        sums = sorted(self._services.accounts.sums().items())
+        for name, what in _FIGURES.items():
+            family = GaugeMetricFamily(f"twinstream_{name}_records", f"Telemetry {what}.", labels=["type", "source"])
+            for (type_name, source), figures in sums:
+                family.add_metric([type_name, source], getattr(figures, name))
+            yield family
 
 
 class Metrics:

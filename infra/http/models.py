@@ -261,6 +261,41 @@ class DeadLetterList(Model):
     next: Next
 
 
+class AccountItem(Model):
+    """Telemetry of a type from one source, since the beginning."""
+
+    source: str = Field(description="`mqtt`, `amqp`; `kafka` of records that name none, `twin` of routed ones.")
+    type: TypeLabel
+    expected: int = Field(description="What devices sent, by the highest counter of each twin and boot.")
+    received: int = Field(description="What came, duplicates and refused messages included.")
+    duplicate: int
+    late: int
+    deadlettered: int
+    missing: int = Field(description="What was expected and has not come.")
+
+
+class AccountList(Model):
+    """The loss account."""
+
+    items: list[AccountItem]
+
+
+class AccountTwin(Model):
+    """What is missing of a twin."""
+
+    type: TypeLabel
+    id: TwinLabel
+    source: str
+    missing: int
+    ranges: list[tuple[int, int]] = Field(description="First and last of each stretch, the last 20.")
+
+
+class AccountTwins(Model):
+    """Twins of which something is missing."""
+
+    items: list[AccountTwin]
+
+
 class DeadLetterNumber(Model):
     """How many dead letters there are."""
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from connectors.documents import DocumentReader
 from connectors.series import SeriesReader
+from infra.http.account import Accounts
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import Feed
 from infra.http.letters import Place, Selection
@@ -147,6 +148,7 @@ class Services:
     series: SeriesReader
     documents: DocumentReader
     writer: RecordWriter
+    accounts: Accounts = field(default_factory=Accounts)
     letter_sender: LetterSender = field(default_factory=NoSender)
     kafka: KafkaAddress = field(default_factory=KafkaAddress)
     probe: Probe = nothing_missing

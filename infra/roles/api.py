@@ -26,6 +26,7 @@ from infra.status import status_of
 
 NAME = "api"
 LETTERS_FILE = "deadletters.sqlite"
+ACCOUNT_FILE = "account.json"
 SERIES_ROLE = "sink:timeseries"
 
 
@@ -59,6 +60,7 @@ async def serve(role: Role) -> None:
                 worker_figures=lambda: record_counters(_worker_ports(role.registry)),
                 hosts=host_names(settings.http),
                 letters_file=settings.data_dir / LETTERS_FILE,
+                account_file=settings.data_dir / ACCOUNT_FILE,
             )
         )
         role.ready(url=settings.http.model_copy(update={"port": port}).url)

@@ -151,7 +151,15 @@ async def test_what_means_nothing_is_a_dead_letter_and_stops_nobody(broker: Brok
     assert (large.reason, large.type, large.twin) == ("too_large", "incubator", "inc-1")
     assert large.size == 1024 * 1024 + 1
     assert found[broker.source("twins/tank/t-1/telemetry")].type == "tank"
-    assert values(log.records[INPUT]) == [b"{}"]
+    assert values([record for record in log.records[INPUT] if not record.header("ts-kind")]) == [b"{}"]
+    # What was telemetry of a deployed type is in the loss account.
+    notes = [record for record in log.records[INPUT] if record.header("ts-kind") == b"refused"]
+    assert {(note.key, note.header("ts-source").decode()) for note in notes} == {
+        (None, broker.source("twins/incubator/inc!1/telemetry")),
+        (b"inc-1", broker.source("twins/incubator/inc-1/telemetry")),
+    }
+    unknown = [record.key for record in log.records["twinstream.deadletter"] if record.header("ts-unknown")]
+    assert unknown == [b"inc-1", None, None, b"t-1"]
 
 
 async def test_nothing_is_acknowledged_before_it_is_durable(broker: BrokerUnderTest) -> None:

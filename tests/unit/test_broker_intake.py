@@ -10,6 +10,7 @@ from connectors.intake import Intake
 from connectors.patterns import MQTT
 from connectors.ports import Delivery
 from connectors.routes import Routes
+from schemas.headers import UNKNOWN
 from schemas.messages import DeadLetter
 from schemas.reasons import Reason
 
@@ -109,3 +110,50 @@ def test_a_letter_says_what_its_delivery_was_meant_to_be() -> None:
     letter = msgspec.json.decode(found.value, type=DeadLetter)
     assert (letter.headers, letter.field) == ({"ts-kind": "request", "ts-name": "saver"}, "enabled")
     assert (letter.type, letter.twin) == ("tank", "t-1")
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "key", "value"),
+    [
+        ("plant/t-1/level", b"warm", b"t-1", b"null"),
+        ("plant/t-1/le-vel", b"1", b"t-1", b"null"),
+        (
+            "twins/tank/t-1/telemetry",
+            b'{"seq": 7, "boot": "x", "a": "%b"}' % (b"x" * 2**20),
+            b"t-1",
+            b'{"reason":"too_large","seq":7,"boot":"x"}',
+        ),
+        ("twins/tank/t-1/telemetry", b'{"a": "%b"}' % (b"x" * 2**20), b"t-1", b'{"reason":"too_large"}'),
+        ("twins/tank/t!1/telemetry", b'{"seq": 7}', None, b'{"reason":"invalid_name","seq":7,"boot":""}'),
+    ],
+)
+def test_telemetry_of_a_deployed_type_that_is_refused_is_noted_in_its_input(
+    topic: str, payload: bytes, key: bytes | None, value: bytes
+) -> None:
+    entry = intake().entry(delivery(topic, payload))
+    assert entry is not None
+    assert entry.note is not None
+    assert (entry.note.topic, entry.note.key, entry.note.value) == ("twinstream.tank.telemetry", key, value)
+    assert dict(entry.note.headers) == {
+        "ts-received": b"123",
+        "ts-source": f"mqtt:{topic}".encode(),
+        "ts-kind": b"refused",
+    }
+    assert entry.headers == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "unknown"),
+    [
+        ("twins/pump/p-1/telemetry", True),
+        ("elsewhere", True),
+        ("twins/pump/p-1/requests/reset", False),
+        ("twins/tank/t-1/acks/1st", False),
+        ("saver/t-1", False),
+    ],
+)
+def test_what_no_input_has_a_note_of_says_so_in_its_letter(topic: str, unknown: bool) -> None:  # noqa: FBT001
+    entry = intake().entry(delivery(topic, b"?"))
+    assert entry is not None
+    assert entry.note is None
+    assert dict(entry.headers) == ({UNKNOWN: b"1"} if unknown else {})

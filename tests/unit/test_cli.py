@@ -62,6 +62,17 @@ INVALID = {"title": "Some values are not permitted", "status": 422, "detail": "t
     "errors": [{"pointer": "#/parameters/x", "detail": "unknown"}, {"pointer": "#/parameters/y", "detail": "too large"}]
 }
 SENT = {"id": "0a", "type": "tank", "twin": "a", "partition": 0, "offset": 7}
+ROW = {
+    "source": "mqtt",
+    "type": "tank",
+    "expected": 1_000_000,
+    "received": 1_000_001,
+    "duplicate": 2,
+    "late": 0,
+    "deadlettered": 3,
+    "missing": 1,
+}
+HOLES = {"type": "tank", "id": "a", "source": "mqtt", "missing": 4, "ranges": [[7, 7], [9, 11]]}
 UNABLE = {"id": "0b", "type": "tank", "twin": "b", "why": "its payload was cut"}
 STREAM = b"".join(b"event: %b\ndata: {}\n\n" % name for name in (b"state", b"command", b"state", b"event"))
 
@@ -101,6 +112,10 @@ class FakeApi(BaseHTTPRequestHandler):
                 200,
                 {"items": [TWIN | {"id": "a" if first else "z"}], "next": "tank/a" if first else None},
             )
+        if path == "/api/account":
+            answers[path] = (200, {"items": [ROW]})
+        if path == "/api/account/twins":
+            answers[path] = (200, {"items": [HOLES]})
         if path == "/api/deadletters":
             answers[path] = (200, {"items": LETTERS, "next": None})
         self._answer(*answers.get(path, (404, {"title": "No such resource", "detail": path})))
@@ -472,3 +487,13 @@ def test_a_kafka_that_does_not_answer_is_one_line_in_seconds(shell: Shell, tmp_p
         assert said.splitlines() == [
             f"twinstream: Kafka at {AWAY} does not answer within 5 s: is it running, and is the address right?"
         ]
+
+
+def test_the_account_is_a_table_or_json(shell: Shell) -> None:
+    assert json.loads(shell("account", "--type", "tank", "--json").stdout) == {"items": [ROW]}
+    head, line = shell("account").stdout.splitlines()
+    assert head.split() == [name.upper() for name in ROW]
+    assert line.split() == [str(value) for value in ROW.values()]
+    assert json.loads(shell("account", "--twins", "--json").stdout) == {"items": [HOLES]}
+    _, line = shell("account", "--twins").stdout.splitlines()
+    assert line.split() == ["tank", "a", "mqtt", "4", "7,", "9-11"]

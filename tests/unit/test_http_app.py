@@ -13,6 +13,8 @@ CONTRACT = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/api/account"),
+    ("get", "/api/account/twins"),
     ("get", "/api/instance"),
     ("get", "/api/status"),
     ("get", "/api/types"),

@@ -11,7 +11,7 @@ import pytest
 from infra.http.deadletters import DeadLetters
 from infra.http.letters import Entry, Place, Selection
 from infra.http.redriving import record_of, why_not
-from schemas.headers import LETTER
+from schemas.headers import LETTER, UNKNOWN
 from schemas.messages import DeadLetter, LetterNote, Redriven, dead_letter, encode
 from schemas.partitioning import partition_of
 from streams.log.record import LogRecord
@@ -258,3 +258,15 @@ def test_what_cannot_be_sent_again_is_told(more: dict[str, Any], why: str) -> No
 
 def test_the_payload_is_what_the_letter_has() -> None:
     assert base64.b64decode(of(letter(1, raw=b"\x00\xff")).raw_base64) == redriven(raw=b"\x00\xff")[1]["value"]
+
+
+def test_telemetry_that_no_type_knows_is_counted_by_type_and_source(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path / "letters")
+    made = [letter(1, type_name="tank"), letter(2, type_name="tank", source="amqp:e/k"), letter(3, type_name="")]
+    marked = [one._replace(headers=((UNKNOWN, b"1"),)) for one in made]
+    letters.apply([*marked, letter(4, type_name="tank")])
+    letters.close()
+    again = DeadLetters(tmp_path / "letters")
+    assert again.refusals == {("tank", "mqtt"): 1, ("tank", "amqp"): 1, ("", "mqtt"): 1}
+    again.belong_to("another log")
+    assert again.refusals == {}

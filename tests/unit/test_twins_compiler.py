@@ -317,7 +317,7 @@ def test_a_twin_whose_row_no_kafka_topic_takes_is_a_fault(tmp_path: Path) -> Non
     fields = ", ".join(f"s{number}: {{shape: [64, 64]}}" for number in range(29))
     definition = DEFINITION.replace("state: {total: {}}", f"state: {{total: {{}}, {fields}}}")
     (problem,) = check_folder(_folder(tmp_path, definition=definition))
-    assert "row takes 950408 bytes" in problem.message
+    assert "row takes 950424 bytes" in problem.message
 
 
 def test_a_handler_without_a_state_to_take_is_a_fault_and_not_a_surprise(tmp_path: Path) -> None:
