@@ -120,8 +120,8 @@ class StepLimits(Strict):
         iterations: Of a compiled step: rounds of the loops of a function in one call of it.
     """
 
-    time_s: Annotated[float, Field(gt=0.0, le=60.0)] = 0.5
-    memory_mb: Annotated[float, Field(gt=0.0)] = 512.0
+    time_s: Annotated[float, Field(gt=0.0, le=60.0)] = 0.25
+    memory_mb: Annotated[float, Field(gt=0.0)] = 256.0
     iterations: Annotated[int, Field(ge=1)] = 1_000_000
 
 

@@ -73,8 +73,8 @@ def step(state, s, random_seed):
     return state.total
 """
 FAULTS = {
-    -1.0: "step model took longer than its limit of 0.5 s",
-    -2.0: "step model took longer than its limit of 0.5 s",
+    -1.0: "step model took longer than its limit of 0.25 s",
+    -2.0: "step model took longer than its limit of 0.25 s",
     -3.0: "step model ended its process (exit code 1)",
     -4.0: "step model raised MemoryError",
     -5.0: "step model raised ModuleNotFoundError: No module named 'no_such_module' (steps.py:24)",

@@ -33,6 +33,7 @@ _STOOD_S = 0.03
 """A call that lasts longer holds the other partitions up no more."""
 
 _OURS = "TWINSTREAM_"
+_ROOMY = 8
 _MEBIBYTE = 1 << 20
 
 
@@ -57,13 +58,13 @@ class Stretch:
         upto: How many were stepped, those that failed included.
         limit: Why the process is to be stepped by no more: `time`, `memory`, or `ended` if it is no more; the last of
             the failures is due to that. `grown` when no call is to blame; `""`: nothing of the kind.
-        was_fresh: Nothing had been stepped by the process before.
+        was_roomy: What had been stepped by the process before had left next to nothing behind.
     """
 
     answer: Answer
     upto: int
     limit: str = ""
-    was_fresh: bool = False
+    was_roomy: bool = True
     failures: dict[int, Failure] = field(default_factory=dict)
 
 
@@ -80,7 +81,7 @@ class StepProcess:
 
     def __init__(self, plan: Plan, type_name: str) -> None:
         self._plan = plan
-        self.is_fresh = True
+        self.grown_mb = 0.0
         ours, theirs = socket.socketpair()
         lifeline, self._lifeline = os.pipe()
         self._traces, segment = new_segment(), new_segment()
@@ -145,7 +146,7 @@ class StepProcess:
         there, answer = self._segment.arrays(function, count)
         there[:], answer.state[:] = given[:count], state[:count]
         self._segment.marks[:2] = 0
-        found = Stretch(answer, count, was_fresh=self.is_fresh)
+        found = Stretch(answer, count, was_roomy=self.grown_mb < function.step.memory_mb / _ROOMY)
         try:
             send(self._line, Order(number, count))
         except OSError:
@@ -153,7 +154,6 @@ class StepProcess:
         else:
             with ExitStack() as meanwhile:
                 self._until_done(found, function, meanwhile)
-        self.is_fresh = False
         # Copied before anybody else is stepped by this process, or it is no more.
         kept = {name: results[: found.upto].copy() for name, results in answer.results.items()}
         found.answer = Answer(kept, answer.state[: found.upto].copy())
@@ -225,8 +225,10 @@ class StepProcess:
                 detail = f"{failure.detail}: {self._memory_limit(function)}"
                 failure = failure._replace(detail=detail)
             found.failures[said.record] = failure
-        elif said.done and not found.limit and said.grown > function.step.memory_mb * _MEBIBYTE / 2:
-            found.limit = "grown"
+        elif said.done:
+            self.grown_mb = said.grown / _MEBIBYTE
+            if not found.limit and self.grown_mb > function.step.memory_mb / 2:
+                found.limit = "grown"
         return said.done
 
     def _give_up(self, found: Stretch, function: Function, limit: str) -> None:

@@ -55,7 +55,7 @@ class ApartStep:
                 answer.failures |= dict.fromkeys(range(first, count), why)
                 break
             upto = first + stretch.upto
-            if stretch.limit == "memory" and not stretch.was_fresh and upto != again:
+            if stretch.limit == "memory" and not stretch.was_roomy and upto != again:
                 # Those before it may have left little: it is tried once more, behind others that left half at most.
                 again = upto
                 stretch.upto -= 1
