@@ -4,7 +4,10 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,23 +80,15 @@ def examine_apart(
     options += ["--cache", str(cache)] if cache else []
     options += ["--costs"] if costs else []
     try:
-        done = subprocess.run(  # noqa: S603 - our own command
-            role_argv(_COMMAND, str(folder), *options),
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        code, output, said = _run(role_argv(_COMMAND, str(folder), *options), env)
     except subprocess.TimeoutExpired:
         message = f"checking it took more than {_TIMEOUT_S:.0f} s"
         return Checked([Problem(FILE, 1, "file", message, "keep work out of the modules themselves")])
-    first, _, second = done.stdout.partition(b"\n")
+    first, _, second = output.partition(b"\n")
     try:
         found: list[dict[str, Any]] = json.loads(first)
     except ValueError:
-        said = done.stderr.decode(errors="replace")
-        return Checked([_ended(folder.resolve(), done.returncode, said, import_limit_s, step_limit_s)])
+        return Checked([_ended(folder.resolve(), code, said.decode(errors="replace"), import_limit_s, step_limit_s)])
     try:
         notes = json.loads(second) if not found else []
     except ValueError:
@@ -101,11 +96,34 @@ def examine_apart(
     return Checked([Problem(**item) for item in found], notes)
 
 
+def _run(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    """Exit code, standard output and error of a process; what its author's code started ends with it."""
+    # Files: a pipe would stay open for as long as any of those live.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=said, start_new_session=True
+        )
+        try:
+            code = process.wait(_TIMEOUT_S)
+        finally:
+            _end_group(process.pid)
+            process.wait()
+        output.seek(0)
+        said.seek(0)
+        return code, output.read(), said.read()
+
+
+def _end_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 def end_checks() -> None:
     """End what checks for this process: a thread that waits for it would keep this process from ending."""
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if _COMMAND in child.cmdline():
+                _end_group(child.pid)
                 child.kill()
 
 

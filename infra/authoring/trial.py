@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.authoring.curve import Curve
-from infra.authoring.endless import LIMIT_S, watched
 from infra.authoring.passing_time import with_ticks
 from infra.authoring.recording import Row
 from schemas.clock import NS_PER_S, Clock, SystemClock
@@ -105,7 +104,6 @@ def play(
     twin_type: TwinType,
     rows: Iterable[Row],
     refused: Callable[[Sequence[Refusal]], None],
-    stuck: Callable[[Row | int], None] | None = None,
     clock: Clock | None = None,
 ) -> Trial:
     """Step every row; each arrives at its own event time, and ticks go by in between.
@@ -114,7 +112,6 @@ def play(
         twin_type: Loaded for `PARTITIONS` partitions, and warmed up.
         rows: In the order of the file.
         refused: Is told of the rows that would be refused or passed over, in this order.
-        stuck: Is told, by another thread, the row or the time of the tick at which a step does not come to an end.
         clock: Measures computing.
     """
     clock = clock or SystemClock()
@@ -127,12 +124,10 @@ def play(
     items = with_ticks(rows, definition.tick_s, left_out, definition.reorder_s)
     stepping = _Stepping(twin_type)
     topics = TypeTopics(str(twin_type.definition.type_name))
-    told = stuck or (lambda _: None)
-    with watched(stepping.progress, lambda: told(stepping.standing()), LIMIT_S):
-        for part in _parts(items, None if definition.reorder_s else _BLOCK_RECORDS):
-            outcome = stepping.step(part, trial, clock)
-            _take(trial, outcome, topics)
-            _account(trial, [item for item in part if isinstance(item, Row)], outcome, stepping.passed_over, refused)
+    for part in _parts(items, None if definition.reorder_s else _BLOCK_RECORDS):
+        outcome = stepping.step(part, trial, clock)
+        _take(trial, outcome, topics)
+        _account(trial, [item for item in part if isinstance(item, Row)], outcome, stepping.passed_over, refused)
     return trial
 
 
@@ -148,7 +143,6 @@ class _Stepping:
         self._part: Sequence[Row | int] = ()
         self._first = 1
         self._arrival_ns = 0
-        self._at_work = False
         self.passed_over: dict[int, Refusal] = {}
         # What is compiled at the first records is no part of computing: another twin steps them before. Plain Python
         # may count its calls, or print: it is called once for each.
@@ -161,36 +155,13 @@ class _Stepping:
         self._part = part
         self.passed_over = {}
         block = Block.of_records(_LINEAGE.partition, self._records())
-        self._at_work = True
         if len(self._processors) > 1:
             self._processors[0].process(block)
             self._processors.pop(0)
         started_s = clock.monotonic_s()
         outcome = self._processors[0].process(block)
         trial.computing_s += clock.monotonic_s() - started_s
-        self._at_work = False
         return outcome
-
-    def progress(self) -> object:
-        """Something that differs from what it was whenever something went on, or nothing is stepped at all."""
-        return self._reached() if self._at_work else object()
-
-    def _reached(self) -> tuple[int, int, int]:
-        """Where its part begins, the last record that changed the twin, and the last tick."""
-        version = self._processors[0].version
-        if version is None or not len(version.table):
-            return self._first, 0, 0
-        return self._first, int(version.table.rows["offset"][0]), version.table.tick_ns
-
-    def standing(self) -> Row | int:
-        """The row, or the time of the tick, that is not done yet."""
-        _, offset, tick_ns = self._reached()
-        done = -1
-        for index, item in enumerate(self._part):
-            if self._first + index <= offset or (not isinstance(item, Row) and item <= tick_ns):
-                done = index
-        rest = [item for item in self._part[done + 1 :] if not isinstance(item, Row) or not item.fault]
-        return (rest or self._part)[0]
 
     def _processor(self) -> TwinProcessor:
         processor = TwinProcessor.of(self._type, _LINEAGE)

@@ -15,7 +15,7 @@ import typer
 
 from infra.cli.definitions import Folder, demand_sound
 from infra.cli.options import AsJson, DataDir, read_settings
-from infra.cli.output import end_process, fail, plain, show_json
+from infra.cli.output import fail, plain, show_json
 from infra.cli.waiting import waiting
 from infra.registry import trial_cache
 from schemas.errors import InvalidNameError, SetupError
@@ -89,11 +89,10 @@ def try_(
     as_json: AsJson = False,
 ) -> None:
     """Play recorded values through a twin type on this machine, and plot what it makes of them."""
-    from infra.authoring.endless import LIMIT_S, place_in
-    from infra.authoring.panel import utc
-    from infra.authoring.recording import Row, read_rows
+    from infra.authoring.recording import read_rows
     from infra.authoring.trial import PARTITIONS, play
     from schemas.bundle import read_folder
+    from twins.apart.steps import apart
     from twins.twin_type import TwinType
 
     # What is compiled here is not compiled again by the next trial, or when it is deployed.
@@ -112,15 +111,14 @@ def try_(
         with hidden():
             typer.echo("\n".join(map(_line, refusals)))
 
-    def stuck(item: Row | int) -> None:
-        where = f"line {item.line}" if isinstance(item, Row) else f"the tick of {utc(item)} UTC"
-        raw = f": {_cut(item.raw)}" if isinstance(item, Row) else ""
-        place = f" (it is at {found})" if (found := place_in(path)) else ""
-        with hidden():
-            end_process(f"{file}: {where}: a step has not come to its end within {LIMIT_S:g} s{place}{raw}")
-
-    with waiting(f"{path}: playing {file}") as hidden:
-        trial = play(twin_type, read_rows(file, definition), refused, stuck)
+    # As in a worker: whatever a step does is told of its row.
+    twin_type, processes = apart(twin_type, lambda _: None)
+    try:
+        with waiting(f"{path}: playing {file}") as hidden:
+            trial = play(twin_type, read_rows(file, definition), refused)
+    finally:
+        if processes is not None:
+            processes.close()
     if not trial.records:
         fail(f"{file} holds no record")
     picture, panels = _draw(definition, trial, file)

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.authoring import trial as trial_module
-from infra.authoring.endless import place_in
 from infra.authoring.folder import create
 from infra.authoring.recording import Row
 from infra.authoring.trial import PARTITIONS, Refusal, Trial, play
@@ -256,7 +255,7 @@ name: slow
 version: 1.0.0
 inputs: {x: {}}
 pipeline:
-  - {name: slow, step: slow.py:wait, compiled: false, outputs: [y]}
+  - {name: slow, step: slow.py:wait, compiled: false, limits: {time_s: 0.1}, outputs: [y]}
 outputs: {timeseries: {fields: [y]}}
 """
 WAITING = """\
@@ -264,35 +263,28 @@ import time
 
 
 def wait(x):
-    while x == 3.0 and not done():
-        time.sleep(0.001)
+    if x == 3.0:
+        time.sleep(60)
     return x
-
-
-def done():
-    wait.turns = getattr(wait, "turns", 0) + 1
-    return wait.turns > 400
 """
 
 
-def test_a_step_that_does_not_end_is_told_with_its_row(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_does_not_end_is_told_with_its_row(data_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "slow"
     folder.mkdir()
     (folder / "twin.yaml").write_text(SLOW)
     (folder / "slow.py").write_text(WAITING)
-    twin_type = TwinType.load(folder, read_folder(folder).definition(), "slow", PARTITIONS, data_dir / "kernels")
-    twin_type.warm_up()
-    monkeypatch.setattr(trial_module, "LIMIT_S", 0.2)
-    rows = [Row(n, "", n * NS_PER_S, b'{"time":%d,"x":%d}' % (n * NS_PER_S, n), "") for n in range(1, 6)]
-    told: list[tuple[Row | int, str]] = []
-    trial = play(twin_type, rows, lambda _: None, lambda row: told.append((row, place_in(folder))))
-    assert trial.accepted == 5
-    ((row, place),) = told
-    assert isinstance(row, Row)
-    assert row.line == 3
-    assert re.fullmatch(r"slow\.py:(5|6|11|12), in (wait|done)", place)
+    rows = "\n".join(f"{n * NS_PER_S},{n}" for n in range(1, 6))
+    (tmp_path / "rows.csv").write_text(f"time,x\n{rows}\n")
+    done = CliRunner().invoke(
+        app, ["try", str(folder), str(tmp_path / "rows.csv"), "--data-dir", str(data_dir), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["accepted"], told["refused"]) == (2, 3)
+    assert [refusal["line"] for refusal in told["refusals"]] == [4, 5, 6]
+    assert told["refusals"][0]["detail"].startswith("step slow took longer than its limit of 0.1 s")
+    assert told["refusals"][0]["detail"].endswith("(slow.py:6)")
 
 
 def test_a_step_in_plain_python_is_called_once_for_each_row(tmp_path: Path) -> None:

@@ -133,6 +133,19 @@ def test_a_check_whose_answer_nobody_waits_for_any_more_is_ended_and_nothing_els
         other.kill()
 
 
+def test_what_a_module_starts_ends_with_the_check(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    starting = "import pathlib, subprocess, sys\nsleeping = subprocess.Popen(['sleep', '600'])\n"
+    starting += f"pathlib.Path({str(begun)!r}).write_text(str(sleeping.pid))\n"
+    assert check_apart(_write(tmp_path / "pump", steps=starting + STEPS)) == []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # Nobody may be there to reap it.
+        deadline_s = time.monotonic() + 5
+        while psutil.Process(int(begun.read_text())).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+
+
 def test_what_is_not_deployed_can_t_be_imported_by_a_step(tmp_path: Path) -> None:
     folder = _write(tmp_path / "pump", steps=f"\nimport test_tools  # noqa: F401\n{STEPS}")
     (folder / "test_tools.py").write_text("TWO = 2\n")
