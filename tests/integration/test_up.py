@@ -34,24 +34,25 @@ name: poison
 version: 1.0.0
 inputs: {x: {}}
 pipeline:
-  - {name: a, step: "a.py:step", outputs: [y]}
+  - {name: a, step: "a.py:step", outputs: [y], requests: {end: "a.py:end"}}
+requests:
+  end: {}
 outputs:
   timeseries: {fields: [y]}
 """
-POISON_CODE = '''"""Ends its process with SIGSEGV on a large x: the stack runs out."""
+POISON_CODE = '''"""Ends the process of its worker at a request."""
 
-
-def _deeper(n: float) -> float:
-    if n < 0.0:
-        return n
-    return _deeper(n + 1.0) + _deeper(n + 2.0)
+import os
 
 
 def step(x: float) -> float:
-    """Recurse for ever on x > 100."""
-    if x > 100.0:
-        return _deeper(x)
+    """Do no harm."""
     return x
+
+
+def end() -> None:
+    """Be gone."""
+    os._exit(3)
 '''
 
 
@@ -130,9 +131,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             instance.stop()
 
 
-def _publish(running: Running, twin: str, payload: dict[str, Any], type_name: str = "tank") -> None:
+def _publish(
+    running: Running, twin: str, payload: dict[str, Any], type_name: str = "tank", what: str = "telemetry"
+) -> None:
     host, port = running.urls["MQTT"].removeprefix("mqtt://").split(":")
-    publish.single(f"twins/{type_name}/{twin}/telemetry", json.dumps(payload), qos=1, hostname=host, port=int(port))
+    publish.single(f"twins/{type_name}/{twin}/{what}", json.dumps(payload), qos=1, hostname=host, port=int(port))
 
 
 def test_everything_is_up_and_every_port_is_told(running: Running) -> None:
@@ -288,12 +291,14 @@ def test_a_type_that_kills_its_worker_three_times_at_one_record_is_stopped_until
     (tmp_path / "twin.yaml").write_text(POISON_YAML)
     (tmp_path / "a.py").write_text(POISON_CODE)
     running.cli("deploy", str(tmp_path))
-    for x in (1, 500, 2):
-        _publish(running, "p-1", {"x": x}, type_name="poison")
+    _publish(running, "p-1", {"x": 1}, type_name="poison")
+    _until(lambda: running.cli("twins", "list", "poison")["items"], 60)
+    _publish(running, "p-1", {}, type_name="poison", what="requests/end")
+    _publish(running, "p-1", {"x": 2}, type_name="poison")
     stopped = _until(lambda: _alarm(running.roles().get("worker:poison")), 120)
     assert (stopped["up"], stopped["restarts"]) == (False, 2)
     assert running.cli("status")["items"]
-    (tmp_path / "a.py").write_text(POISON_CODE.replace("_deeper(x)", "-1.0"))
+    (tmp_path / "a.py").write_text(POISON_CODE.replace("os._exit(3)", "pass"))
     running.cli("deploy", str(tmp_path))
     _until(lambda: running.cli("twins", "list", "poison")["items"][0]["outputs"]["y"] == 2, 60)
     running.cli("undeploy", "poison")

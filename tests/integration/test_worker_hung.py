@@ -29,7 +29,8 @@ name: NAME
 version: 1.0.0
 inputs: {x: {}}
 pipeline:
-  - {name: a, step: "a.py:step", outputs: [y]}
+  # So many rounds that it takes years.
+  - {name: a, step: "a.py:step", limits: {iterations: 1000000000000000000}, outputs: [y]}
 outputs:
   timeseries: {fields: [y]}
 """
