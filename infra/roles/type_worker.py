@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def run(type_name: str, settings: Settings) -> int:
             presence.change(detail="joining")
             engine = _engine(type_name, settings, kafka, ground, versions, observer)
             topic, limit_s = TypeTopics(type_name).telemetry, settings.engine.stall_timeout_s
-            with StuckWatchdog(kafka, topic, engine.seen, limit_s):
+            with ExitStack() as ending:
+                ending.callback(versions.end_processes)
+                ending.enter_context(StuckWatchdog(kafka, topic, engine.seen, limit_s))
                 return run_worker(engine)
         finally:
             presence.withdraw()

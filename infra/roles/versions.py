@@ -87,8 +87,11 @@ class Versions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._stack.aclose()
+
+    def end_processes(self) -> None:
+        """End the processes of steps in plain Python, once nothing is stepped any more."""
         for processes in self._processes:
-            await asyncio.to_thread(processes.close)
+            processes.close()
 
     async def make(self, lineage: Lineage, note: Mapping[str, str]) -> TwinProcessor:
         """A processor under the version that the partition was last under."""
