@@ -31,7 +31,7 @@ class MqttPublisher(asyncio.Protocol):
 
     async def open(self) -> None:
         """Connect, however often that takes."""
-        self._task = asyncio.current_task() and asyncio.create_task(self._connect())
+        self._task = asyncio.create_task(self._connect())
         await self._welcome.wait()
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ class Proxy:
         self.target, self.port = target, port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._bytes_per_s = 0.0
@@ -34,7 +35,9 @@ class Proxy:
         assert self._server is not None
         self._server.close()
         self.resume()
-        self.cut()
+        while self._connections:
+            self.cut()
+            await asyncio.wait(self._connections, timeout=1)
 
     def cut(self) -> None:
         """Break every connection with a reset; new ones are passed on."""
@@ -55,16 +58,21 @@ class Proxy:
         self._flowing.set()
 
     async def _passed_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections.add(connection)
+        self._writers.add(writer)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
-            return
-        self._writers |= {writer, back}
-        try:
+        else:
+            self._writers.add(back)
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+            self._writers.discard(back)
         finally:
-            self._writers -= {writer, back}
+            self._writers.discard(writer)
+            self._connections.discard(connection)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -49,8 +49,8 @@ class Poison:
         pairs: Measurements without rubbish and with it, in turns.
     """
 
-    records: int = 30_000
-    pairs: int = 5
+    records: int = 100_000
+    pairs: int = 4
 
     async def play(self, run: Run) -> None:
         """Let a worker catch up with good records and with mixed ones, in turns."""

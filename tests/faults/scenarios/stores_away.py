@@ -23,19 +23,22 @@ from streams.log.admin import LogAdmin
 if TYPE_CHECKING:
     from support.role_process import RoleProcess
 
-_UNBOUNDED = 10**9
-_SERIES_INPUT, _DOCUMENTS_INPUT = (TOPICS.timeseries,), (TOPICS.commands, TOPICS.events, TOPICS.metadata)
+UNBOUNDED = 10**9
+SERIES = (TIMESERIES_GROUP, (TOPICS.timeseries,))
+DOCUMENTS = (METADATA_GROUP, (TOPICS.commands, TOPICS.events, TOPICS.metadata))
+"""Consumer group of each sink, and what it reads."""
+
 _TIMEOUT_S = 60.0
 
 
 class Stores:
     """Both stores and their sinks, while entered."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, series: Breakable[Any] | None = None) -> None:
         if find_influxd() is None:
             raise SetupError("InfluxDB is not built: run scripts/build-influxd")
         self._site = site
-        self.series = Breakable(lambda port: InfluxDb(site.run.folder, port))
+        self.series: Breakable[Any] = series or Breakable(lambda port: InfluxDb(site.run.folder, port))
         self.documents = Breakable(lambda port: EmbeddedDocuments(site.run.folder, port))
 
     async def __aenter__(self) -> Self:
@@ -124,11 +127,10 @@ class StoresAway:
         async with Site(run, twins=50) as site, Stores(site) as stores:
             await site.ready(site.worker())
             ended = asyncio.Event()
-            sending = asyncio.create_task(site.send(_UNBOUNDED, self.per_second, ended))
-            series, documents = (TIMESERIES_GROUP, _SERIES_INPUT), (METADATA_GROUP, _DOCUMENTS_INPUT)
+            sending = asyncio.create_task(site.send(UNBOUNDED, self.per_second, ended))
             for name, victim, other in (
-                ("InfluxDB", stores.series, documents),
-                ("the document server", stores.documents, series),
+                ("InfluxDB", stores.series, DOCUMENTS),
+                ("the document server", stores.documents, SERIES),
             ):
                 await asyncio.sleep(2)
                 run.say(f"{name} is away")
