@@ -1,0 +1,37 @@
+"""Runs one target of `fuzz.targets` under atheris, which follows what the code covers; started by `scripts/fuzz`.
+
+usage: run.py TARGET SECONDS CORPUS_FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["schemas", "connectors", "twins", "streams", "infra"]):
+    from fuzz.targets import SEEDS, TARGETS
+
+
+def main() -> None:
+    """Run until the time is over or an input breaks the target, which is then written beside the corpus."""
+    name, seconds, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    corpus = folder / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(SEEDS.get(name, [b"{}"])):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    arguments = [
+        sys.argv[0],
+        f"-max_total_time={seconds}",
+        "-timeout=20",
+        "-rss_limit_mb=3000",
+        "-max_len=4096",
+        "-print_final_stats=1",
+        f"-artifact_prefix={folder}/{name}-",
+        str(corpus),
+    ]
+    atheris.Setup(arguments, TARGETS[name])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
