@@ -1,11 +1,13 @@
 """The one place where influxdb-client is used: posting bytes, asking Flux, making the bucket."""
 
 import asyncio
+import base64
 import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from urllib.parse import quote
 
 import aiohttp
 import structlog
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 _TIMEOUT_S = 30.0
 _GZIP_ABOVE_BYTES = 64 * 1024
 _GZIP_LEVEL = 1
+_WORDS_LENGTH = 500
 _REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 _NO_ACCESS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
@@ -50,7 +53,7 @@ class InfluxClient:
                 await client.close()
             except (ApiException, *_FAILURES) as error:
                 # Only a session of user name and password is signed out; it ends without that too.
-                log.info("influxdb did not take the sign-out", error=_words(error))
+                log.info("influxdb did not take the sign-out", error=self._words(error))
 
     async def post(self, lines: bytes) -> None:
         """Write line protocol, nanoseconds.
@@ -74,7 +77,7 @@ class InfluxClient:
             async with self._talking() as client:
                 return str(await client.query_api().query_raw(flux, org=self._settings.org))
         except (ApiException, SetupError) as error:
-            message = f"InfluxDB at {self._settings.shown_url} does not answer: {_words(error)}"
+            message = f"InfluxDB at {self._settings.shown_url} does not answer: {self._words(error)}"
             raise StoreUnavailableError(message) from error
 
     async def _post(self, lines: bytes) -> None:
@@ -88,10 +91,10 @@ class InfluxClient:
                 await service.post_write_async(self._settings.org, self._settings.bucket, lines, **options)
         except ApiException as error:
             if error.status in _REFUSED:
-                raise RejectedError(_words(error)) from error
+                raise RejectedError(self._words(error)) from error
             # The next call looks for the cause, which an operator may have removed by then.
             await self.close()
-            message = f"InfluxDB at {self._settings.shown_url} answers {error.status}: {_words(error)}"
+            message = f"InfluxDB at {self._settings.shown_url} answers {error.status}: {self._words(error)}"
             raise StoreUnavailableError(message, _retry_after_s(error)) from error
 
     async def _make_usable(self) -> None:
@@ -110,7 +113,7 @@ class InfluxClient:
             if error.status in _NO_ACCESS:
                 message = f"{where} refuses the token: check timeseries.token, and that it may write the bucket"
                 raise SetupError(message) from error
-            message = f"{where} answers {error.status}: {_words(error)}"
+            message = f"{where} answers {error.status}: {self._words(error)}"
             raise StoreUnavailableError(message, _retry_after_s(error)) from error
         self._usable = True
 
@@ -144,7 +147,7 @@ class InfluxClient:
                 self._client = self._connect()
             yield self._client
         except _FAILURES as error:
-            message = f"InfluxDB at {self._settings.shown_url} can't be reached: {_words(error)}"
+            message = f"InfluxDB at {self._settings.shown_url} can't be reached: {self._words(error)}"
             raise StoreUnavailableError(message) from error
 
     def _connect(self) -> InfluxDBClientAsync:
@@ -164,6 +167,14 @@ class InfluxClient:
             message = f"timeseries.ca_file {settings.ca_file!r} can't be read: {error}"
             raise SetupError(message) from error
 
+    def _words(self, error: BaseException) -> str:
+        """What `_words` says, without what we are let in with, should the server repeat that."""
+        words = _words(error)
+        for secret in (self._settings.token.get_secret_value(), self._settings.credentials()[1]):
+            for written in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
+                words = words.replace(written, "***") if written else words
+        return words[:_WORDS_LENGTH]
+
 
 def _retry_after_s(error: ApiException) -> float:
     """What the header asks for in seconds; a date, which InfluxDB does not send, counts as nothing."""
@@ -178,5 +189,5 @@ def _words(error: BaseException) -> str:
         try:
             return str(json.loads(body)["message"])
         except (ValueError, KeyError, TypeError):
-            return body[:500]
+            return body
     return str(error) or type(error).__name__

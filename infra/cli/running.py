@@ -74,10 +74,12 @@ def demo(
     """Run everything with the simulated devices of an example and their twins."""
     from infra.instance.console import Console
     from infra.instance.instance import Demo, run_instance
+    from infra.masking import Masker, secrets_of
 
     settings = read_settings(config, data_dir, http_port=http_port, mqtt_port=mqtt_port, kafka_port=kafka_port)
     wanted = Demo(example, twins, speed, not no_plant, duration)
-    raise typer.Exit(asyncio.run(run_instance(settings, Console(as_json=as_json), wanted)))
+    console = Console(as_json=as_json, masker=Masker(secrets_of(settings)))
+    raise typer.Exit(asyncio.run(run_instance(settings, console, wanted)))
 
 
 def up(
@@ -92,9 +94,11 @@ def up(
     """Run everything: the servers that are not configured, and every role."""
     from infra.instance.console import Console
     from infra.instance.instance import run_instance
+    from infra.masking import Masker, secrets_of
 
     settings = read_settings(config, data_dir, http_port=http_port, mqtt_port=mqtt_port, kafka_port=kafka_port)
-    raise typer.Exit(asyncio.run(run_instance(settings, Console(as_json=as_json))))
+    console = Console(as_json=as_json, masker=Masker(secrets_of(settings)))
+    raise typer.Exit(asyncio.run(run_instance(settings, console)))
 
 
 def worker(

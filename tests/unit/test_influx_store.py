@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 
 from connectors.influx.store import InfluxStore, batches
 from connectors.settings import TimeseriesSettings
-from connectors.stores import NOWHERE, Block, StoreUnavailableError
+from connectors.stores import NOWHERE, Block, StoreRefusedError, StoreUnavailableError
 from schemas.errors import SetupError
 
 BLOCK = Block(NOWHERE, b"m,twin=a f=1 1\n")
@@ -81,6 +82,26 @@ async def test_a_server_that_answers_not_at_all_or_by_halves_is_unavailable(
     async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")))) as store:
         with pytest.raises(StoreUnavailableError):
             await store.write([BLOCK])
+    await server.close()
+
+
+@pytest.mark.parametrize("status", [400, 401, 422, 500, 503])
+async def test_a_server_that_repeats_the_token_gives_nothing_away(status: int) -> None:
+    async def repeat(request: web.Request) -> web.StreamResponse:
+        if not await request.read() and status != 401:
+            return web.Response(status=204)
+        return web.json_response({"message": f"{request.headers['authorization']} {'x' * 9000}"}, status=status)
+
+    server = await server_of(repeat)
+    async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")), token=SecretStr("pl4nted"))) as store:
+        with pytest.raises((StoreUnavailableError, StoreRefusedError, SetupError)) as caught:
+            await store.write([BLOCK])
+        with pytest.raises(StoreUnavailableError) as asked:
+            await store.series("m", "a", "f", None, None, 1)
+    for error in (caught.value, asked.value):
+        text = repr(error) + repr(vars(error))
+        assert "pl4nted" not in text
+        assert len(text) < 2000
     await server.close()
 
 
