@@ -8,7 +8,14 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["schemas", "connectors", "twins", "streams", "infra"]):
+# Whatever is compiled by numba can't be instrumented, and neither can what numba reads to compile it.
+_FOLLOWED = [
+    *("schemas", "connectors", "infra.http", "infra.masking", "infra.printable", "infra.settings_file"),
+    *("streams.batches", "streams.decompression", "twins.telemetry", "twins.bulk_json", "twins.requests"),
+    *("twins.acknowledgements", "twins.record", "twins.dead_letters"),
+]
+
+with atheris.instrument_imports(include=_FOLLOWED):
     from fuzz.targets import SEEDS, TARGETS
 
 
