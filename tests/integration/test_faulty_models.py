@@ -193,6 +193,10 @@ async def test_whatever_a_step_does_its_twin_alone_is_quarantined_within_three_s
         pid = worker.pid
         async with sick.watched(), LogWriter(sick.kafka, linger_ms=1) as writer:
             load = asyncio.create_task(sick.load(60.0, 400.0, until))
+            async with asyncio.timeout(30):
+                # What a plant does first takes longer: transactions begin, topics are looked up.
+                while len(sick.lags_s) < 3 * TWINS or max(sick.lags_s[-TWINS:]) > 1.0:  # noqa: ASYNC110 - likewise
+                    await asyncio.sleep(0.1)
             for x, reason in FAULTS.items():
                 bad = f"bad{-x:.0f}"
                 await sick.send(writer, bad, 1.0)
