@@ -170,6 +170,8 @@ class Account:
             self._figures[source].late += 1
         if population.expected_rate_hz:
             self._expect(looked, repeated, received_ns, population)
+        # What waited for earlier records was entered when it came, maybe long before.
+        self._is_changed = True
 
     def _expect(
         self,

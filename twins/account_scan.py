@@ -150,8 +150,9 @@ def warm_up() -> None:
     nothing, none = np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
     text = np.frombuffer(b"", np.uint8)
     find_sources(text, none, text, nothing, 0, nothing)
-    row = np.zeros(1, [("key", "i8"), ("seq", "i8")])
+    # Columns of rows, of which numba sees that they are no plain arrays where there are two.
+    row = np.zeros(2, [("key", "i8"), ("seq", "i8")])
     advance(0, nothing, nothing, nothing, nothing, row["key"], row["seq"], nothing, True)  # noqa: FBT003 - by position alone
-    rated = np.zeros(1, [(name, "i8") for name in "abcd"])
+    rated = np.zeros(2, [(name, "i8") for name in "abcd"])
     columns = (rated[name] for name in "abcd")
     expect(1.0, nothing, nothing, nothing, nothing, nothing, np.zeros(0, np.bool_), *columns, nothing)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-MOST_HOLES = 1000
+MOST_HOLES = 100
 """Of a trail; of more the oldest is given up as missing for good."""
 MOST_TRAILS = 16
 """Of a twin, beside the present one; of more the one not heard of longest is forgotten, so that what still comes of it

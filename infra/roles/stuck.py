@@ -94,7 +94,7 @@ class StuckWatchdog:
 
         async def ask() -> dict[tuple[str, int], int]:
             async with asyncio.timeout(_ASK_TIMEOUT_S), LogAdmin(self._kafka) as admin:
-                return await admin.end_offsets([self._topic])
+                return await admin.end_offsets([self._topic], stable=True)
 
         try:
             return {number: end for (_, number), end in asyncio.run(ask()).items()}

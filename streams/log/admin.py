@@ -126,13 +126,19 @@ class LogAdmin:
                 await asyncio.sleep(0.05)
         return partitions
 
-    async def end_offsets(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
-        """Next offset of every partition of those of `topics` that exist."""
+    async def end_offsets(self, topics: Iterable[str], *, stable: bool = False) -> dict[tuple[str, int], int]:
+        """Next offset of every partition of those of `topics` that exist.
+
+        Args:
+            topics: By name.
+            stable: As far as readers of committed records come: before the first transaction that is open.
+        """
         counts = {topic: await self.partitions_of(topic) for topic in topics}
         partitions = [TopicPartition(topic, p) for topic, count in counts.items() for p in range(count or 0)]
         if not partitions:
             return {}
-        consumer = AIOKafkaConsumer(**self._options.client_kwargs())
+        isolation = "read_committed" if stable else "read_uncommitted"
+        consumer = AIOKafkaConsumer(isolation_level=isolation, **self._options.client_kwargs())
         try:
             await consumer.start()
             ends = await consumer.end_offsets(partitions)

@@ -30,7 +30,7 @@ def _settled(members: dict[str, Member], replicas: int) -> tuple[dict[str, Membe
     rounds = 0
     while any(share.awaited for share in shares.values()):
         rounds += 1
-        assert rounds <= 3, shares
+        assert rounds <= 6, shares
         members = _grown_warm(members, shares, 10 + rounds)
         shares = assign(NUMBERS, members, replicas)
     return _grown_warm(members, shares, 20), shares, rounds

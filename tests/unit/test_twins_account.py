@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import stepping
 from support.oracle import block_of, load_type
-from support.stepping import START_NS, STRANGERS, TWINS, Run, Stepping, reading, record, request
+from support.stepping import START_NS, STRANGERS, TWINS, Run, Stepping, reading, record, request, tick
 
 from schemas.headers import BOOT, HOPS, REDRIVE, SEQ, SOURCE
 from streams.log.record import LogRecord
@@ -311,3 +311,12 @@ def test_records_that_wait_for_earlier_ones_are_there_when_they_come(cache: Path
     assert counted(patient, *made, *later) == {
         "kafka": {"expected": 7, "received": 7, "duplicate": 1, "late": 1, "deadlettered": 1, "missing": 1}
     }
+
+
+def test_what_a_tick_lets_go_too_late_is_stored_with_nothing_behind_it(cache: Path, tmp_path: Path) -> None:
+    engine = Stepping(load_type(stepping.probe_type(tmp_path, reorder_s="10", tick_s="1"), "content", cache))
+    engine.step(reading(TWIN, 100, **GOOD, seq=1), tick(20), reading(TWIN, 95, **GOOD, seq=2))
+    engine.restart()
+    engine.step(tick(40))
+    engine.snapshot()
+    assert figures(engine.run) == {"kafka": {"expected": 2, "received": 2, "late": 1}}

@@ -15,6 +15,7 @@ from support.oracle import load_type
 from support.stepping import TWINS, Stepping, reading, request
 
 from twins.apart import processes as processes_module
+from twins.apart import traces
 from twins.apart.process import StepProcess
 from twins.apart.processes import Processes
 from twins.apart.steps import apart
@@ -87,6 +88,8 @@ def step(state, b, random_seed, records):
     if a == -13.0:
         os.closerange(3, 100)
         time.sleep(60)
+    if a == -14.0:
+        time.sleep(0.3)
     state.total += a
     state.v[1] = uniform(random_seed, 1)
     state.n += 1
@@ -181,6 +184,18 @@ def test_what_had_to_be_ended_is_told_at_its_line(there: TwinType) -> None:
         lines[value] = letter["detail"].rpartition("steps.py:")[2].rstrip(")")
     assert lines[-2.0] in {"22", "23"}
     assert (lines[-3.0], lines[-5.0], lines[-9.0]) == ("25", "29", "39")
+
+
+def test_who_is_over_the_limit_is_to_blame_though_it_comes_to_its_end_meanwhile(
+    here: TwinType, there: TwinType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "ask", lambda *_: time.sleep(0.5))
+    engine, plain = Stepping(there), Stepping(here)
+    run = engine.step(*(reading(twin, 0, a=-14.0 if twin == TWINS[1] else 2.0) for twin in TWINS))
+    plain.step(*(reading(twin, 0, a=2.0) for twin in TWINS))
+    assert [letter["twin"] for letter in run.messages("deadletter")] == [TWINS[1].decode()]
+    for twin in (TWINS[0], *TWINS[2:]):
+        assert engine.state(twin).state == plain.state(twin).state
 
 
 def test_what_a_step_started_ends_with_its_process(there: TwinType) -> None:

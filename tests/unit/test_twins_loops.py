@@ -155,4 +155,21 @@ def step(a, x):
 """
     (tmp_path / "steps.py").write_text(source)
     function = AuthoredCode(tmp_path).function("steps.py:step")
-    assert bounded(function, 10, {}) is function.__code__  # type: ignore[arg-type]
+    assert bounded(function, 100, {}) is function.__code__  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for i in range(1000):\n  for j in range(1000):\n    for k in range(1000): a += 1.0\nreturn a",
+        "for i in range(5000): a += 1.0\nreturn a",
+        "def within(b):\n  while b > 0.0: b += 1.0\n  return b\nreturn within(a)",
+        "n = 0\nwhile n < 3:\n  n += 1\n  for i in range(9000): a += 1.0\nreturn a",
+    ],
+)
+def test_loops_are_counted_wherever_they_stand(tmp_path: Path, body: str) -> None:
+    lines = body.replace("\n", "\n    ")
+    (tmp_path / "steps.py").write_text(f"def step(a):\n    {lines}\n")
+    code = AuthoredCode(tmp_path)
+    with pytest.raises(Exception, match="more than 4,000 rounds"):
+        jit(code.function("steps.py:step"), code, 4000)(1.0)

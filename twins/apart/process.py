@@ -101,6 +101,11 @@ class StepProcess:
                 # A group of its own: what it started is found by it, and ended with it.
                 start_new_session=True,
             )
+        except BaseException:
+            ours.close()
+            os.close(self._lifeline)
+            os.close(self._traces)
+            raise
         finally:
             theirs.close()
             os.close(segment)
@@ -132,7 +137,11 @@ class StepProcess:
             self.end()
             if code is None:
                 raise NotStartedError(f"its modules were not imported within {START_LIMIT_S:g} s", is_of_author=False)
-            raise NotStartedError(f"importing its modules ended the process ({_how(code)})", is_of_author=True)
+            # A machine without memory ends processes by this signal.
+            by_machine = code == -signal.SIGKILL
+            raise NotStartedError(
+                f"importing its modules ended the process ({_how(code)})", is_of_author=not by_machine
+            )
         said = msgspec.json.decode(content, type=Said)
         if said.fault:
             self.end()
@@ -188,9 +197,9 @@ class StepProcess:
                 if self._take_all(found, function):
                     return
                 continue
-            over = self._over(function)
+            over, in_work = self._over(function)
             if over:
-                self._give_up(found, function, over)
+                self._give_up(found, function, over, in_work)
                 return
             if self.usage.stood_s >= _STOOD_S and not stands:
                 stands = True
@@ -204,17 +213,17 @@ class StepProcess:
                 return True
         return False
 
-    def _over(self, function: Function) -> str:
-        """Which limit the call in work is beyond, `""` for none."""
+    def _over(self, function: Function) -> tuple[str, int]:
+        """Which limit the call in work is beyond, `""` for none, and of which record it is."""
         in_work, imported = self._segment.marks[:2].tolist()
         try:
             self.usage.look(in_work)
             grown_mb = self.usage.grown_mb()
         except psutil.Error:  # it has ended, of which we hear in a moment
-            return ""
+            return "", in_work
         if self.usage.is_over(function.step.time_s + (IMPORTING_S if imported == in_work + 1 else 0.0)):
-            return "time"
-        return "memory" if grown_mb > function.step.memory_mb else ""
+            return "time", in_work
+        return ("memory" if grown_mb > function.step.memory_mb else ""), in_work
 
     def _take(self, said: Said, found: Stretch, function: Function) -> bool:
         """Take in what it says; True when it is done."""
@@ -231,14 +240,14 @@ class StepProcess:
                 found.limit = "grown"
         return said.done
 
-    def _give_up(self, found: Stretch, function: Function, limit: str) -> None:
-        """End it for what the record in work uses."""
+    def _give_up(self, found: Stretch, function: Function, limit: str, in_work: int) -> None:
+        """End it for what a record uses; it may have come to that one's end since."""
         traces.ask(self._traces, self.pid)
         detail = self._memory_limit(function)
         if limit == "time":
             detail = f"took longer than its limit of {function.step.time_s:g} s: give its loops and waiting an end,"
             detail += " or raise limits.time_s"
-        self._failed(found, function, limit, detail)
+        self._failed(found, function, limit, detail, in_work)
 
     def _ended(self, found: Stretch, function: Function) -> None:
         """It has ended by itself, in the record in work."""
@@ -249,8 +258,8 @@ class StepProcess:
             return
         self._failed(found, function, "ended", f"ended its process ({_how(code)}): no step may")
 
-    def _failed(self, found: Stretch, function: Function, limit: str, detail: str) -> None:
-        in_work = int(self._segment.marks[IN_WORK])
+    def _failed(self, found: Stretch, function: Function, limit: str, detail: str, in_work: int | None = None) -> None:
+        in_work = int(self._segment.marks[IN_WORK]) if in_work is None else in_work
         place = traces.place(self._traces, Path(self._plan.folder))
         shown = f"step {function.step.name} {detail}" + (f" ({place})" if place else "")
         at = min(max(in_work, 0), found.upto - 1)

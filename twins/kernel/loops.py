@@ -17,6 +17,8 @@ from typing import Any
 from twins.author_faults import source_of
 
 _FEW = 10_000
+_COUNTED = 100
+"""Within a loop that is counted, rounds that are not may be this much fewer: each round of it may have so many."""
 _LEFT = "_rounds_left_"
 _RANGE = "_rounds_ahead_"
 _RAISED = "_TooManyRoundsError_"
@@ -73,6 +75,8 @@ class _Bounding(ast.NodeTransformer):
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._loops = 0
+        self._uncounted = 1
+        self._is_altered = False
 
     def bound(self, function: ast.FunctionDef) -> ast.FunctionDef | None:
         """The altered function, None where nothing is altered."""
@@ -80,24 +84,27 @@ class _Bounding(ast.NodeTransformer):
         if not within:
             return None
         function.body = self._body(function.body)
-        return function if self._loops else None
+        return function if self._loops or self._is_altered else None
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """A function within has rounds of its own."""
-        inner = _Bounding(self._rounds)
-        return inner.bound(node) or node
+        altered = _Bounding(self._rounds).bound(node)
+        self._is_altered |= altered is not None
+        return altered or node
 
     def visit_While(self, node: ast.While) -> ast.AST:
         """Count each round."""
-        self.generic_visit(node)
+        self._within(node, _COUNTED)
         node.body = [*self._count(node, "1"), *node.body]
         return node
 
     def visit_For(self, node: ast.For) -> Any:  # noqa: ANN401
         """Count each round, or all of them beforehand."""
-        self.generic_visit(node)
-        if _is_short(node.iter):
+        rounds = _known_rounds(node.iter)
+        if rounds is not None and self._uncounted * rounds <= min(_FEW, self._rounds):
+            self._within(node, self._uncounted * max(rounds, 1))
             return node
+        self._within(node, _COUNTED)
         if not _is_range(node.iter) or _is_left_early(node):
             node.body = [*self._count(node, "1"), *node.body]
             return node
@@ -107,6 +114,12 @@ class _Bounding(ast.NodeTransformer):
         lines = [*ahead, *self._count(node, f"len({name})")]
         node.iter = ast.copy_location(ast.Name(name, ast.Load()), node.iter)
         return [*lines, node]
+
+    def _within(self, loop: ast.While | ast.For, uncounted: int) -> None:
+        """Visit the loops within one that has so many rounds which are not counted, since those multiply."""
+        before, self._uncounted = self._uncounted, uncounted
+        self.generic_visit(loop)
+        self._uncounted = before
 
     def _body(self, body: list[ast.stmt]) -> list[ast.stmt]:
         found: list[ast.stmt] = []
@@ -138,23 +151,23 @@ def _is_range(found: ast.expr) -> bool:
     return isinstance(found, ast.Call) and isinstance(found.func, ast.Name) and found.func.id == "range"
 
 
-def _is_short(found: ast.expr) -> bool:
-    """Whether a loop's rounds are known and few."""
+def _known_rounds(found: ast.expr) -> int | None:
+    """How many rounds a loop over this has, None where that is not written down."""
     if isinstance(found, ast.Tuple | ast.List):
-        return True
+        return len(found.elts)
     if not isinstance(found, ast.Call) or not _is_range(found) or found.keywords:
-        return False
+        return None
     try:
-        return len(range(*map(ast.literal_eval, found.args))) <= _FEW
+        return len(range(*map(ast.literal_eval, found.args)))
     except (ValueError, TypeError, OverflowError):
-        return False
+        return None
 
 
 def _is_left_early(loop: ast.For) -> bool:
     below: list[ast.AST] = [*loop.body]
     while below:
         node = below.pop()
-        if isinstance(node, ast.Break | ast.Return | ast.Raise):
+        if isinstance(node, ast.Break | ast.Return | ast.Raise | ast.Yield):
             return True
         if not isinstance(node, ast.FunctionDef | ast.Lambda):
             below += ast.iter_child_nodes(node)
