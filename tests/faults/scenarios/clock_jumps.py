@@ -1,6 +1,7 @@
 """The clock of a worker's host jumps."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from faults.run import Run
@@ -8,6 +9,7 @@ from faults.site import Site
 from support.role_process import ROOT
 
 _ASSIGNED = "partitions assigned"
+_QUIET_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,27 @@ class ClockJumps:
             path = f"{ROOT}:{ROOT / 'tests'}"
             workers = [site.worker(("-m", "faults.jumping", str(clock)), PYTHONPATH=path) for clock in clocks]
             await site.ready(*workers)
-            await asyncio.sleep(2)
-            deals = [worker.output().count(_ASSIGNED) for worker in workers]
+            deals = await _quiet(lambda: sum(worker.output().count(_ASSIGNED) for worker in workers))
+            ahead_s = [0, 0]
             for _ in range(self.jumps):
-                ahead_s = [run.rng.choice((-1, 0, 1)) * self.ahead_s for _ in clocks]
+                # Each jumps, to somewhere else than it was.
+                ahead_s = [
+                    run.rng.choice([one for one in (-self.ahead_s, 0, self.ahead_s) if one != now]) for now in ahead_s
+                ]
                 run.say(f"the clocks are ahead by {ahead_s} s")
                 for clock, seconds in zip(clocks, ahead_s, strict=True):
                     clock.write_text(str(seconds))
                 await site.send(round(self.seconds * self.per_second), self.per_second)
                 run.at_most("until all is committed after a jump", 5.0, await site.drained(), "s")
-            more = sum(worker.output().count(_ASSIGNED) for worker in workers) - sum(deals)
+            more = sum(worker.output().count(_ASSIGNED) for worker in workers) - deals
             run.exactly("times that partitions were dealt out anew", 0, more)
             await site.compare()
+
+
+async def _quiet(deals: Callable[[], int]) -> int:
+    """Wait until partitions are dealt out no more, as they are once a standby is warm; return how often they were."""
+    while True:
+        before = deals()
+        await asyncio.sleep(_QUIET_S)
+        if deals() == before:
+            return before
