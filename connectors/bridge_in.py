@@ -2,25 +2,33 @@
 
 import asyncio
 import uuid
-from collections import deque
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connectors.connector import Connector
-from connectors.intake import Entry, Intake
+from connectors.flight import Flight, Flying, Written, both
+from connectors.intake import Counted, Entry, Intake
 from connectors.observer import BridgeObserver, Silent
 from connectors.ports import BrokerAwayError, Delivery, Inlet, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.errors import TwinstreamError
-from streams.log.retry import LONGEST_DELAY_S, retrying
+from streams.log.retry import LONGEST_DELAY_S
+
+if TYPE_CHECKING:
+    from streams.log.writer import NewRecord
 
 log = structlog.get_logger(__name__)
 
-_Written = asyncio.Future[Any]
+_GATHER_S = 0.005
+"""So long messages wait for others to be written with, where one came right before; a request to Kafka costs as much as
+some twenty messages."""
+_PORTION_BYTES = 4 * 1024 * 1024
+"""So much is handed to Kafka at once, of packed messages unpacked."""
 
 
 class _WriteFailedError(TwinstreamError):
@@ -30,8 +38,9 @@ class _WriteFailedError(TwinstreamError):
 class InboundBridge:
     """Moves deliveries of one broker into the input topics; `run` until cancelled.
 
-    Kafka being away holds the broker back: nothing is acknowledged, at most `connector.max_in_flight` deliveries wait
-    here (and as many in the inlet), and everything goes on by itself when Kafka is back.
+    Kafka being away holds the broker back: nothing is acknowledged, at most twice `connector.max_in_flight` deliveries
+    wait here (and as many in the inlet), or so many `IN_FLIGHT_BYTES`, each as it came and as it is written, and
+    everything goes on by itself when Kafka is back.
 
     Args:
         connector: The broker.
@@ -55,6 +64,7 @@ class InboundBridge:
         self._writer = writer
         self._intake = Intake(connector.inbound, known_type, lambda: uuid.uuid4().hex)
         self._observer = observer or Silent()
+        self._alone = 0
         self._outage = Outage("in", clock, self._observer, reachability or Reachability(self._name, clock))
 
     async def run(self) -> NoReturn:
@@ -73,106 +83,106 @@ class InboundBridge:
         try:
             async with self._connector.inlet() as inlet:
                 self._outage.over()
-                flight = _Flight(self._connector.max_in_flight)
+                flight = Flight(self._connector.max_in_flight)
                 await first_failure(self._take(inlet, writer, flight), self._acknowledge(inlet, flight))
         except BrokerAwayError as error:
             await asyncio.sleep(self._outage.began(error))
         finally:
             self._observer.in_flight(0)
 
-    async def _take(self, inlet: Inlet, writer: Writer, flight: "_Flight") -> None:
+    async def _take(self, inlet: Inlet, writer: Writer, flight: Flight) -> None:
+        loop = asyncio.get_running_loop()
+        next_s = 0.0
         while True:
             await flight.room()
+            if (early_s := next_s - loop.time()) > 0:
+                await asyncio.sleep(early_s)
             deliveries = await inlet.receive()
+            next_s = loop.time() + _GATHER_S
             self._observer.received(len(deliveries), sum(len(delivery.payload) for delivery in deliveries))
-            for delivery in deliveries:
-                entry = self._intake.entry(delivery)
-                flight.add(delivery, entry, await self._written(writer, entry) if entry else None)
+            for portion in self._portions(deliveries):
+                await flight.room()
+                written = await self._written(writer, [entry for _, entry in portion])
+                flight.add(
+                    Flying(delivery, entry, durable, alone=len(portion) == 1)
+                    for (delivery, entry), durable in zip(portion, written, strict=True)
+                )
             self._observer.in_flight(len(flight))
 
-    async def _written(self, writer: Writer, entry: Entry) -> _Written:
-        written = await self._send(writer, entry)
-        if entry.note is None:
-            return written
-        return asyncio.gather(written, await self._send(writer, entry.note))
+    def _portions(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Entry | None]]]:
+        """What to write together: each alone while Kafka's refusal of one among many is looked into.
 
-    async def _send(self, writer: Writer, entry: Entry) -> _Written:
+        A portion is bounded in bytes, and made when it is asked for: packed payloads may be a thousand times as large.
+        """
+        portion: list[tuple[Delivery, Entry | None]] = []
+        size_bytes = 0
+        for delivery in deliveries:
+            entry = self._intake.entry(delivery)
+            portion.append((delivery, entry))
+            size_bytes += len(entry.value) if entry else 0
+            if self._alone or size_bytes >= _PORTION_BYTES:
+                self._alone = max(0, self._alone - 1)
+                yield portion
+                portion, size_bytes = [], 0
+        if portion:
+            yield portion
+
+    async def _written(self, writer: Writer, entries: Sequence[Entry | None]) -> list[Written | None]:
+        records: list[NewRecord] = []
+        for entry in entries:
+            if entry is not None:
+                records.append((entry.topic, entry.key, entry.value, entry.headers))
+                if (note := entry.note) is not None:
+                    records.append((note.topic, note.key, note.value, note.headers))
         try:
-            return await retrying(
-                lambda: writer.send(entry.topic, entry.key, entry.value, headers=entry.headers), f"bridge {self._name}"
-            )
+            sent = iter(await writer.send_many(records))
         except Exception as error:
-            raise _WriteFailedError(f"{entry.topic}: {type(error).__name__}: {error}") from error
+            raise _WriteFailedError(f"{type(error).__name__}: {error}") from error
+        return [
+            None if entry is None else next(sent) if entry.note is None else both(next(sent), next(sent))
+            for entry in entries
+        ]
 
-    async def _acknowledge(self, inlet: Inlet, flight: "_Flight") -> None:
+    async def _acknowledge(self, inlet: Inlet, flight: Flight) -> None:
         while True:
             done = await self._durable(flight)
-            echoed = 0
-            for _, entry in done:
-                if entry is None:
-                    echoed += 1
-                elif entry.reason:
-                    self._observer.dead_lettered(entry.type, entry.reason)
-                else:
-                    self._observer.written(entry.type, entry.kind)
-            if echoed:
+            counts = Counter([one.counted for one in done])
+            if echoed := counts.pop(None, 0):
                 self._observer.echoed(echoed)
-            await inlet.acknowledge(done[-1][0])
+            for counted, records in counts.items():
+                if counted is not None:
+                    self._count(counted, records)
+            await inlet.acknowledge(done[-1].delivery)
             self._observer.in_flight(len(flight))
 
-    async def _durable(self, flight: "_Flight") -> list[tuple[Delivery, Entry | None]]:
+    def _count(self, counted: Counted, records: int) -> None:
+        type_name, kind, reason = counted
+        if reason:
+            self._observer.dead_lettered(type_name, reason, records)
+        else:
+            self._observer.written(type_name, kind, records)
+
+    async def _durable(self, flight: Flight) -> list[Flying]:
         """The longest run of deliveries at the head of the flight that are durable; at least one."""
-        done: list[tuple[Delivery, Entry | None]] = []
+        done: list[Flying] = []
         while not done or flight.head_is_done():
-            delivery, entry, written = await flight.head()
+            flying = await flight.head()
+            written = flying.written
             if written is not None:
                 if not written.done():
                     await asyncio.wait((written,))
                 error = asyncio.CancelledError() if written.cancelled() else written.exception()
                 if error is not None:
-                    raise self._refused(delivery, error)
-            done.append((delivery, entry))
+                    raise self._refused(flying, error)
+            done.append(flying)
             flight.land()
         return done
 
-    def _refused(self, delivery: Delivery, error: BaseException) -> _WriteFailedError:
+    def _refused(self, flying: Flying, error: BaseException) -> _WriteFailedError:
         if isinstance(error, MessageSizeTooLargeError):
-            self._intake.too_large(delivery)
-        return _WriteFailedError(f"{delivery.source}: {type(error).__name__}: {error}")
-
-
-class _Flight:
-    """Deliveries between their arrival and their acknowledgement, in order."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._queue: deque[tuple[Delivery, Entry | None, _Written | None]] = deque()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._some = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    async def room(self) -> None:
-        await self._room.wait()
-
-    def add(self, delivery: Delivery, entry: Entry | None, written: _Written | None) -> None:
-        self._queue.append((delivery, entry, written))
-        self._some.set()
-        if len(self._queue) >= self._most:
-            self._room.clear()
-
-    async def head(self) -> tuple[Delivery, Entry | None, _Written | None]:
-        await self._some.wait()
-        return self._queue[0]
-
-    def head_is_done(self) -> bool:
-        return bool(self._queue) and (self._queue[0][2] is None or self._queue[0][2].done())
-
-    def land(self) -> None:
-        self._queue.popleft()
-        if not self._queue:
-            self._some.clear()
-        if len(self._queue) < self._most:
-            self._room.set()
+            if flying.alone:
+                self._intake.too_large(flying.type, flying.size)
+            else:
+                # Whatever may have been on the way comes again.
+                self._alone = 2 * self._connector.max_in_flight
+        return _WriteFailedError(f"{flying.delivery.source}: {type(error).__name__}: {error}")

@@ -156,7 +156,7 @@ class OutboundBridge:
         written = [await self._send(writer, DEADLETTER, one.twin.encode() or None, one) for one in letters]
         for durable, one in zip(written, letters, strict=True):
             await durable
-            self._observer.dead_lettered(one.type, one.reason)
+            self._observer.dead_lettered(one.type, one.reason, 1)
 
     def _count(self, dispatches: Sequence[Dispatch], receipts: Sequence[Receipt | None]) -> None:
         kinds = [

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from connectors.encodings import unpacked
 from connectors.ports import Delivery
 from connectors.routes import Echo, Refusal, Routes, Target
 from schemas.counters import NO_SEQ, read_counter
@@ -13,12 +14,16 @@ from schemas.messages import dead_letter, encode
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, PAYLOAD_MAX_BYTES, TypeTopics
 
+Counted = tuple[str, str, str]
+"""Type, kind and reason: what records are counted by."""
+
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record to write.
 
     Attributes:
         type: Deployed type that it belongs to, else `""`.
+        size: Of the payload, unpacked, in bytes.
         kind: Kind of the record, `""` for a dead letter.
         reason: Reason of a dead letter, else `""`.
         note: To be written, too: of a dead letter the note for the loss account.
@@ -29,9 +34,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     headers: Headers
     type: str
+    size: int
     kind: str = ""
     reason: str = ""
     note: "Entry | None" = None
+
+    @property
+    def counted(self) -> Counted:
+        """What it is counted by."""
+        return self.type, self.kind, self.reason
 
 
 class Intake:
@@ -50,17 +61,12 @@ class Intake:
             return None
         if isinstance(target, Refusal):
             return self._refused(delivery, target)
-        if not self._known_type(target.type):
-            refusal = _refusal(target, Reason.UNKNOWN_TYPE, f"type {target.type} is not deployed")
-            return self._refused(delivery, refusal, target)
-        size = len(delivery.payload)
-        limit = self._limits.get(target.type, PAYLOAD_MAX_BYTES)
-        if size > limit:
-            detail = f"{size} bytes, the limit is {limit}"
-            if limit < PAYLOAD_MAX_BYTES:
-                detail += ": the topic's max.message.bytes is too small"
-            return self._refused(delivery, _refusal(target, Reason.TOO_LARGE, detail), target)
         try:
+            # First, because a dead letter keeps the payload and not how it is packed.
+            if delivery.encoding:
+                payload = unpacked(delivery.payload, delivery.encoding, PAYLOAD_MAX_BYTES)
+                delivery = msgspec.structs.replace(delivery, payload=payload)
+            self._check(target.type, len(delivery.payload))
             value = value_of(delivery.payload, target.kind, target.field)
         except PayloadError as error:
             return self._refused(delivery, _refusal(target, error.reason, error.detail), target)
@@ -72,14 +78,23 @@ class Intake:
             record_id=self._new_id() if target.kind is Kind.REQUEST else "",
         )
         topic = TypeTopics(target.type).telemetry
-        return Entry(topic, target.twin.encode(), value, headers, target.type, kind=target.kind.value)
+        kind = target.kind.value
+        return Entry(topic, target.twin.encode(), value, headers, target.type, len(delivery.payload), kind=kind)
 
-    def too_large(self, delivery: Delivery) -> None:
-        """Kafka takes less than we allow: when the delivery comes again, it and larger ones are dead letters."""
-        target = self._routes.resolve(delivery.address, delivery.exchange)
-        if isinstance(target, Target):
-            known = self._limits.get(target.type, PAYLOAD_MAX_BYTES)
-            self._limits[target.type] = min(known, len(delivery.payload) - 1)
+    def too_large(self, type_name: str, size: int) -> None:
+        """Kafka takes less of a type than we allow: payloads of `size` bytes, unpacked, and larger are dead letters."""
+        if type_name:
+            self._limits[type_name] = min(self._limits.get(type_name, PAYLOAD_MAX_BYTES), size - 1)
+
+    def _check(self, type_name: str, size: int) -> None:
+        if not self._known_type(type_name):
+            raise PayloadError(Reason.UNKNOWN_TYPE, f"type {type_name} is not deployed")
+        limit = self._limits.get(type_name, PAYLOAD_MAX_BYTES)
+        if size > limit:
+            detail = f"{size} bytes, the limit is {limit}"
+            if limit < PAYLOAD_MAX_BYTES:
+                detail += ": the topic's max.message.bytes is too small"
+            raise PayloadError(Reason.TOO_LARGE, detail)
 
     def _refused(self, delivery: Delivery, refusal: Refusal, target: Target | None = None) -> Entry:
         headers: Headers = []
@@ -104,6 +119,7 @@ class Intake:
             encode(letter),
             [(UNKNOWN, b"1")] if is_telemetry and not known else [],
             known,
+            len(delivery.payload),
             reason=refusal.reason.value,
             note=_note(delivery, refusal) if is_telemetry and known else None,
         )
@@ -125,6 +141,7 @@ def _note(delivery: Delivery, refusal: Refusal) -> Entry:
         b"null" if counter is None else msgspec.json.encode(said),
         input_headers(received_ns=delivery.received_ns, source=delivery.source, kind=Kind.REFUSED),
         refusal.type,
+        0,
         kind=Kind.REFUSED.value,
     )
 

@@ -12,11 +12,11 @@ class BridgeObserver(Protocol):
     def received(self, messages: int, payload_bytes: int) -> None:
         """The broker delivered this much."""
 
-    def written(self, type_name: str, kind: str) -> None:
-        """A record of this kind is durable in the input topic of the type."""
+    def written(self, type_name: str, kind: str, records: int) -> None:
+        """So many records of this kind are durable in the input topic of the type."""
 
-    def dead_lettered(self, type_name: str, reason: str) -> None:
-        """A dead letter is durable; `type_name` is `""` unless it is a deployed type, to bound the labels."""
+    def dead_lettered(self, type_name: str, reason: str, letters: int) -> None:
+        """So many dead letters are durable; `type_name` is `""` unless it is a deployed type, to bound the labels."""
 
     def echoed(self, messages: int) -> None:
         """So many messages were our own commands and events, which our subscription covers too."""
@@ -43,10 +43,10 @@ class Silent:
     def received(self, messages: int, payload_bytes: int) -> None:
         """Ignore it."""
 
-    def written(self, type_name: str, kind: str) -> None:
+    def written(self, type_name: str, kind: str, records: int) -> None:
         """Ignore it."""
 
-    def dead_lettered(self, type_name: str, reason: str) -> None:
+    def dead_lettered(self, type_name: str, reason: str, letters: int) -> None:
         """Ignore it."""
 
     def echoed(self, messages: int) -> None:

@@ -5,6 +5,8 @@ beyond it. No protocol tells its length: it is known of the embedded broker, and
 """
 
 import asyncio
+import math
+from collections import deque
 from typing import NoReturn
 
 import structlog
@@ -35,6 +37,7 @@ class OutageBudget:
         self._clock = clock
         self._received = 0
         self._rate = settings.expected_rate
+        self._looks: deque[float] = deque(maxlen=1 + math.ceil(settings.outage_budget_s / LOOK_S))
         self._told_s = float("inf")
 
     def received(self, messages: int) -> None:
@@ -60,9 +63,14 @@ class OutageBudget:
             )
 
     def measured(self, rate: float) -> None:
-        """Compare anew, for messages per second of a while."""
-        if rate > self._rate:
-            self._rate = rate
+        """Compare anew, for messages per second of a while.
+
+        What counts is the least of so many looks as make up the outage budget, and one: what had gathered at the broker
+        comes faster than devices send, but a queue that lasts for so long is longer than the budget.
+        """
+        self._looks.append(rate)
+        if len(self._looks) == self._looks.maxlen and min(self._looks) > self._rate:
+            self._rate = min(self._looks)
             self._compare()
 
     async def run(self) -> NoReturn:

@@ -12,12 +12,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
 from schemas.errors import TwinstreamError
 from streams.log.record import LogRecord
+from streams.log.writer import NewRecord
+
+IN_FLIGHT_BYTES = 32 * 1024 * 1024
+"""So many bytes of payload may wait for Kafka, and as many for the bridge, however few messages they are."""
 
 
 class BrokerAwayError(TwinstreamError, ConnectionError):
@@ -38,6 +42,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         payload: The body, untouched.
         received_ns: Arrival in this process, UTC nanoseconds.
         tag: What the inlet recognises the delivery by when it is acknowledged.
+        encoding: How the payload is packed, as the message says (AMQP's content-encoding); `""` for not at all.
     """
 
     address: str
@@ -46,6 +51,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     received_ns: int
     tag: int
+    encoding: str = ""
 
 
 class Receipt(StrEnum):
@@ -172,6 +178,13 @@ class Writer(Protocol):
         partition: int | None = None,
     ) -> asyncio.Future[tuple[int, int]]:
         """Queue one record; the future is done when it is durable, and fails when it can't be written."""
+
+    async def send_many(self, records: Sequence[NewRecord]) -> list[asyncio.Future[Any]]:
+        """Queue records, each partition's in their order; wait for Kafka.
+
+        Returns:
+            For each a future, which may be shared: done when it is durable, failed when it can't be written.
+        """
 
 
 class Reader(Protocol):

@@ -12,6 +12,8 @@ from connectors.stores import Block
 
 SERIES_LIMIT = 100_000
 """Most points that one call of `SeriesReader.series` answers."""
+BUCKETS_LIMIT = 10_000
+"""Most buckets that one call of `SeriesReader.buckets` answers."""
 TIME_MIN_NS = -(2**63) + 2
 TIME_MAX_NS = 2**63 - 3
 """Times outside these are refused: the widest range that every store can hold."""
@@ -67,6 +69,40 @@ class Series:
     value: list[float] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Buckets:
+    """What the points of one field come to in stretches of equal length, oldest first; those without points are absent.
+
+    Attributes:
+        time_ns: Where each begins, UTC nanoseconds.
+        low: Smallest value in it.
+        high: Largest value in it.
+        mean: Mean of its values.
+        number: How many there are.
+    """
+
+    time_ns: list[int] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+    mean: list[float] = field(default_factory=list)
+    number: list[int] = field(default_factory=list)
+
+
+def bucket_width(start_ns: int, stop_ns: int, count: int) -> int:
+    """Length of the fewest equal stretches, at most `count`, that hold `start_ns` to `stop_ns`, both inclusive.
+
+    Raises:
+        ValueError: the range is empty, or not within the times that a store holds; or `count` is outside its range.
+    """
+    if not 1 <= count <= BUCKETS_LIMIT:
+        message = f"the number of buckets must be 1 to {BUCKETS_LIMIT}"
+        raise ValueError(message)
+    if not TIME_MIN_NS <= start_ns <= stop_ns <= TIME_MAX_NS:
+        message = f"{start_ns} to {stop_ns} is no range of time"
+        raise ValueError(message)
+    return -(-(stop_ns - start_ns + 1) // count)
+
+
 class SeriesReader(Protocol):
     """History of twins, seen by the API role; many tasks call it at once."""
 
@@ -86,4 +122,14 @@ class SeriesReader(Protocol):
         Raises:
             StoreUnavailableError: the caller answers that history is not to be had now.
             ValueError: `limit` is outside its range.
+        """
+
+    async def buckets(self, type_name: str, twin: str, field: str, start_ns: int, stop_ns: int, count: int) -> Buckets:
+        """What the points with `start_ns` <= time <= `stop_ns` come to in at most `count` stretches of equal length.
+
+        Of a time that was written more than once the last value counts, or each does.
+
+        Raises:
+            StoreUnavailableError: the caller answers that history is not to be had now.
+            ValueError: as for `bucket_width`.
         """

@@ -28,8 +28,8 @@ log = structlog.get_logger(__name__)
 ROUND_RECORDS = 500
 ROUND_BYTES = 4 * 1024 * 1024
 """A round, which is one transaction or a few posts, takes in no more once it holds this much."""
-LINGER_S = 0.2
-"""A round waits this long for company: many small writes cost more than one."""
+LINGER_S = 0.1
+"""A round waits this long for company, and so does what the broker has for it: many small writes cost more than one."""
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0

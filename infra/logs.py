@@ -114,8 +114,10 @@ def configure(
     masker = Masker(secrets)
 
     def stamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        time_ns = clock.now_ns()
-        event["time"] = datetime.fromtimestamp(time_ns / NS_PER_S, UTC).isoformat(timespec="milliseconds")
+        # A record of another library's logger is formatted by each handler: it has one time, too.
+        record = event.get("_record")
+        time_s = clock.now_ns() / NS_PER_S if record is None else record.created
+        event["time"] = datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
         event["role"], event["pid"] = role, os.getpid()
         return event
 

@@ -1,7 +1,9 @@
 """`/metrics` and `/healthz` of a role, on a port of its own."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -89,15 +91,24 @@ class MetricsServer:
         healthy: What `/healthz` says.
         host: Address to listen on.
         port: 0 takes any free one.
+        port_file: Holds the port that was taken; without a `port` that one is taken again where it is still free, so
+            that whoever scrapes a role finds it after a restart.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, healthy: Callable[[], bool], *, host: str = "127.0.0.1", port: int = 0
+        self,
+        registry: CollectorRegistry,
+        healthy: Callable[[], bool],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        port_file: Path | None = None,
     ) -> None:
         self._registry = registry
         self._healthy = healthy
         self._host = host
         self._port = port
+        self._port_file = port_file
         self._server: _Server | None = None
 
     @property
@@ -112,7 +123,7 @@ class MetricsServer:
             SetupError: the port is taken.
         """
         try:
-            self._server = _Server((self._host, self._port), _Handler)
+            self._server = self._listen()
         except OSError as error:
             message = (
                 f"port {self._port} on {self._host} for metrics can't be had ({error.strerror}):"
@@ -122,6 +133,17 @@ class MetricsServer:
         self._server.set_app(self._answer)
         threading.Thread(target=self._server.serve_forever, args=(0.2,), name="metrics", daemon=True).start()
         return self
+
+    def _listen(self) -> "_Server":
+        file = self._port_file
+        if self._port or file is None:
+            return _Server((self._host, self._port), _Handler)
+        with contextlib.suppress(OSError, ValueError):
+            return _Server((self._host, int(file.read_text("ascii"))), _Handler)
+        server = _Server((self._host, 0), _Handler)
+        file.touch(0o600)
+        file.write_text(str(server.server_port), "ascii")
+        return server
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,14 +1,17 @@
 """The settings of an instance: every key that a configuration file or the environment may give."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from connectors.amqp.settings import AmqpSettings
 from connectors.mqtt.settings import MqttSettings
 from connectors.settings import MetadataSettings, TimeseriesSettings
+from infra.access.grants import Scope
+from infra.access.loopback import is_loopback
 from streams.log.client import KafkaOptions
 
 ENV_PREFIX = "TWINSTREAM_"
@@ -69,12 +72,59 @@ class HttpSettings(Section):
     """Port to listen on; 0 takes any free one."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names that a request's Host and Origin may carry, besides loopback and `host`."""
+    requests_per_s: PositiveSeconds = 500.0
+    """Requests per second that one caller may send over time; as many again, ten times, may come at once."""
 
     @property
     def url(self) -> str:
         """Where clients on this machine reach the API."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{host}:{self.port}"
+
+
+class AuthSettings(Section):
+    """Section `auth`: who may call the API."""
+
+    required: bool = False
+    """Whether every call must show a token."""
+    session_s: PositiveSeconds = 12 * 3600.0
+    """How long a browser stays logged in, at most as long as the token is good that it logged in with."""
+
+    issuer: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
+    """OpenID provider whose tokens are taken, exactly as it calls itself."""
+    audience: str = ""
+    """Whom the provider's tokens must be for (`aud`)."""
+    jwks_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Where the provider's keys are, unless its discovery document tells."""
+    ca_file: str = ""
+    """PEM file of the authority to trust instead of the system's."""
+    name_claim: str = "preferred_username"
+    """Claim that names the caller in the audit trail; `sub` where there is none."""
+    scopes_claim: str = "scope"
+    """Claim with scopes or roles; dots lead into claims of claims."""
+    roles: dict[str, tuple[Scope, ...]] = {}
+    """Scopes of each word in that claim, besides `twinstream:read` and so on, which stand for themselves."""
+    types_claim: str = "twinstream_types"
+    """Claim with the types that a caller is limited to."""
+    twins_claim: str = "twinstream_twins"
+    """Claim with the twins that a caller is limited to, `{type}/{id}`."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.issuer is not None and not self.audience:
+            message = "auth.audience is missing: a token that is for somebody else must not be taken with auth.issuer"
+            raise ValueError(message)
+        for name, url in (("issuer", self.issuer or ""), ("jwks_url", self.jwks_url)):
+            host = urlsplit(url).hostname or ""
+            if url.startswith("http://") and not is_loopback(host):
+                message = f"auth.{name} must be https://: whoever is on the way could sign tokens otherwise"
+                raise ValueError(message)
+        return self
+
+    @property
+    def is_required(self) -> bool:
+        """Whether callers have to show who they are."""
+        return self.required or self.issuer is not None
 
 
 class MetricsSettings(Section):
@@ -148,6 +198,7 @@ class Settings(BaseSettings):
     timeseries: TimeseriesSettings = TimeseriesSettings()
     metadata: MetadataSettings = MetadataSettings()
     http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogSettings = LogSettings()
     engine: EngineSettings = EngineSettings()

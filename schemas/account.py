@@ -64,8 +64,3 @@ class PartitionAccount(msgspec.Struct):
     cluster: str
     topic_id: str
     sources: dict[str, Figures]
-
-    @property
-    def received(self) -> int:
-        """Messages of all sources: grows with every change of the account."""
-        return sum(figures.received for figures in self.sources.values())

@@ -1,6 +1,7 @@
 """A device's own counter in a payload that nobody can use otherwise: read as far as it goes."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from schemas.errors import PayloadError
 from schemas.line_protocol import parse_lines
 from schemas.nesting import is_deep
-from schemas.telemetry import INT64_MAX
+from schemas.telemetry import INT64_MAX, decode_pythons_json, fields_of, may_be_pythons_json
 
 NO_SEQ = -1
 _MOST_DIGITS = 19
@@ -29,14 +30,28 @@ class Counter(NamedTuple):
 def read_counter(payload: bytes) -> Counter | None:
     """The counter in a telemetry payload of any of the three formats; None where it can't be read."""
     fields = _fields(payload)
-    if fields is None:
-        return None
+    return None if fields is None else counter_in(fields)
+
+
+def counter_in(fields: Mapping[str, Any]) -> Counter | None:
+    """The counter in the fields of a payload; None where it can't be read."""
     seq, boot = fields.get("seq"), fields.get("boot", "")
     if seq is None:
         seq = NO_SEQ
     elif not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq <= INT64_MAX:
         return None
-    return Counter(boot if isinstance(boot, str) else json.dumps(boot), seq)
+    return Counter(_text(boot), seq)
+
+
+def _text(boot: object) -> str:
+    """A boot that is no text, or half a character, as JSON tells it."""
+    if isinstance(boot, str):
+        try:
+            boot.encode()
+        except UnicodeEncodeError:
+            return json.dumps(boot)
+        return boot
+    return json.dumps(boot)
 
 
 def counter_of(seq: bytes, boot: bytes) -> Counter | None:
@@ -47,8 +62,11 @@ def counter_of(seq: bytes, boot: bytes) -> Counter | None:
 
 
 def _fields(payload: bytes) -> dict[str, Any] | None:
-    if payload.lstrip()[:1] == b"{":
+    first = payload.lstrip()[:1]
+    if first == b"{":
         return _of_json(payload)
+    if first in {b"[", b""}:
+        return None
     try:
         points = list(parse_lines(payload.decode()))
     except (UnicodeDecodeError, PayloadError):
@@ -62,11 +80,10 @@ def _of_json(payload: bytes) -> dict[str, Any] | None:
     try:
         document = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if not may_be_pythons_json(payload):
+            return None
         try:
-            document = json.loads(payload)  # takes NaN, which devices send
+            document, _ = decode_pythons_json(payload)  # takes NaN, which devices send
         except (ValueError, RecursionError):
             return None
-    if not isinstance(document, dict):
-        return None
-    fields = document.get("fields")
-    return fields if isinstance(fields, dict) and "measurement" in document else document
+    return fields_of(document)

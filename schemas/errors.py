@@ -8,10 +8,10 @@ TwinstreamError
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from schemas.reasons import Reason
 
@@ -38,12 +38,14 @@ class PayloadError(TwinstreamError, ValueError):
     Attributes:
         reason: Dead-letter reason, one of the fixed list.
         detail: What was wrong, for people.
+        fields: What it says all the same, None where that can't be told.
     """
 
-    def __init__(self, reason: "Reason", detail: str) -> None:
+    def __init__(self, reason: "Reason", detail: str, fields: "Mapping[str, Any] | None" = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.fields = fields
 
 
 class SetupError(TwinstreamError, RuntimeError):

@@ -24,6 +24,8 @@ SEQ = "seq"
 """A device's own counter, in digits, of a record whose payload does not show it."""
 BOOT = "boot"
 """The device's boot, likewise."""
+COUNTED = "ts-counted"
+"""Of a note about a telemetry record: it lay in a partition where its twin is not, and was counted there."""
 UNKNOWN = "ts-unknown"
 """Of a dead letter of a bridge: telemetry of which no type's input topic has a note, since no type is deployed."""
 STATUS = "ts-status"
@@ -42,7 +44,7 @@ class Kind(StrEnum):
     TICK = "tick"
     SWITCH = "switch"
     REFUSED = "refused"
-    """A note for the loss account: telemetry that a bridge refused, which lies among the dead letters."""
+    """A note for the loss account: telemetry that lies among the dead letters, and not here."""
 
 
 def input_headers(

@@ -1,6 +1,6 @@
 """Objects on the output topics: commands, events, dead letters and documents, as JSON."""
 
-import base64
+import binascii
 import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -214,7 +214,7 @@ def dead_letter(
         twin=twin[:TEXT_LIMIT],
         received_ns=received_ns,
         size=len(raw),
-        raw_base64=base64.b64encode(cut).decode(),
+        raw_base64=binascii.b2a_base64(cut, newline=False).decode(),
         sha256=whole if len(raw) > RAW_LIMIT_BYTES else "",
         headers=kept_headers(headers),
         field=field,

@@ -6,6 +6,7 @@ This is the careful decoder of one payload; the worker's columnar decoder falls 
 import json
 import math
 import re
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,8 +20,12 @@ from schemas.nesting import NESTING_LIMIT, is_deep
 from schemas.reasons import Reason
 
 INT64_MAX = 2**63 - 1
+_LONGEST_INTEGER = 300
 
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+_PYTHONS_OWN = re.compile(rb"NaN|Infinity|[0-9][eE]|[0-9]{300}|\\u[dD]|[\0\xed]")
 
 
 @dataclass(slots=True)
@@ -38,6 +43,11 @@ class Reading:
     seq: int | None
     boot: str
     values: dict[str, Any]
+
+
+def may_be_pythons_json(payload: bytes) -> bool:
+    """Whether Python's decoder may read what is no JSON: what is not finite, half a surrogate pair, no UTF-8."""
+    return _PYTHONS_OWN.search(payload) is not None
 
 
 def parse_time(value: object) -> int:
@@ -81,6 +91,45 @@ def parse_telemetry(payload: bytes) -> Reading:
     return _reading(dict(points[0].fields), points[0].time_ns)
 
 
+class _PythonsJson(threading.local):
+    """Python's decoder, which takes numbers that are not finite, and remembers them; one for each thread."""
+
+    def __init__(self) -> None:
+        self._seen: list[str] = []
+        self._decoder = json.JSONDecoder(parse_constant=self._number, parse_float=self._number, parse_int=self._integer)
+
+    def decode(self, payload: bytes) -> tuple[Any, list[str]]:
+        """What a payload says, and its numbers that are not finite, as they are written, cut to 40 characters.
+
+        Raises:
+            ValueError: it is no JSON all the same.
+            RecursionError: it is nested too deep.
+        """
+        self._seen.clear()
+        return self._decoder.decode(payload.decode(json.detect_encoding(payload), "surrogatepass")), self._seen.copy()
+
+    def _number(self, text: str) -> float:
+        number = float(text)
+        if not math.isfinite(number):
+            self._seen.append(text[:40])
+        return number
+
+    def _integer(self, text: str) -> int | float:
+        # Python makes no integer of a text as long as one may be here.
+        return self._number(text) if len(text) > _LONGEST_INTEGER else int(text)
+
+
+decode_pythons_json = _PythonsJson().decode
+
+
+def fields_of(document: object) -> dict[str, Any] | None:
+    """The fields in a JSON document, those of a point in the Influx form; None for what is no object."""
+    if not isinstance(document, dict):
+        return None
+    fields = document.get("fields")
+    return fields if isinstance(fields, dict) and "measurement" in document else document
+
+
 def _from_json(payload: bytes) -> Reading:
     if is_deep(payload):
         raise PayloadError(Reason.UNDECODABLE, f"no JSON, or nested deeper than {NESTING_LIMIT} levels")
@@ -88,37 +137,37 @@ def _from_json(payload: bytes) -> Reading:
         document = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _json_error(payload, error) from None
-    if not isinstance(document, dict):
+    fields = fields_of(document)
+    if fields is None:
         raise PayloadError(Reason.NOT_FLAT, f"expected a JSON object, got {type(document).__name__}")
-    fields = document.get("fields")
-    if isinstance(fields, dict) and "measurement" in document:
-        return _reading(fields, document.get("time"))
-    return _reading(document, document.pop("time", None))
+    return _reading(fields, document.get("time") if fields is not document else document.pop("time", None))
 
 
 def _json_error(payload: bytes, error: Exception) -> PayloadError:
     """Tell not-a-number, which JSON lacks but devices send, from what is no JSON at all."""
-    seen: list[str] = []
-
-    def number(text: str) -> float:
-        if math.isinf(float(text)):
-            seen.append(text[:40])
-        return 0.0
-
+    if not may_be_pythons_json(payload):
+        return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
     try:
-        json.loads(payload, parse_constant=seen.append, parse_float=number, parse_int=number)
+        document, seen = decode_pythons_json(payload)
     except (ValueError, RecursionError):
         return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
     if seen:
-        return PayloadError(Reason.NOT_FINITE, f"{seen[0]} is no finite JSON number")
-    return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
+        return PayloadError(Reason.NOT_FINITE, f"{seen[0]} is no finite JSON number", fields_of(document))
+    return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}", fields_of(document))
 
 
 def _reading(fields: dict[str, Any], time: object) -> Reading:
-    seq = fields.pop("seq", None)
-    boot = fields.pop("boot", "")
+    seq = fields.get("seq")
+    boot = fields.get("boot", "")
     if seq is not None and (not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq <= INT64_MAX):
-        raise PayloadError(Reason.WRONG_TYPE, f"seq must be a non-negative integer, got {ascii(seq)[:60]}")
+        raise PayloadError(Reason.WRONG_TYPE, f"seq must be a non-negative integer, got {ascii(seq)[:60]}", fields)
     if not isinstance(boot, str):
-        raise PayloadError(Reason.WRONG_TYPE, f"boot must be a string, got {ascii(boot)[:60]}")
-    return Reading(None if time is None else parse_time(time), seq, boot, fields)
+        raise PayloadError(Reason.WRONG_TYPE, f"boot must be a string, got {ascii(boot)[:60]}", fields)
+    try:
+        time_ns = None if time is None else parse_time(time)
+    except PayloadError as error:
+        error.fields = fields
+        raise
+    fields.pop("seq", None)
+    fields.pop("boot", None)
+    return Reading(time_ns, seq, boot, fields)

@@ -6,13 +6,19 @@ DEFINITIONS = "twinstream.definitions"
 DEADLETTER = "twinstream.deadletter"
 LOGS = "twinstream.logs"
 ACCOUNT = "twinstream.account"
+TOKENS = "twinstream.tokens"
+AUDIT = "twinstream.audit"
 
 DEADLETTER_MAX_BYTES = 4 * 1024 * 1024
 TELEMETRY_MAX_BYTES = 2 * 1024 * 1024
 """Of a record with its headers: a payload of just the limit must fit, which it does not by a broker's own default."""
 LOGS_RETENTION_MS = 24 * 3600 * 1000
+STATE_TOMBSTONES_S = 24 * 3600
+"""So long a state topic keeps that a row was deleted, at least: whoever has the row must have learnt of it by then."""
 PAYLOAD_MAX_BYTES = 1024 * 1024
 """A larger telemetry payload is a dead letter `too_large`."""
+PACKET_MAX_BYTES = 4 * PAYLOAD_MAX_BYTES
+"""Of a whole message with its address, as brokers take and a bridge reads it at all; smaller ones get a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,9 @@ def topic_config(topic: str) -> dict[str, str]:
         return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(DEADLETTER_MAX_BYTES)}
     if topic.endswith(".telemetry"):
         return {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(TELEMETRY_MAX_BYTES)}
-    if topic in {DEFINITIONS, ACCOUNT} or topic.endswith((".state", ".metadata")):
+    if topic.endswith(".state"):
+        return {"cleanup.policy": "compact", "delete.retention.ms": str(STATE_TOMBSTONES_S * 1000)}
+    if topic in {DEFINITIONS, ACCOUNT, TOKENS} or topic.endswith(".metadata"):
         return {"cleanup.policy": "compact"}
     return {"cleanup.policy": "delete", "retention.ms": "-1"}
 

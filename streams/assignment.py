@@ -31,7 +31,7 @@ class Share:
     Attributes:
         active: Partitions that it steps.
         standby: Partitions that it keeps warm.
-        awaited: Those of them that others give up once they are warm here: it joins anew then.
+        awaited: Those of them that it is to step once they are warm here: it joins anew then.
     """
 
     active: set[int] = field(default_factory=set)
@@ -138,10 +138,8 @@ def _give(number: int, owner: str, keepers: list[str], warm: list[str], shares: 
             shares[member].standby.add(number)
     others = [member for member in warm if member != owner]
     if others and not set(others).intersection(keepers):
-        # It is given up only once another is warm in its place.
+        # It is given up only once another is warm in its place: at the next rebalance, none is worth another one.
         shares[min(others, key=lambda member: (len(shares[member].standby), member))].standby.add(number)
-        if keepers[0] != owner:
-            shares[keepers[0]].awaited.add(number)
 
 
 def _warm(number: int, members: Mapping[str, Member]) -> list[str]:

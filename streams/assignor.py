@@ -7,6 +7,7 @@ and Faust take an object with these methods; `tests/unit/test_private_names.py` 
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
+import structlog
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
@@ -14,6 +15,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 from streams.assignment import Member, assign
 
 _VERSION = 0
+log = structlog.get_logger(__name__)
 
 
 class Assigned(msgspec.Struct, frozen=True):
@@ -23,7 +25,7 @@ class Assigned(msgspec.Struct, frozen=True):
         epoch: Counts assignments of the group.
         active: Partitions to step.
         standby: Partitions to keep warm.
-        awaited: Of these, what others give up once they are warm here.
+        awaited: Of these, what is to be stepped here once it is warm.
     """
 
     epoch: int = 0
@@ -63,7 +65,7 @@ class WarmAssignor(AbstractPartitionAssignor):
         self, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """What the leader gives to all members."""
-        told = {name: msgspec.json.decode(member.user_data, type=Member) for name, member in members.items()}
+        told = {name: _told(name, member.user_data) for name, member in members.items()}
         epoch = max(member.epoch for member in told.values()) + 1
         shares = assign(cluster.partitions_for_topic(self._topic) or (), told, self._replicas)
         return {
@@ -79,4 +81,18 @@ class WarmAssignor(AbstractPartitionAssignor):
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """Note what this member was given."""
-        self.assigned = msgspec.json.decode(assignment.user_data, type=Assigned)
+        try:
+            self.assigned = msgspec.json.decode(assignment.user_data, type=Assigned)
+        except (msgspec.DecodeError, TypeError) as error:
+            log.warning("the group's leader tells nothing that is understood here", error=repr(error))
+            active = frozenset(place.partition for place in assignment.partitions() if place.topic == self._topic)
+            self.assigned = Assigned(self.assigned.epoch, active)
+
+
+def _told(name: str, user_data: bytes | None) -> Member:
+    """What a member tells; nothing, where it is of another release and its words are not understood."""
+    try:
+        return msgspec.json.decode(user_data or b"", type=Member)
+    except msgspec.DecodeError as error:
+        log.warning("a member tells nothing that is understood here", member=name, error=repr(error))
+        return Member()

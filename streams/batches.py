@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import google_crc32c
 import numpy as np
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.record.util import calc_crc32c
 from numpy.typing import NDArray
 
 from streams import decompression, unpacking
@@ -100,7 +101,7 @@ class RecordBatch(Batch):
 
     def __init__(self, data: bytes, array: NDArray[np.uint8], at: int, end: int) -> None:
         self.raw = memoryview(data)[at:end]
-        self._array, self._records_at, self._end = array, at + _HEADER.size, end
+        self._array, self._at, self._end = array, at, end
         header = self.raw[: _HEADER.size].tobytes().ljust(_HEADER.size, b"\0")
         (self.base_offset, _, _, self._version, self._crc, attributes, last_delta, base_ms, largest_ms) = (
             _HEADER.unpack(header)[:9]
@@ -116,14 +117,14 @@ class RecordBatch(Batch):
 
     def is_intact(self) -> bool:
         """Whether its checksum fits."""
-        intact: bool = calc_crc32c(self.raw[_CHECKED_AT:]) == self._crc
+        intact: bool = google_crc32c.value(self._array[self._at + _CHECKED_AT : self._end]) == self._crc
         return intact
 
     def block(self, partition: int) -> Block:
         """Its records."""
         if self._version != _VERSION:
             raise UnreadableBatchError(f"unknown version {self._version}")
-        data, place = self._array, (self._records_at, self._end)
+        data, place = self._array, (self._at + _HEADER.size, self._end)
         if self._codec:
             data = self._uncompressed()
             place = (0, len(data))
@@ -158,7 +159,10 @@ class MessageSet(Batch):
 
     def is_intact(self) -> bool:
         """Whether its checksum fits."""
-        intact: bool = self._messages().validate_crc()
+        try:
+            intact: bool = self._messages().validate_crc()
+        except (CorruptRecordException, SystemError):
+            return False  # a length in it leads beyond its end, or back before its beginning
         return intact
 
     def block(self, partition: int) -> Block:

@@ -12,6 +12,8 @@ from streams.unpacking import KEY_AT, KEY_SIZE, PLACES, VALUE_AT, VALUE_SIZE, re
 Header = tuple[str, bytes]
 Record = tuple[int, int, bytes | None, bytes | None, Sequence[Header]]
 """Offset, time of writing in UTC milliseconds, key, value and headers."""
+ReadRecord = tuple[int, int, bytes | None, bytes | None, tuple[Header, ...]]
+"""The same, as `Block.headers` gives headers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -162,6 +164,25 @@ class Block:
         """Headers of a record: null values as `b""`, names that are no UTF-8 with replacement characters."""
         _, _, _, _, at, count = self.places[index].tolist()
         return read_headers(self.data, at, count)
+
+    def records(self, indices: Sequence[int]) -> list[ReadRecord]:
+        """The records at `indices` in whole."""
+        data = self.data.data
+        return [
+            (
+                offset,
+                timestamp_ms,
+                None if key_size < 0 else bytes(data[key_at : key_at + key_size]),
+                None if value_size < 0 else bytes(data[value_at : value_at + value_size]),
+                read_headers(self.data, headers_at, headers) if headers else (),
+            )
+            for offset, timestamp_ms, (key_at, key_size, value_at, value_size, headers_at, headers) in zip(
+                self.offsets[indices].tolist(),
+                self.timestamps_ms[indices].tolist(),
+                self.places[indices].tolist(),
+                strict=True,
+            )
+        ]
 
     def pairs(self) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Key and value of every record."""

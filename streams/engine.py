@@ -19,7 +19,7 @@ from streams.assignor import WarmAssignor
 from streams.block import Block
 from streams.faults import Faults
 from streams.faust_app import build_app
-from streams.opening import Opener
+from streams.opening import Attempts, Opener
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.partition_run import Host, PartitionRun
@@ -27,7 +27,7 @@ from streams.processor import Observer, ProcessorFactory, SilentObserver
 from streams.rows_thread import RowsThread
 from streams.source import Source
 from streams.standby import Standby
-from streams.stillness import Look
+from streams.stillness import ASSIGNMENT, Look
 from streams.ticker import Ticker
 from streams.transaction import PartitionTransactions
 from streams.warm import WarmRows
@@ -50,11 +50,13 @@ class _Opening:
         generation: Of the assignment that it belongs to.
         by_itself: It seeks and resumes the partition; otherwise Faust does, after the handler of the assignment.
         tried: Set after the first attempt, whatever became of it.
+        attempts: How they get on.
     """
 
     generation: int
     by_itself: bool
     tried: asyncio.Event = field(default_factory=asyncio.Event)
+    attempts: Attempts = field(default_factory=Attempts)
     task: asyncio.Task[None] | None = None
 
 
@@ -71,6 +73,7 @@ class Engine:
         self._openings: dict[int, _Opening] = {}
         self._reached: dict[int, int] = {}
         self._generation = 0
+        self._is_dealt_out = False
         self._wake = asyncio.Event()
         self._assignor = WarmAssignor(options.source, options.standby_replicas, self._warm_here)
         self.app = build_app(options, self.positions, self._take, self._assignor)
@@ -92,8 +95,13 @@ class Engine:
         return {number: run.rows.position for number, run in self._runs.items()}
 
     def seen(self) -> dict[int, Look]:
-        """Every partition that was given to this worker, opened or not; asked from any thread."""
-        looks = {number: Look(self._reached.get(number, 0), excused=True) for number in list(self._openings)}
+        """Every partition that was given to this worker, opened or not, and an assignment; asked from any thread."""
+        looks = {}
+        if not self._is_dealt_out:
+            looks[ASSIGNMENT] = Look(ASSIGNMENT, self._generation, excused=self._source.is_refused())
+        for number, opening in list(self._openings.items()):
+            attempts = opening.attempts
+            looks[number] = Look(self._reached.get(number, 0), attempts.steps, excused=attempts.is_excused)
         for number, run in list(self._runs.items()):
             self._reached[number] = run.rows.flushed
             looks[number] = Look(run.rows.flushed, excused=run.is_excused)
@@ -139,8 +147,11 @@ class Engine:
                 self._kept[number] = warm
         if generation != self._generation:
             return  # what is kept, the next assignment finds
-        kept, self._kept = self._kept, {number: warm for number, warm in self._kept.items() if number in assigned}
-        self._standby.keep(standby, self._assignor.assigned.awaited, kept)
+        followed = {number: warm for number, warm in self._kept.items() if number in standby}
+        # What is neither stepped nor followed here is let go of before anything else is read.
+        self._kept = {number: warm for number, warm in self._kept.items() if number in assigned}
+        self._standby.keep(standby, self._assignor.assigned.awaited, followed)
+        del followed
         openings = [self._start_opening(number, by_itself=False) for number in sorted(assigned - self._runs.keys())]
         # One that can't be opened yet must not keep the others waiting: Faust resumes them all after this.
         with contextlib.suppress(TimeoutError):
@@ -150,6 +161,7 @@ class Engine:
         for opening in openings:
             opening.by_itself = True
         if generation == self._generation:
+            self._is_dealt_out = True
             self._observer.owned(frozenset(self._runs))
 
     async def _on_partitions_revoked(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
@@ -208,12 +220,15 @@ class Engine:
         warm = self._kept.pop(number, None)
         try:
             while True:
-                await asyncio.sleep(delay_s)
+                with opening.attempts.excused():
+                    await asyncio.sleep(delay_s)
                 # A worker that was frozen must not fence the partition's next owner.
                 if opening.generation != self._generation or number not in self._source.assigned():
                     break
                 try:
-                    rows, transactions = await self._opener.open(number, warm, self._faults[number].count)
+                    rows, transactions = await self._opener.open(
+                        number, warm, self._faults[number].flushes, opening.attempts
+                    )
                 except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt from the log
                     log.warning("partition could not be opened, trying again", partition=number, error=repr(error))
                     self._observer.failed(number, "open")
@@ -238,12 +253,13 @@ class Engine:
 
     def _keep(self, number: int, warm: WarmRows | None) -> None:
         """Keep what an opening did not come to use for the next one: taken in twice, in order, rows are the same."""
-        if warm is not None and number not in self._runs and number not in self._openings:
+        if warm is not None and not warm.is_gone and number not in self._runs and number not in self._openings:
             self._kept[number] = warm
 
     async def _give_up_all(self) -> None:
         """Flush and let go of everything, each step within a third of the session timeout; the rest is dropped."""
         self._generation += 1
+        self._is_dealt_out = False
         self._observer.given_up()
         runs = list(self._runs.values())
         self._runs.clear()

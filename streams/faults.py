@@ -1,10 +1,11 @@
 """What is known of a partition's failures: how long to wait, and which records are suspected."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from streams.block import Block
+from streams.processor import HeldRecordsError
 
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 30.0
@@ -18,21 +19,30 @@ class Faults:
 
     A block that fails is stepped record by record after the rebuild, so that the next failure names its record; a
     record that fails twice by itself is given up as a dead letter, and the partition goes on behind it; one that the
-    processor insists on is tried again, later and later.
+    processor insists on is tried again, later and later. One that the processor held back is told from those that it
+    came with.
 
     Attributes:
         count: Failures without progress between them.
+        flushes: Those of them that were a transaction's.
         first: First suspected offset.
         end: Offset after the last suspected one.
         standing: Why the partition can't go on, `""` while it can.
+        stands_at: Offset of the record that it stands before.
+        held: Suspected ones of those that the processor holds back, and why each is to be given up, as of `parts`;
+            another mapping after each change.
     """
 
     count: int = 0
+    flushes: int = 0
     first: int = 0
     end: int = 0
     standing: str = ""
+    stands_at: int = 0
+    held: Mapping[int, str] = field(default_factory=dict)
     _alone: Counter[int] = field(default_factory=Counter)
-    _latest: str = ""
+    _whys: dict[int, str] = field(default_factory=dict)
+    _held: set[int] = field(default_factory=set)
     _reached: int = -1
 
     def delay_s(self) -> float:
@@ -42,11 +52,17 @@ class Faults:
 
     def suspect(self, block: Block, error: BaseException) -> None:
         """A block could not be stepped."""
-        self._latest = f"{type(error).__name__}: {error}"
-        if len(block) == 1:
-            self._alone[int(block.offsets[0])] += 1
-            if self._alone[int(block.offsets[0])] == CONDEMNED_AFTER:
+        blamed, cause = block.offsets.tolist(), error
+        if isinstance(error, HeldRecordsError):
+            blamed, cause = list(error.offsets), error.__cause__ or error
+            self._held.update(blamed)
+        if len(blamed) == 1:
+            self._alone[blamed[0]] += 1
+            self._whys[blamed[0]] = f"{type(cause).__name__}: {cause}"
+            if self._alone[blamed[0]] == CONDEMNED_AFTER:
                 self.count = 0  # the next attempt passes it
+        if self._held:
+            self.held = {offset: self._condemned(offset) for offset in self._held}
         if self.end <= block.start:
             self.first, self.end = block.start, block.end
         else:
@@ -66,16 +82,22 @@ class Faults:
         if first:
             yield block.part(0, first), ""
         for index in range(first, last):
-            condemned = self._alone[int(offsets[index])] >= CONDEMNED_AFTER
-            yield block.part(index, index + 1), self._latest if condemned else ""
+            yield block.part(index, index + 1), self._condemned(int(offsets[index]))
         if last < len(block):
             yield block.part(last, len(block)), ""
+
+    def _condemned(self, offset: int) -> str:
+        return self._whys[offset] if self._alone[offset] >= CONDEMNED_AFTER else ""
 
     def reached(self, position: int) -> None:
         """Everything below `position` is committed."""
         if position > self._reached:
-            self.count = 0
+            self.count = self.flushes = 0
         self._reached = position
         if self.end and position >= self.end:
             self.first = self.end = 0
             self._alone.clear()
+            self._whys.clear()
+            if self._held:
+                self._held.clear()
+                self.held = {}

@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams import unpacking
+from streams import packing, unpacking
 from streams.batches import Batch, UnreadableBatchError, batches_of
 from streams.block import Block
 from streams.decompression import LIMIT_BYTES
@@ -36,6 +36,7 @@ _corrupt: Counter[tuple[str, int, int]] = Counter()
 def fetch_blocks_of(topics: Iterable[str]) -> None:
     """From now on, consumers of this process get blocks instead of records from `topics`."""
     unpacking.warm_up()
+    packing.warm_up()
     _block_topics.update(topics)
     aiokafka_fetcher.PartitionRecords = BlockRecords
     aiokafka_fetcher.MemoryRecords = FetchedRecords

@@ -2,12 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from schemas.clock import Clock, SystemClock
 from streams.changelog import ChangelogReader, Position, Restored
 from streams.log.admin import LogAdmin
 from streams.options import EngineOptions
@@ -25,11 +28,35 @@ _FENCE_TIMEOUT_S = 30.0
 """aiokafka would wait for a coordinator without end."""
 
 
+@dataclass(slots=True)
+class Attempts:
+    """How the attempts to open a partition get on; asked from any thread.
+
+    Attributes:
+        steps: Counts what was done.
+        is_excused: They wait for a version, or for the next attempt, which is told.
+    """
+
+    steps: int = 0
+    is_excused: bool = False
+
+    @contextmanager
+    def excused(self) -> Iterator[None]:
+        """Surrounds waiting that is told."""
+        self.is_excused = True
+        try:
+            yield
+        finally:
+            self.is_excused = False
+            self.steps += 1
+
+
 class Opener:
     """Opens partitions of one engine.
 
     Args:
         in_thread: Runs work on a partition's rows in the thread that owns all rows.
+        clock: Tells how old rows are; the host's, if none is given.
     """
 
     def __init__(
@@ -38,27 +65,31 @@ class Opener:
         factory: ProcessorFactory,
         observer: Observer,
         in_thread: Callable[[int, Callable[[], object]], Awaitable[object]],
+        clock: Clock | None = None,
     ) -> None:
         self._options = options
         self._factory = factory
         self._observer = observer
         self._in_thread = in_thread
+        self._clock = clock or SystemClock()
         self._targets = Targets(options)
 
     async def open(
-        self, number: int, warm: WarmRows | None, failures: int = 0
+        self, number: int, warm: WarmRows | None, failures: int = 0, attempts: Attempts | None = None
     ) -> tuple[PartitionRows, PartitionTransactions]:
         """Fence, then restore: the end of the changelog alone where rows are warm, all of it otherwise.
 
         Args:
             number: Of the partition.
             warm: Its rows as they were earlier; used up once they are touched.
-            failures: Since the partition last got on: its transactions get more time, in case that is what they lack.
+            failures: Of transactions since the partition last got on: they get more time, in case that is what they
+                lack.
+            attempts: Told how it gets on.
 
         Raises:
             Exception: of any kind, when Kafka is away; nothing is left open.
         """
-        options = self._options
+        options, attempts = self._options, attempts or Attempts()
         topic_id, changelog_id = await self._topic_ids()
         lineage = Lineage(options.cluster, topic_id, number)
         transactions = PartitionTransactions(
@@ -71,11 +102,15 @@ class Opener:
         try:
             async with asyncio.timeout(_FENCE_TIMEOUT_S):
                 await transactions.fence()
+            fenced_s = self._clock.running_s()
+            attempts.steps += 1
             async with ChangelogReader(options.kafka, options.changelog) as changelog:
-                rows = await self._brought_up(changelog, warm, lineage, changelog_id) if warm is not None else None
+                rows = await self._brought_up(changelog, warm, lineage, changelog_id, attempts) if warm else None
                 if rows is None:
-                    rows = await self._restore(changelog, lineage)
-                rows.changelog_id = changelog_id
+                    if warm is not None:
+                        warm.throw_away()
+                    rows = await self._restore(changelog, lineage, attempts)
+                rows.changelog_id, rows.current_s = changelog_id, fenced_s
                 rows.position = rows.flushed = self._within(rows, await changelog.end(number, options.source))
         except BaseException:
             await transactions.close()
@@ -91,21 +126,25 @@ class Opener:
             raise UnknownTopicOrPartitionError(missing[0])
         return found[wanted[0]], found[wanted[1]]
 
-    async def _restore(self, changelog: ChangelogReader, lineage: Lineage) -> PartitionRows:
+    async def _restore(self, changelog: ChangelogReader, lineage: Lineage, attempts: Attempts) -> PartitionRows:
         """Read all rows back."""
         before = await changelog.position(lineage.partition)
-        processor = await self._factory.make(lineage, before.note if before else {})
-        return await self._read(changelog, lineage, processor, Restored())
+        with attempts.excused():
+            processor = await self._factory.make(lineage, before.note if before else {})
+        return await self._read(changelog, lineage, processor, Restored(), self._clock.running_s(), attempts)
 
     async def _brought_up(
-        self, changelog: ChangelogReader, warm: WarmRows, lineage: Lineage, changelog_id: str
+        self, changelog: ChangelogReader, warm: WarmRows, lineage: Lineage, changelog_id: str, attempts: Attempts
     ) -> PartitionRows | None:
-        """Read what was written after warm rows; None when they are of no use: another topic, log, or version."""
+        """Read what was written after warm rows; None when they are of no use: of another topic or version, or old."""
         number = lineage.partition
         if (warm.lineage, warm.changelog_id) != (lineage, changelog_id):
             return None
         end = await changelog.end(number)
         if not await changelog.beginning(number) <= warm.at <= end:
+            return None
+        if warm.at < end and warm.is_outdated(self._clock.running_s(), self._options.rows_age_s):
+            log.warning("rows are so old that the changelog may have forgotten deletions: read anew", partition=number)
             return None
         latest = await changelog.position(number)
         if not warm.fits(latest):
@@ -115,7 +154,8 @@ class Opener:
             self._observer.restored(number, 0, 0.0, warm=True)
             return PartitionRows(lineage, warm.processor, position, position, end)
         warm.is_ready, warm.is_touched = False, True
-        return await self._read(changelog, lineage, warm.processor, Restored(warm.position), warm.at)
+        restored = Restored(warm.position)
+        return await self._read(changelog, lineage, warm.processor, restored, warm.current_s, attempts, warm.at)
 
     async def _read(
         self,
@@ -123,14 +163,30 @@ class Opener:
         lineage: Lineage,
         processor: Processor,
         restored: Restored,
+        current_s: float,
+        attempts: Attempts,
         start: int | None = None,
     ) -> PartitionRows:
-        """Read rows from `start` on, None for the first, to the changelog's end."""
+        """Read rows from `start` on, None for the first, to the changelog's end.
+
+        Args:
+            changelog: To be read.
+            lineage: Of the partition.
+            processor: Takes the rows in.
+            restored: Told how far it is.
+            current_s: When all that the changelog had before `start` was known here.
+            attempts: Told that it gets on.
+            start: First offset to read.
+        """
         number = lineage.partition
         started_s = time.monotonic()
         async for records in changelog.rows(number, restored, start):
             await self._in_thread(number, partial(processor.restore, records))
+            attempts.steps += 1
             self._observer.restoring(number, restored.at - restored.begin, restored.end - restored.begin)
+        if restored.rows and self._clock.running_s() - current_s > self._options.rows_age_s:
+            message = "reading took so long that the changelog may have forgotten meanwhile what was deleted"
+            raise TimeoutError(message)
         position = self._start(restored.position, lineage)
         rows = PartitionRows(lineage, processor, position, position, restored.end)
 

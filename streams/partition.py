@@ -61,6 +61,8 @@ class PartitionRows:
         flushed: Next offset according to the last committed transaction.
         changelog_end: Next offset of the changelog after the last committed transaction.
         changelog_id: Id of the changelog's topic.
+        current_s: When nobody else can have written to the changelog what is not here, by the clock that goes on while
+            the host sleeps: the last transaction, or the restore.
         broken: Rows and log may differ: nothing more is stepped or flushed, the partition is rebuilt.
         behind: Much input waits.
         urgent: Somebody waits for what is unflushed.
@@ -72,6 +74,7 @@ class PartitionRows:
     flushed: int
     changelog_end: int
     changelog_id: str = ""
+    current_s: float = 0.0
     broken: bool = False
     behind: bool = False
     urgent: bool = False

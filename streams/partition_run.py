@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -13,11 +13,13 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
+from schemas.clock import SystemClock
 from streams.block import Block
 from streams.faults import Faults
 from streams.options import EngineOptions
+from streams.packing import PackedBatch
 from streams.partition import PartitionRows, Snapshot
-from streams.processor import Observer
+from streams.processor import NotNowError, Observer
 from streams.rows_thread import telling
 from streams.source import Source
 from streams.transaction import PartitionTransactions, Place
@@ -27,6 +29,10 @@ log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.03
 """How soon a block that waits for something outside is put aside."""
+
+
+class _UntouchedError(Exception):
+    """A part can't be stepped now; rows are what they were."""
 
 
 class State(Enum):
@@ -76,7 +82,10 @@ class PartitionRun:
         self._backlog: deque[Block] = deque()
         self._catching_up: asyncio.Task[None] | None = None
         self._wanted = ""
+        self._is_not_now = False
         self._waits = False
+        # Rows that were kept may know of some that are suspected no longer.
+        self._suspected: Mapping[int, str] | None = None
 
     @property
     def number(self) -> int:
@@ -106,7 +115,7 @@ class PartitionRun:
             elif (stepping := await self._begun(block)) is not None:
                 self._catch_up_later(stepping)
                 return
-            if not self._wanted:
+            if not self._wanted and not self._is_not_now:
                 return
             block = block.since(self.rows.position)
         self._backlog.append(block)
@@ -144,8 +153,12 @@ class PartitionRun:
                 if self._wanted:
                     await self._provide()
                     continue
+                if self._is_not_now:
+                    await asyncio.sleep(self._faults.delay_s())
+                    self._is_not_now = False
+                    continue
                 await self._step_all(self._backlog[0])
-                if not self._wanted:
+                if not self._wanted and not self._is_not_now:
                     self._backlog.popleft()
             if self._state is State.RUNNING:
                 # What was on its way when the partition was paused, Faust has dropped.
@@ -166,7 +179,8 @@ class PartitionRun:
         try:
             await self._host.provide(wanted)
         except Exception as error:  # noqa: BLE001 - whatever it was, only what is wanted leads on
-            self._stand(f"what the record at offset {self.rows.position} needs can't be made ready: {error!r}")
+            at = self.rows.position
+            self._stand(f"what the record at offset {at} needs can't be made ready: {error!r}", at)
             self._break("provide")
         else:
             self._wanted = ""
@@ -190,31 +204,37 @@ class PartitionRun:
             self._break("input_truncated")
             return
         for part, detail in self._faults.parts(block):
-            if self._state is not State.RUNNING or self._wanted:
+            if self._state is not State.RUNNING or self._wanted or self._is_not_now:
                 break
             insists = bool(detail) and rows.processor.insists(part)
             try:
                 wanted = await self._step(part, "" if insists else detail)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt
+            except Exception as error:  # noqa: BLE001 - whatever it was, the partition is rebuilt, or waits
                 self._failed(part, error, insists=insists)
                 return
             self._wanted = wanted or ""
-            if insists and wanted == "":
+            if wanted == "" and part.end > self._faults.stands_at:
                 self._stand("")
         rows.behind = source.lag(self.number, rows.position) >= self._policy.behind_records
         if rows.urgent and not rows.behind:
             self._host.wake()
 
     def _failed(self, part: Block, error: Exception, *, insists: bool) -> None:
+        if isinstance(error, NotNowError | _UntouchedError):
+            self._stand(f"the record at offset {part.start} can't be stepped now: {error}", part.start)
+            self._is_not_now = isinstance(error, _UntouchedError)
+            if not self._is_not_now:
+                self._break("outside")
+            return
         if insists:
-            self._stand(f"the record at offset {part.start} can't be carried out: {error!r}")
+            self._stand(f"the record at offset {part.start} can't be carried out: {error!r}", part.start)
         else:
             shown = {"start": part.start, "end": part.end, "error": repr(error)}
             log.error("block failed", partition=self.number, exc_info=error, **shown)
         self._faults.suspect(part, error)
         self._break("block")
 
-    def _stand(self, why: str) -> None:
+    def _stand(self, why: str, at: int = 0) -> None:
         """Say that the partition can't go on and tries again, once in the log; `""`: it goes on."""
         if not why and not self._faults.standing:
             return
@@ -222,12 +242,12 @@ class PartitionRun:
             log.error("partition stands still and tries again", partition=self.number, why=why)
         elif not why:
             log.info("partition goes on", partition=self.number)
-        self._faults.standing = why
+        self._faults.standing, self._faults.stands_at = why, at
         self._host.observer.standing(self.number, why)
 
     async def _step(self, part: Block, detail: str) -> str | None:
         """Step a part, or give it up; what is wanted before it, None when the partition was let go meanwhile."""
-        rows, observer = self.rows, self._host.observer
+        rows, observer, held = self.rows, self._host.observer, self._faults.held
         started_s = time.monotonic()
 
         def work() -> tuple[int, str | None]:
@@ -236,6 +256,11 @@ class PartitionRun:
             observer.stepping(rows.number, max(part.start, rows.position), part.end)
             try:
                 with telling(waits, goes_on):
+                    if held is not self._suspected:
+                        rows.processor.suspect(held)
+                        self._suspected = held
+                    if not detail and not self._is_prepared():
+                        return 0, None
                     return (rows.give_up(part, detail, started_s), "") if detail else rows.process(part, started_s)
             finally:
                 self._waits = False
@@ -256,6 +281,14 @@ class PartitionRun:
         if detail and records:
             log.error("record given up as a dead letter", partition=rows.number, offset=part.start, error=detail)
         return wanted
+
+    def _is_prepared(self) -> bool:
+        """Wait for what a step needs outside; False when the partition was let go meanwhile."""
+        try:
+            self.rows.processor.prepare()
+        except NotNowError as error:
+            raise _UntouchedError(str(error)) from error
+        return self._state is State.RUNNING
 
     async def _pass_over_what_is_lost(self, start: int) -> None:
         """Go on behind the records before `start` that retention deleted unprocessed; they are counted."""
@@ -292,6 +325,7 @@ class PartitionRun:
             self._break("fenced", at_least_s=self._host.options.session_timeout_s)
         except Exception as error:  # noqa: BLE001 - any indefinite outcome: rebuild from the log
             log.warning("flush failed, rebuilding the partition", partition=self.number, error=repr(error))
+            self._faults.flushes += 1
             self._break("flush")
         finally:
             self._flush = None
@@ -299,7 +333,7 @@ class PartitionRun:
 
     async def _commit(self) -> None:
         rows, observer, options = self.rows, self._host.observer, self._host.options
-        started_s = time.monotonic()
+        started_s, running_s = time.monotonic(), SystemClock().running_s()
         snapshot, batches = await self._host.in_thread(
             self.number, partial(_snapshot, rows, self._transactions, options.changelog, started_s)
         )
@@ -313,6 +347,7 @@ class PartitionRun:
             options.group,
         )
         rows.flushed = snapshot.position
+        rows.current_s = running_s
         rows.changelog_end = last + 2  # the position record and the commit marker
         self._faults.reached(snapshot.position)
         observer.flushed(self.number, len(snapshot.rows) - 1, snapshot.output_count(), time.monotonic() - started_s)
@@ -364,10 +399,10 @@ def _nothing() -> None:
 
 def _snapshot(
     rows: PartitionRows, transactions: PartitionTransactions, changelog: str, now_s: float
-) -> tuple[Snapshot, dict[Place, list[Any]]]:
+) -> tuple[Snapshot, dict[Place, list[PackedBatch]]]:
     snapshot = rows.snapshot(now_s)
     # Outputs first: the position record is the last one written to the changelog.
-    batches: dict[Place, list[Any]] = {
+    batches: dict[Place, list[PackedBatch]] = {
         topic: transactions.batches(records) for topic, records in snapshot.outputs.items()
     }
     batches[changelog] = transactions.batches(snapshot.rows)

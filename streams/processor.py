@@ -62,6 +62,22 @@ class Lineage:
     partition: int
 
 
+class NotNowError(Exception):
+    """Out of `prepare` or `process`: what is needed outside is not there. No record is to blame: it is tried later."""
+
+
+class HeldRecordsError(Exception):
+    """Out of `process`: it failed, as the cause says, at records that it had held back, or held back a moment.
+
+    Attributes:
+        offsets: Of those records, one of which is to blame.
+    """
+
+    def __init__(self, offsets: tuple[int, ...]) -> None:
+        super().__init__(f"records {offsets[:10]} that were held back")
+        self.offsets = offsets
+
+
 class Processor(Protocol):
     """The rows of one partition and the steps over them.
 
@@ -94,6 +110,13 @@ class Processor(Protocol):
             What has to be told of rows that were not restored as they were written, flushed before anything else.
         """
 
+    def prepare(self) -> None:
+        """Wait until what `process` needs outside is there; called before it, changes nothing.
+
+        Raises:
+            NotNowError: it is not there; rows are what they were.
+        """
+
     def process(self, block: Block) -> Outcome:
         """Step the records of a block in order. Results must not depend on how records were cut into blocks.
 
@@ -102,6 +125,15 @@ class Processor(Protocol):
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a block of one record that can't be stepped."""
+
+    def suspect(self, held: Mapping[int, str]) -> None:
+        """Of records that it holds back, step these each by itself from now on, or not at all; all others together.
+
+        Told before the first block, and whenever there are others.
+
+        Args:
+            held: Never changes. Why each is to become a dead letter instead, `""` where it is to be stepped; by offset.
+        """
 
     def insists(self, record: Block) -> bool:
         """Whether a block of one record must be stepped, however often that fails; asked from any thread."""

@@ -1,6 +1,10 @@
 """The engine's hold on Faust's consumer: pausing, seeking and asking about partitions of the input topic."""
 
+import contextlib
+from typing import Any
+
 import structlog
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.types import TP, AppT
 
 log = structlog.get_logger(__name__)
@@ -12,6 +16,7 @@ class Source:
     def __init__(self, app: AppT, topic: str) -> None:
         self._app = app
         self._topic = topic
+        self._denied = ""
 
     def assigned(self) -> frozenset[int]:
         """Partitions that the group gave to this worker."""
@@ -32,6 +37,30 @@ class Source:
             await self._app.consumer.seek(TP(self._topic, partition), position)
         except Exception as error:  # noqa: BLE001 - aiokafka raises several kinds for a partition that was taken away
             log.info("seek was overtaken by a rebalance", partition=partition, error=repr(error))
+
+    def is_refused(self) -> bool:
+        """Whether the group can't be joined: its coordinator is away, or denies it; asked from any thread.
+
+        Who was denied is made to ask again: aiokafka waits until somebody polls, which Faust does for partitions alone.
+        """
+        made = self._app._consumer  # noqa: SLF001 - asked for by its name, Faust would make it here
+        thread: Any = None if made is None else made._thread  # noqa: SLF001
+        coordinator = getattr(thread and thread._consumer, "_coordinator", None)  # noqa: SLF001
+        if not isinstance(coordinator, GroupCoordinator):
+            return False  # it did not begin to join
+        if coordinator._pending_exception is not None:  # noqa: SLF001
+            with contextlib.suppress(RuntimeError):  # the consumer's thread has just ended
+                thread.thread_loop.call_soon_threadsafe(self._ask_again, coordinator)
+            return True
+        return coordinator.coordinator_id is None
+
+    def _ask_again(self, coordinator: GroupCoordinator) -> None:
+        try:
+            coordinator.check_errors()
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
+            if self._denied != repr(error):
+                self._denied = repr(error)
+                log.warning("the group can't be joined, trying again", error=self._denied)
 
     def rejoin(self) -> None:
         """Join the group anew, as a member that has something new to tell does."""

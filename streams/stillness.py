@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ASSIGNMENT = -1
+"""Stands for the assignment of all partitions while that is under way; its input is that of all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -10,10 +13,13 @@ class Look:
 
     Attributes:
         position: Next offset according to the last committed transaction.
-        excused: It stands still for a reason that is known and told: it waits for a version, or tries again and again.
+        steps: Counts whatever else shows that it gets on, such as what an opening has read.
+        excused: It stands still for a reason that is known and told: it waits for a version, can't join its
+            group, or tries again and again.
     """
 
     position: int
+    steps: int = 0
     excused: bool = False
 
 
@@ -22,6 +28,7 @@ class _Still:
     """Since a partition last got on: where it stood, where its input ended then, and how long that was counted."""
 
     position: int
+    steps: int
     end: int | None
     seconds: float = 0.0
 
@@ -41,7 +48,7 @@ class Stillness:
         """Take in a look at all partitions that are owned.
 
         Args:
-            seen: By partition.
+            seen: By partition, and `ASSIGNMENT`.
             ends: Where their inputs end; nothing of those that nobody asked for.
             passed_s: Since the look before, no more than may be counted of it: time in which nobody looked, such as of
                 a process that was frozen, says nothing.
@@ -52,10 +59,11 @@ class Stillness:
         self._still = {number: still for number, still in self._still.items() if number in seen}
         stuck = {}
         for number, look in seen.items():
-            end = ends.get(number)
+            end = (sum(ends.values()) if ends else None) if number == ASSIGNMENT else ends.get(number)
             still = self._still.get(number)
-            if still is None or still.position != look.position or (end is not None and end <= look.position):
-                self._still[number] = _Still(look.position, end)
+            moved = still is None or (still.position, still.steps) != (look.position, look.steps)
+            if still is None or moved or (end is not None and end <= look.position):
+                self._still[number] = _Still(look.position, look.steps, end)
                 continue
             still.end = end if still.end is None else still.end
             if not look.excused:

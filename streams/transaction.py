@@ -1,8 +1,7 @@
 """One partition's transactional producer: outputs, rows, position and offset, all or nothing."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -10,8 +9,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from schemas.partitioning import partition_of
 from streams.log.client import KafkaOptions
 from streams.log.stopping import let_go
+from streams.packing import PackedBatch, packed
 from streams.processor import OutputRecord
 from streams.targets import Targets
+from streams.wire import write_in_one_piece
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +21,6 @@ _STOP_TIMEOUT_S = 2.0
 Place = str | tuple[str, int]
 """A topic, meaning the partition of it that is numbered as the input's, or a topic and one of its partitions."""
 
-_NO_HEADERS: list[tuple[str, bytes]] = []
-
 
 class PartitionTransactions:
     """Writes flushes of one partition under a static transactional id, which fences every earlier owner."""
@@ -29,6 +28,7 @@ class PartitionTransactions:
     def __init__(
         self, options: KafkaOptions, transactional_id: str, partition: int, timeout_s: float, targets: Targets
     ) -> None:
+        write_in_one_piece()
         self.transactional_id = transactional_id
         self._targets = targets
         self._partition = partition
@@ -46,20 +46,11 @@ class PartitionTransactions:
         """Take over the transactional id: whoever had it can write no more, and what it left open is aborted."""
         await self._producer.start()
 
-    def batches(self, records: Iterable[OutputRecord]) -> list[Any]:
-        """Pack records into raw batches; may run in any thread."""
-        builder = self._producer.create_batch()
-        built = [builder]
-        for key, value, headers in records:
-            fields: Any = list(headers) if headers else _NO_HEADERS
-            if builder.append(key=key, value=value, timestamp=None, headers=fields) is None:
-                builder = self._producer.create_batch()
-                # The first record of a batch fits, whatever its size.
-                builder.append(key=key, value=value, timestamp=None, headers=fields)
-                built.append(builder)
-        return built if builder.record_count() else built[:-1]
+    def batches(self, records: Sequence[OutputRecord]) -> list[PackedBatch]:
+        """Pack records into batches; may run in any thread."""
+        return packed(records, BATCH_BYTES)
 
-    async def addressed(self, routed: Mapping[str, list[OutputRecord]]) -> dict[Place, list[Any]]:
+    async def addressed(self, routed: Mapping[str, list[OutputRecord]]) -> dict[Place, list[PackedBatch]]:
         """Pack records for the partitions where their keys belong, keeping the order of each.
 
         Args:
@@ -67,7 +58,7 @@ class PartitionTransactions:
         """
         partitions = {topic: await self._targets.partitions(topic) for topic in routed}
 
-        def packed() -> dict[Place, list[Any]]:
+        def sorted_and_packed() -> dict[Place, list[PackedBatch]]:
             sorted_out: dict[Place, list[OutputRecord]] = {}
             for topic, records in routed.items():
                 for record in records:
@@ -75,10 +66,15 @@ class PartitionTransactions:
                     sorted_out.setdefault(place, []).append(record)
             return {place: self.batches(records) for place, records in sorted_out.items()}
 
-        return await asyncio.to_thread(packed)
+        return await asyncio.to_thread(sorted_and_packed)
 
     async def commit(
-        self, batches: Mapping[Place, list[Any]], last_topic: str, source: TopicPartition, offset: int, group: str
+        self,
+        batches: Mapping[Place, list[PackedBatch]],
+        last_topic: str,
+        source: TopicPartition,
+        offset: int,
+        group: str,
     ) -> int:
         """Write all batches, the group's offset and the commit marker.
 
@@ -99,7 +95,12 @@ class PartitionTransactions:
             raise
 
     async def _commit(
-        self, batches: Mapping[Place, list[Any]], last_topic: str, source: TopicPartition, offset: int, group: str
+        self,
+        batches: Mapping[Place, list[PackedBatch]],
+        last_topic: str,
+        source: TopicPartition,
+        offset: int,
+        group: str,
     ) -> int:
         await self._producer.begin_transaction()
         addressed = [

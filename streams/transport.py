@@ -3,6 +3,7 @@
 It leans on private names of Faust 0.15.3, which `tests/unit/test_private_names.py` pins.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,9 +14,12 @@ from faust.types import TP, ConsumerMessage
 from yarl import URL
 
 from streams.block import Block
+from streams.fetch_pace import FetchPace
 
 _HELD_BACK_S = 0.01
 """So soon records are asked for again while a partition is held back."""
+_GATHER_S = 0.01
+"""So long records wait for others under a steady load."""
 
 Positions = Callable[[], Mapping[int, int]]
 
@@ -41,6 +45,10 @@ class _BlockConsumerThread(driver.AIOKafkaConsumerThread):
 class BlockConsumer(driver.Consumer):
     """Faust's consumer: one message per partition and fetch, and no seek but to the engine's positions."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **named)
+        self._pace = FetchPace(_GATHER_S)
+
     def _new_consumer_thread(self) -> _BlockConsumerThread:
         return _BlockConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -61,7 +69,16 @@ class BlockConsumer(driver.Consumer):
             # Faust drops what lies below the last offset that it saw. The engine knows its position, and must see it
             # when the input begins anew.
             self._read_offset.pop(partition, None)
+        self._keep_pace(fetched)
         return {partition: _merged(blocks) for partition, blocks in fetched.items() if blocks}
+
+    def _keep_pace(self, fetched: Mapping[TP, list[Any]]) -> None:
+        came = sum(len(block.data) for blocks in fetched.values() for block in blocks if isinstance(block, Block))
+        self._pace.fetched(came, time.monotonic())
+        consumer = self._thread._consumer  # noqa: SLF001 - as Faust itself does
+        if consumer is not None:
+            # aiokafka reads it anew for each fetch.
+            consumer._fetcher._fetch_min_bytes = self._pace.min_bytes  # noqa: SLF001
 
     def on_buffer_drop(self, tp: TP) -> None:
         """A buffer of Faust's has room again; that alone must not let a paused partition go on."""

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import settings
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
-from servers.influxdb import InfluxDb, find_influxd
 from servers.kafka import SecuredKafka
 from servers.mosquitto import SecuredMosquitto
 from servers.prometheus import Prometheus
-from servers.rabbitmq import RabbitMq, find_rabbitmq
-from servers.secantus import Secantus, find_secantus
+from servers.rabbitmq import RabbitMq
 
+from infra.bench.servers.influxdb import InfluxDb, find_influxd
+from infra.bench.servers.rabbitmq import find_rabbitmq
+from infra.bench.servers.secantus import Secantus, find_secantus
 from infra.embedded import EmbeddedDocuments, EmbeddedKafka, EmbeddedMqtt, EmbeddedServer
 from infra.embedded.mqtt import find_mosquitto
 from schemas.errors import SetupError

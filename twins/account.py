@@ -4,7 +4,7 @@ What a twin's row tells is the highest counter of the boot that it heard of last
 enough for a device that loses nothing; what else there is to know of a twin stands in a row beside it (`Trails`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -12,19 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.account import UNTOLD_SOURCE, Figures, PartitionAccount
-from schemas.counters import NO_SEQ, Counter, counter_of, read_counter
-from schemas.errors import InvalidNameError
-from schemas.headers import BOOT, KIND, REDRIVE, SEQ, Kind
-from schemas.names import check_twin_id
-from streams.block import Block
-from streams.processor import RESERVED_KEY_PREFIX, Lineage
-from twins.account_scan import KEY_BITS, UNREADABLE, advance, expect
+from schemas.counters import NO_SEQ
+from schemas.headers import COUNTED, KIND, RECEIVED, REDRIVE, Kind
+from schemas.topics import TypeTopics
+from streams.block import Block, ReadRecord
+from streams.processor import RESERVED_KEY_PREFIX, Lineage, Outcome
+from twins.account_refused import Refused
+from twins.account_rows import Rows, forget_counters
+from twins.account_scan import KEY_BITS, advance, expect
 from twins.account_sources import Sources, source_of
-from twins.arrival import Arrivals
-from twins.columns import BootHashes, Columns
-from twins.ids import NO_SLOT
+from twins.arrival import Arrivals, arrival_ns
+from twins.columns import Columns
 from twins.layout import RATED
-from twins.record import header
 from twins.trails import Trail, Trails
 
 if TYPE_CHECKING:
@@ -39,24 +38,28 @@ MOST_STRANGERS = 10_000
 """Of a partition: senders without a row whose counters are followed. Those of any further one are not looked at."""
 
 _TELEMETRY = (b"", Kind.TELEMETRY.value.encode())
-_NO_ROWS = np.zeros(0, np.int64)
 
 
 class Account:
     """Counts what came into one partition and what is missing.
 
     Results depend on the order of records, not on how they fell into blocks.
+
+    Args:
+        type_name: Of the twins.
+        lineage: Where records come from.
     """
 
-    def __init__(self, lineage: Lineage) -> None:
+    def __init__(self, type_name: str, lineage: Lineage) -> None:
         self._lineage = lineage
-        self._boots = BootHashes()
+        self._refused = Refused(TypeTopics(type_name).telemetry)
         self._sources = Sources()
         self._figures: list[Figures] = []
         self._trails: dict[bytes, Trails] = {}
         self._strangers: set[bytes] = set()
         self._changed: set[bytes] = set()
         self._is_changed = False
+        self._is_of_other_input = False
 
     # -- the changelog -------------------------------------------------------------------------------------------
 
@@ -64,8 +67,10 @@ class Account:
         """Take in a row that `snapshot` wrote."""
         if key == ACCOUNT_KEY:
             stored = msgspec.json.decode(value or b"", type=PartitionAccount)
+            of = stored.cluster, stored.topic_id
+            self._is_of_other_input = of != (self._lineage.cluster, self._lineage.topic_id)
             for source, figures in stored.sources.items():
-                self._of(source, figures)
+                self._of(source, Figures() if self._is_of_other_input else figures)
             return
         twin = key.removeprefix(TRAILS_KEY_PREFIX)
         if value is None:
@@ -75,8 +80,20 @@ class Account:
 
     def restored(self, population: "Population | None") -> None:
         """Find out who has no row, once all rows are there."""
+        if self._is_of_other_input:
+            self._begin_anew(population)
         known = population.table.slots if population is not None else {}
-        self._strangers = {twin for twin in self._trails if twin not in known}
+        keys = Rows.of(population).keys
+        # A row that was made since, and heard of no counter yet, knows less than the trails.
+        self._strangers = {twin for twin in self._trails if twin not in known or not keys[known[twin]]}
+
+    def _begin_anew(self, population: "Population | None") -> None:
+        """Know of no counter: what came by an input that is no more is not there in the one that was made anew."""
+        self._changed.update(self._trails)
+        self._trails.clear()
+        if population is not None:
+            forget_counters(population)
+        self._is_changed, self._is_of_other_input = True, False
 
     def snapshot(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Rows that changed since the last time."""
@@ -93,7 +110,13 @@ class Account:
     # -- telemetry -----------------------------------------------------------------------------------------------
 
     def look(
-        self, block: Block, came: Arrivals, columns: Columns, slot: NDArray[np.int64], population: "Population"
+        self,
+        block: Block,
+        came: Arrivals,
+        columns: Columns,
+        slot: NDArray[np.int64],
+        population: "Population",
+        refused: Mapping[int, ReadRecord],
     ) -> "Looked":
         """Look at n records, entering nothing.
 
@@ -103,12 +126,15 @@ class Account:
             columns: What they say.
             slot: (n,) rows, `NO_SLOT` for refused ones.
             population: The twins.
+            refused: Those that can't be stepped, by index.
         """
         seq, boot = columns.seq, columns.boot
-        if columns.refused:
-            seq, boot, slot = seq.copy(), boot.copy(), slot.copy()
-            for index in columns.refused:
-                seq[index], boot[index], slot[index] = self._refused(block, index, population)
+        self._refused.forget_astray()
+        if refused:
+            seq, boot, slot, at = seq.copy(), boot.copy(), slot.copy(), list(refused)
+            said = zip(refused.values(), seq[at].tolist(), boot[at].tolist(), strict=True)
+            told = [self._refused.told(*one, population)[:3] for one in said]
+            seq[at], boot[at], slot[at] = np.array(told, np.int64).T
         return Looked(self._sources.find(block.data, came), boot, seq, slot)
 
     def enter(self, block: Block, looked: "Looked", population: "Population | None") -> None:
@@ -132,17 +158,27 @@ class Account:
         if population is not None:
             population.table.dirty[slot[slot >= 0]] = 1
 
-    def take_one(self, block: Block, index: int, population: "Population | None") -> None:
+    def pass_on(self, outcome: Outcome) -> None:
+        """Send notes of what was last looked at, and lies where its twin is not, to where the twin's counters are."""
+        self._refused.pass_on(outcome)
+
+    def take_one(self, block: Block, index: int, population: "Population | None", outcome: Outcome) -> None:
         """Enter a record that nothing steps, unless it is no telemetry or was entered before, as a dead letter."""
-        if block.offset(index) in block.unreadable or header(block, index, REDRIVE):
+        told = dict(block.headers(index))
+        if block.offset(index) in block.unreadable or told.get(REDRIVE):
             return
-        if header(block, index, KIND) in _TELEMETRY:
-            self._enter_one(block, index, population)
+        if told.get(KIND, b"") in _TELEMETRY:
+            self._enter_one(block.part(index, index + 1), told, population)
+            self.pass_on(outcome)
 
     def take_refusal(self, block: Block, index: int, population: "Population | None") -> None:
-        """Enter telemetry that a bridge refused, from its note."""
-        self._enter_one(block, index, population)
-        self._of(source_of(block, index)).deadlettered += 1
+        """Enter telemetry that a bridge refused, or that lay in another partition, from its note."""
+        told = dict(block.headers(index))
+        if told.get(COUNTED):
+            self._enter_counted(block, index, source_of(told), population)
+        else:
+            self._enter_one(block.part(index, index + 1), told, population)
+            self._of(source_of(told)).deadlettered += 1
 
     def stepped(
         self,
@@ -188,13 +224,19 @@ class Account:
             figures.expected += more
             figures.missing += more
 
-    def deadlettered(self, block: Block, index: int) -> None:
-        """Count a record that became a dead letter, if it is telemetry."""
-        if block.offset(index) in block.unreadable:
+    def deadlettered_of(self, looked: "Looked", indices: Sequence[int]) -> None:
+        """Count telemetry at `indices` that became dead letters."""
+        for source, times in zip(*np.unique(looked.sources[indices], return_counts=True), strict=True):
+            self._figures[source].deadlettered += int(times)
+        self._is_changed = True
+
+    def deadlettered(self, told: Mapping[str, bytes], *, is_readable: bool) -> None:
+        """Count a record that became a dead letter, if it is telemetry; `told` is what its headers say."""
+        if not is_readable:
             figures = self._of(UNTOLD_SOURCE)
             figures.received += 1
-        elif header(block, index, KIND) in _TELEMETRY:
-            figures = self._of(source_of(block, index))
+        elif told.get(KIND, b"") in _TELEMETRY:
+            figures = self._of(source_of(told))
         else:
             return
         figures.deadlettered += 1
@@ -209,24 +251,35 @@ class Account:
         return self._figures[index]
 
     def _grow(self) -> None:
-        self._figures += [Figures() for _ in range(len(self._sources.names) - len(self._figures))]
+        while len(self._figures) < len(self._sources.names):
+            self._figures.append(Figures())
 
-    def _refused(self, block: Block, index: int, population: "Population | None") -> tuple[int, int, int]:
-        """Counter, boot and row of a record that can't be stepped."""
-        key = block.key(index) or b""
-        slot = population.table.slots.get(key, NO_SLOT) if population is not None else NO_SLOT
-        counter = _counter(block, index)
-        if counter is None or (slot < 0 and not _may_live(key, population)):
-            return UNREADABLE, 0, NO_SLOT
-        return counter.seq, self._boots.of(counter.boot), slot
-
-    def _enter_one(self, block: Block, index: int, population: "Population | None") -> None:
-        seq, boot, slot = self._refused(block, index, population)
-        source = self._sources.index(source_of(block, index))
+    def _enter_one(self, block: Block, told: Mapping[str, bytes], population: "Population | None") -> None:
+        """Enter a block of one record, whose headers say this."""
+        (record,) = block.records([0])
+        self._refused.forget_astray()
+        seq, boot, slot, _ = self._refused.read(record, population)
+        source = self._sources.index(source_of(told))
         looked = Looked(np.array([source]), np.array([boot]), np.array([seq]), np.array([slot]))
-        self.enter(block.part(index, index + 1), looked, population)
+        self.enter(block, looked, population)
+        if population is not None and population.expected_rate_hz:
+            received = np.array([arrival_ns(told.get(RECEIVED, b""), record[1])])
+            self._expect(looked, np.zeros(1, np.bool_), received, population)
 
-    def _turn(self, twin: bytes, key: int, seq: int, source: int, slot: int, rows: "Rows") -> None:
+    def _enter_counted(self, block: Block, index: int, source: str, population: "Population | None") -> None:
+        """Enter what a note tells of records that count as received where they lay."""
+        (note,) = block.records([index])
+        known = self._refused.read_note(note[3] or b"", population)
+        if not known:
+            return
+        seq, boot, slot = np.array([one[:3] for one in known], np.int64).T
+        sources = np.full(len(known), self._sources.index(source))
+        named = Block.of_records(block.partition, [(*note[:2], one.key, None, ()) for one in known])
+        looked = Looked(sources, boot.copy(), seq.copy(), slot.copy())
+        self.enter(named, looked, population)
+        self._of(source).received -= len(known)
+
+    def _turn(self, twin: bytes, key: int, seq: int, source: int, slot: int, rows: Rows) -> None:
         """Enter a counter that does not just follow the last one of its twin's row."""
         figures = self._figures[source]
         trails = self._trails.get(twin)
@@ -269,36 +322,3 @@ class Looked(NamedTuple):
     boot: NDArray[np.int64]
     seq: NDArray[np.int64]
     slot: NDArray[np.int64]
-
-
-class Rows(NamedTuple):
-    """What twins' rows tell: (rows,) hash of source and boot, and the highest counter of it."""
-
-    keys: NDArray[np.int64]
-    seqs: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, population: "Population | None") -> "Rows":
-        """Views of them, to be written to."""
-        if population is None:
-            return cls(_NO_ROWS, _NO_ROWS)
-        rows = population.table.rows
-        return cls(rows["account_key"], rows["account_seq"])
-
-
-def _counter(block: Block, index: int) -> Counter | None:
-    found = read_counter(block.value(index) or b"")
-    if found is None or found.seq == NO_SEQ:
-        found = counter_of(header(block, index, SEQ), header(block, index, BOOT)) or found
-    return found
-
-
-def _may_live(key: bytes, population: "Population | None") -> bool:
-    """Whether a key may be a twin of the partition; without a version, any twin."""
-    if population is not None:
-        return population.wrong_key(key) is None
-    try:
-        check_twin_id(key.decode(errors="replace"))
-    except InvalidNameError:
-        return False
-    return True

@@ -1,6 +1,7 @@
 """Where telemetry came from: the part of the header `ts-source` before the colon."""
 
 import hashlib
+from collections.abc import Mapping
 from itertools import accumulate
 
 import numpy as np
@@ -8,10 +9,8 @@ from numpy.typing import NDArray
 
 from schemas.account import OTHER_SOURCE, TWIN_SOURCE, UNTOLD_SOURCE, source_named
 from schemas.headers import HOPS, SOURCE
-from streams.block import Block
 from twins.account_scan import find_sources
 from twins.arrival import Arrivals
-from twins.record import header
 
 MOST_SOURCES = 16
 """Of a partition; any further one counts as `other`."""
@@ -81,9 +80,9 @@ class Sources:
         return np.flatnonzero(found < 0).tolist()
 
 
-def source_of(block: Block, index: int) -> str:
+def source_of(headers: Mapping[str, bytes]) -> str:
     """Source of one record."""
-    return TWIN_SOURCE if header(block, index, HOPS) else _named(header(block, index, SOURCE))
+    return TWIN_SOURCE if headers.get(HOPS) else _named(headers.get(SOURCE, b""))
 
 
 def _named(text: bytes) -> str:

@@ -16,7 +16,6 @@ _LATEST_MS = LATEST_NS // 1_000_000
 _MOST_DIGITS = 19
 _ZERO, _NINE = b"09"
 
-_SENT = HeaderNames(RECEIVED)
 _ALL = HeaderNames(RECEIVED, SOURCE, KIND, HOPS, REDRIVE)
 _TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
 
@@ -68,13 +67,11 @@ def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
     return Arrivals(received_ns, hops, sources), np.flatnonzero(marks)
 
 
-def arrivals_ns(block: Block) -> NDArray[np.int64]:
-    """Arrival of each record alone, (n,) int64 as of `Arrivals`."""
-    received_ns = _written_ns(block)
-    found = find_headers(block.data, block.places, _SENT)
-    if found is not None:
-        _take_stamps(block.data, found[0], received_ns)
-    return received_ns
+def arrival_ns(stamp: bytes, timestamp_ms: int) -> int:
+    """Arrival of one record as of `Arrivals`, by the bridge's header, `b""` for none, and its time of writing."""
+    if stamp.isdigit() and len(stamp) <= _MOST_DIGITS and (fixed_ns := int(stamp)) <= LATEST_NS:
+        return fixed_ns
+    return min(max(timestamp_ms, 0), _LATEST_MS) * 1_000_000
 
 
 def warm_up() -> None:
@@ -83,7 +80,6 @@ def warm_up() -> None:
         0, [(0, 0, None, None, [(RECEIVED, b"1"), (KIND, b"none"), (HOPS, b"1"), (REDRIVE, b"1")])]
     )
     arrivals(block)
-    arrivals_ns(block)
 
 
 def _written_ns(block: Block) -> NDArray[np.int64]:

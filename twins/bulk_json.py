@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition
 from schemas.nesting import may_be_deep
-from twins.columns import NO_SEQ, BootHashes, Columns, payload_hash
+from twins.boots import BootHashes
+from twins.columns import NO_SEQ, Columns, payload_hash
 
 _TYPES: dict[str, Any] = {"float": float, "int": int, "bool": bool}
 

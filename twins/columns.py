@@ -1,6 +1,5 @@
 """What the telemetry of a block says, as columns, and what tells one message from another."""
 
-import hashlib
 import zlib
 from dataclasses import dataclass, field
 
@@ -10,18 +9,16 @@ from numpy.typing import NDArray
 from schemas.reasons import Reason
 
 NO_SEQ = -1
-_MOST_BOOTS = 100_000
-"""With more than these all are forgotten, rather than to grow with every boot ever seen."""
 
 
 @dataclass(slots=True)
 class Columns:
-    """What n payloads say; refused records keep meaningless values in their row.
+    """What n payloads say; of refused records only `seq` and `boot` mean something.
 
     Attributes:
         inputs: (n, inputs) float64 in the order of the definition; NaN where a field is missing.
         time_ns: (n,) int64 event time; arrival where the device sends none.
-        seq: (n,) int64, -1 for none.
+        seq: (n,) int64, -1 for none, `UNREADABLE` where it can't be read, of refused ones alone.
         boot: (n,) int64 hash of the boot, 0 for none.
         payload: (n,) int64 hash of payloads with a device time and no counter, else 0.
         refused: Index to reason and detail.
@@ -47,23 +44,6 @@ class Columns:
         return Columns(
             self.inputs[indices], self.time_ns[indices], self.seq[indices], self.boot[indices], self.payload[indices]
         )
-
-
-class BootHashes:
-    """64-bit hashes of boots, 0 for none."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, int] = {"": 0}
-
-    def of(self, boot: str) -> int:
-        """Hash of a boot; fits an int64."""
-        known = self._known.get(boot)
-        if known is None:
-            if len(self._known) > _MOST_BOOTS:
-                self._known = {"": 0}
-            digest = hashlib.blake2b(boot.encode(), digest_size=8).digest()
-            known = self._known[boot] = int.from_bytes(digest, "little", signed=True)
-        return known
 
 
 def payload_hash(raw: bytes) -> int:

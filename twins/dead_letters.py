@@ -1,15 +1,20 @@
 """Dead letters for records of the input topic, in the order of the records."""
 
+from collections.abc import Mapping
 from operator import itemgetter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas import messages
-from schemas.headers import LETTER, REDRIVE, SOURCE
+from schemas.headers import LETTER, RECEIVED, REDRIVE, SOURCE
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, TypeTopics
-from streams.block import Block, Header
+from streams.block import Block, Header, ReadRecord
 from streams.processor import Outcome
 from twins.account import Account
-from twins.record import header, header_text, received_ns
+from twins.arrival import arrival_ns
+from twins.record import header_text
 
 
 class DeadLetters:
@@ -31,24 +36,65 @@ class DeadLetters:
 
         Of a record that was one before no second letter is made: the first is told the reason.
         """
+        (record,) = block.records([index])
         outcome.count("deadletter", reason.value)
-        if header(block, index, REDRIVE):
+        offset, timestamp_ms, _, _, headers = record
+        told = dict(headers)
+        if told.get(REDRIVE):
             self.tell(block, index, reason.value, detail)
             return
-        self._account.deadlettered(block, index)
-        key, value = block.key(index) or b"", block.value(index) or b""
-        source = header(block, index, SOURCE).decode(errors="replace")
+        self._account.deadlettered(told, is_readable=offset not in block.unreadable)
+        self._write(block.partition, record, told, arrival_ns(told.get(RECEIVED, b""), timestamp_ms), reason, detail)
+
+    def add_all(
+        self,
+        outcome: Outcome,
+        block: Block,
+        refused: Mapping[int, tuple[Reason, str]],
+        records: Mapping[int, ReadRecord],
+        received_ns: NDArray[np.int64],
+    ) -> None:
+        """Write dead letters for telemetry that was counted, or tell those that it was before.
+
+        Args:
+            outcome: Counts them.
+            block: n records.
+            refused: Reason and detail by index.
+            records: The same.
+            received_ns: (n,) arrival.
+        """
+        arrived_ns = received_ns[list(records)].tolist()
+        for (index, record), came_ns in zip(records.items(), arrived_ns, strict=True):
+            reason, detail = refused[index]
+            outcome.count("deadletter", reason.value)
+            told = dict(record[4])
+            if told.get(REDRIVE):
+                self.tell(block, index, reason.value, detail)
+            else:
+                self._write(block.partition, record, told, came_ns, reason, detail)
+
+    def _write(
+        self,
+        partition: int,
+        record: ReadRecord,
+        told: Mapping[str, bytes],
+        received_ns: int,
+        reason: Reason,
+        detail: str,
+    ) -> None:
+        offset, _, key, value, headers = record
+        key = key or b""
         letter = messages.dead_letter(
             reason=reason,
             detail=detail,
-            source=source or f"kafka:{self._topic}/{block.partition}/{block.offset(index)}",
+            source=told.get(SOURCE, b"").decode(errors="replace") or f"kafka:{self._topic}/{partition}/{offset}",
             type_name=self._type,
             twin=key.decode(errors="replace"),
-            received_ns=received_ns(block, index),
-            raw=value,
-            headers=block.headers(index),
+            received_ns=received_ns,
+            raw=value or b"",
+            headers=headers,
         )
-        self._letters.append((block.offset(index), key[: messages.TEXT_LIMIT] or None, messages.encode(letter), ()))
+        self._letters.append((offset, key[: messages.TEXT_LIMIT] or None, messages.encode(letter), ()))
 
     def tell(self, block: Block, index: int, outcome: str, detail: str = "") -> None:
         """Write down what became of a record that was a dead letter before."""

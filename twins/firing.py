@@ -59,7 +59,8 @@ class Firing:
             outcome: Takes the outputs.
         """
         values, fired = stepped.values, stepped.fired
-        records, marks = np.nonzero(fired)
+        # In one dimension, and of truth values: NumPy finds those several times as fast.
+        records, marks = np.divmod(np.flatnonzero(fired.reshape(-1) != 0), fired.shape[1])
         if not len(records):
             return
         decisions = fired[records, marks]

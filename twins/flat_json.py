@@ -1,8 +1,8 @@
 """Flat JSON telemetry straight into columns: a compiled pass over the bytes of a block, no Python object per record.
 
-It understands what well-behaved devices send and gives exactly what the careful decoder would: one object of declared
-fields, each at most once, plain names, numbers that a double holds exactly in digits and power of ten, booleans. Every
-other payload it leaves alone.
+It understands what well-behaved devices send and gives exactly what the careful decoder would: one object of fields,
+each at most once, plain names, numbers that a double holds exactly in digits and power of ten, booleans, and where
+undeclared fields are ignored, some with any number, boolean or plain text. Every other payload it leaves alone.
 """
 
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ class FlatColumns:
         inputs: (n, inputs) float64, NaN where a field is missing.
         time_ns: (n,) int64, -1 for none.
         seq: (n,) int64, -1 for none.
-        booted: Indices of the records that name their boot.
-        boots: Boot of each of them.
+        boots: (n, 2) int64, first byte of each one's boot, and the byte after its last; None where nobody names one.
+        extra: How many undeclared fields were passed over.
     """
 
     understood: NDArray[np.bool_]
     inputs: NDArray[np.float64]
     time_ns: NDArray[np.int64]
     seq: NDArray[np.int64]
-    booted: NDArray[np.int64]
-    boots: list[str]
+    boots: NDArray[np.int64] | None
+    extra: int = 0
 
 
 class FlatJsonDecoder:
@@ -50,6 +50,7 @@ class FlatJsonDecoder:
         names = [name.encode() for name, _ in inputs] + [b"time", b"seq", b"boot"]
         self._inputs = len(inputs)
         self._missing_is_fine = definition.missing == "hold_last"
+        self._extra_is_fine = definition.extra != "deadletter"
         self._kinds = np.array([*(_KINDS[declared.type] for _, declared in inputs), TIME, SEQ, BOOT], np.int64)
         self._names = np.frombuffer(b"".join(names), np.uint8)
         self._name_ends = np.cumsum([len(name) for name in names], dtype=np.int64)
@@ -63,11 +64,10 @@ class FlatJsonDecoder:
             np.empty((count, self._inputs)),
             np.empty(count, np.int64),
             np.empty(count, np.int64),
-            np.zeros(0, np.int64),
-            [],
+            None,
         )
         boots = np.zeros((count, 2), np.int64)
-        any_boot = scan(
+        any_boot, found.extra = scan(
             payloads.data,
             payloads.at,
             payloads.ends,
@@ -75,6 +75,7 @@ class FlatJsonDecoder:
             self._name_ends,
             self._kinds,
             self._missing_is_fine,
+            self._extra_is_fine,
             found.understood,
             found.inputs,
             found.time_ns,
@@ -82,7 +83,6 @@ class FlatJsonDecoder:
             boots,
         )
         if any_boot:
-            found.booted = np.flatnonzero((boots[:, 1] > 0) & found.understood)
-            places = boots[found.booted].tolist()
-            found.boots = [payloads.data[start:end].tobytes().decode() for start, end in places]
+            boots[~found.understood] = 0
+            found.boots = boots
         return found

@@ -9,8 +9,13 @@ from typing import Any
 import numba
 import numpy as np
 
-FLOAT, INT, BOOL, TIME, SEQ, BOOT = range(6)
-"""Kinds of fields."""
+FLOAT, INT, BOOL, TIME, SEQ, BOOT, OTHER = range(7)
+"""Kinds of fields; `OTHER` is one that is not declared."""
+
+_MOST_OTHERS = 16
+"""A record with more fields that are not declared is left alone."""
+_NUMBER_BYTES, _EXPONENT_DIGITS = 100, 2
+"""What a double surely holds."""
 
 _EXACT_INTEGER = 2**53
 _EXACT_POWER = 22
@@ -148,6 +153,70 @@ def _boolean(text: Any, at: int, end: int) -> tuple[int, int]:  # noqa: ANN401
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _past_digits(text: Any, at: int, end: int) -> int:  # noqa: ANN401
+    while at < end and _ZERO <= text[np.uintp(at)] <= _NINE:
+        at += 1
+    return at
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _past_number(text: Any, at: int, end: int) -> int:  # noqa: ANN401
+    """The place after a number that a double can hold, however inexactly, -1 for none."""
+    start = at
+    if at < end and text[np.uintp(at)] == _MINUS:
+        at += 1
+    first = at
+    at = _past_digits(text, at, end)
+    if at == first or (at - first > 1 and text[np.uintp(first)] == _ZERO):
+        return -1
+    if at < end and text[np.uintp(at)] == _DOT:
+        first, at = at + 1, _past_digits(text, at + 1, end)
+        if at == first:
+            return -1
+    if at < end and (text[np.uintp(at)] == _SMALL_E or text[np.uintp(at)] == _LARGE_E):
+        at += 1
+        if at < end and (text[np.uintp(at)] == _MINUS or text[np.uintp(at)] == _PLUS):
+            at += 1
+        first, at = at, _past_digits(text, at, end)
+        if at == first or at - first > _EXPONENT_DIGITS:
+            return -1
+    return at if at - start <= _NUMBER_BYTES else -1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _past_value(text: Any, at: int, end: int) -> int:  # noqa: ANN401
+    """The place after a plain value that nobody asks for, -1 for any other."""
+    if at >= end:
+        return -1
+    byte = text[np.uintp(at)]
+    if byte == _QUOTE:
+        at = _string_end(text, at + 1, end)
+        return at + 1 if at >= 0 else -1
+    if byte in (_T, _F):
+        switch, at = _boolean(text, at, end)
+        return at if switch >= 0 else -1
+    after: int = _past_number(text, at, end)
+    return after
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _is_among(text: Any, at: int, end: int, others: Any, count: int) -> bool:  # noqa: ANN401
+    """Whether a name is one of the first few of those at `others`."""
+    for number in range(count):
+        start = others[number, 0]
+        if others[number, 1] - start != end - at:
+            continue
+        same = True
+        for i in range(end - at):
+            if text[np.uintp(start + i)] != text[np.uintp(at + i)]:
+                same = False
+                break
+        if same:
+            return True
+    return False
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def scan(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
     text: Any,  # noqa: ANN401
     starts: Any,  # noqa: ANN401
@@ -156,16 +225,19 @@ def scan(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
     name_ends: Any,  # noqa: ANN401
     kinds: Any,  # noqa: ANN401
     missing_is_fine: bool,  # noqa: FBT001
+    extra_is_fine: bool,  # noqa: FBT001
     understood: Any,  # noqa: ANN401
     inputs: Any,  # noqa: ANN401
     time_ns: Any,  # noqa: ANN401
     seq: Any,  # noqa: ANN401
     boots: Any,  # noqa: ANN401
-) -> bool:
-    """Fill the columns; tell whether any record names its boot."""
+) -> tuple[bool, int]:
+    """Fill the columns; tell whether any record names its boot, and how many fields were passed over."""
     fields = kinds.shape[0]
     seen = np.empty(fields, np.bool_)
+    others = np.empty((_MOST_OTHERS, 2), np.int64)
     any_boot = False
+    passed_over = 0
     for r in range(ends.shape[0]):
         at, end = starts[r], ends[r]
         time_ns[r] = -1
@@ -178,23 +250,39 @@ def scan(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
         if at >= end or text[np.uintp(at)] != _OPEN:
             continue
         at += 1
-        likely = 0
+        likely = passed = 0
         complete = False
         while True:
             at = _skip(text, at, end)
             if at >= end or text[np.uintp(at)] != _QUOTE:
                 break
             number, at = _field(text, at + 1, end, names, name_ends, likely)
-            if number < 0 or seen[number]:
-                break
-            seen[number] = True
-            likely = number + 1
+            if number >= 0:
+                if seen[number]:
+                    break
+                seen[number] = True
+                likely = number + 1
+            else:
+                name_at, at = at, _string_end(text, at, end)
+                if (
+                    not extra_is_fine
+                    or at < 0
+                    or passed == _MOST_OTHERS
+                    or _is_among(text, name_at, at, others, passed)
+                ):
+                    break
+                others[passed, 0], others[passed, 1] = name_at, at
+                passed += 1
             at = _skip(text, at + 1, end)
             if at >= end or text[np.uintp(at)] != _COLON:
                 break
             at = _skip(text, at + 1, end)
-            kind = kinds[number]
-            if kind in (FLOAT, INT):
+            kind = kinds[number] if number >= 0 else OTHER
+            if kind == OTHER:
+                at = _past_value(text, at, end)
+                if at < 0:
+                    break
+            elif kind in (FLOAT, INT):
                 good, value, at = _number(text, at, end, kind == INT)
                 if not good:
                     break
@@ -235,4 +323,6 @@ def scan(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes
             for number in range(inputs.shape[1]):
                 complete = complete and seen[number]
         understood[r] = complete
-    return any_boot
+        if complete:
+            passed_over += passed
+    return any_boot, passed_over

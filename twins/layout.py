@@ -36,6 +36,9 @@ STALE = 2
 DRIFTING = 4
 """Bit of `status`: the twin and its plant drift apart."""
 
+STATUSES = ("ok", "stale", "drifting", "quarantined")
+"""What a twin may be, in words."""
+
 ISSUED_DEPTH = 8
 """Commands of each name that a row remembers: the last that may still be acknowledged."""
 

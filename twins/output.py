@@ -86,6 +86,7 @@ class OutputWriter:
             )
             for name, command in definition.outputs.commands.items()
         ]
+        self._new_document: bytes | None = None
         self._results: dict[str, Input | StepOutput] = {**definition.inputs, **definition.fields()}
 
     def commands(self, outcome: Outcome, wanted: Iterable[Wanted]) -> None:
@@ -166,6 +167,36 @@ class OutputWriter:
         ):
             now = (revision, dict(zip(names, values, strict=True)), status)
             self._document(outcome, table, slot, at_ns, created_ns, numbers, now)
+
+    def new_documents(
+        self, outcome: Outcome, table: RowTable, twins: Sequence[bytes], received_ns: Sequence[int]
+    ) -> None:
+        """Add the documents of n new twins, which differ in who they are and when they came alone.
+
+        Args:
+            outcome: Takes them.
+            table: Has their rows.
+            twins: (n,) ids.
+            received_ns: (n,) arrival.
+        """
+        if self._new_document is None:
+            self._new_document = self._form_of(table, table.slots[twins[0]])
+        form = self._new_document
+        outcome.outputs.setdefault(self._topics.metadata, []).extend(
+            # No id needs escaping.
+            (twin, form % (twin, at_ns, at_ns), ())
+            for twin, at_ns in zip(twins, received_ns, strict=True)
+        )
+
+    def _form_of(self, table: RowTable, slot: int) -> bytes:
+        """The document of a new twin's row, open for id, creation and change."""
+        found = Outcome()
+        self.documents(found, table, [slot], [0])
+        ((_, text, _),) = found.outputs[self._topics.metadata]
+        told = msgspec.json.decode(text or b"", type=dict[str, msgspec.Raw])
+        fields = {name: bytes(value).replace(b"%", b"%%") for name, value in told.items()}
+        fields |= {"id": b'"%b"', "created_ns": b"%d", "updated_ns": b"%d"}
+        return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in fields.items())
 
     def document(
         self,

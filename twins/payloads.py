@@ -49,6 +49,13 @@ class Payloads(Sequence[bytes]):
         for at, end in zip(self.at.tolist(), self.ends.tolist(), strict=True):
             yield bytes(data[at:end])
 
+    def some(self, indices: NDArray[np.int64]) -> list[bytes]:
+        """Those at `indices`."""
+        data = self.data.data
+        return [
+            bytes(data[at:end]) for at, end in zip(self.at[indices].tolist(), self.ends[indices].tolist(), strict=True)
+        ]
+
     @overload
     def __getitem__(self, index: int) -> bytes: ...
 

@@ -1,5 +1,6 @@
 """The twins that live in one partition: who belongs there, new ones, and what is derived from their rows."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,17 +68,19 @@ class Population:
         slots[list(refused)] = NO_SLOT
         unknown = [index for index in np.flatnonzero(slots == NO_SLOT).tolist() if index not in refused]
         known = self.table.slots
-        made: dict[int, int] = {}
-        for index, key in zip(unknown, block.keys(unknown), strict=True):
-            if key in known:
-                slots[index] = known[key]
-            elif (refusal := self.wrong_key(key) or self._undeclared) is not None:
+        keys = block.keys(unknown)
+        made: dict[bytes, int] = {}
+        for index, key in zip(unknown, keys, strict=True):
+            if key in known or key in made:
+                continue
+            if (refusal := self.wrong_key(key) or self._undeclared) is not None:
                 refused[index] = refusal
             else:
-                slots[index] = slot = self.create(key, int(received_ns[index]))
-                made[slot] = int(received_ns[index])
+                made[key] = int(received_ns[index])
         if made:
-            self._output.documents(outcome, self.table, list(made), list(made.values()))
+            self._create_all(made)
+            self._output.new_documents(outcome, self.table, list(made), list(made.values()))
+        slots[unknown] = [known.get(key, NO_SLOT) for key in keys]
         return slots
 
     def wrong_key(self, key: bytes) -> tuple[Reason, str] | None:
@@ -86,18 +89,27 @@ class Population:
             twin = check_twin_id(key.decode(errors="replace"))
         except InvalidNameError as error:
             return Reason.INVALID_NAME, str(error)
-        wanted = partition_of(twin, self._partitions)
+        wanted = self.partition_of(twin)
         if wanted != self._partition:
             detail = f"{twin} belongs into partition {wanted} (murmur2 of the id, as Java clients compute it)"
             return Reason.WRONG_PARTITION, detail
         return None
 
+    def partition_of(self, twin: str) -> int:
+        """Partition that a twin lives in."""
+        return partition_of(twin, self._partitions)
+
     def create(self, key: bytes, received_ns: int) -> int:
         """Make a row for a new twin; return its slot."""
-        slot = self.table.add(key)
-        self.table.row(slot)["created_ns"] = received_ns
-        self.set_prefix(slot)
-        return slot
+        return self._create_all({key: received_ns})
+
+    def _create_all(self, made: Mapping[bytes, int]) -> int:
+        """Make rows for new twins, by id and arrival, one behind the other; return the first one's slot."""
+        twins = list(made)
+        first = self.table.add_all(twins)
+        self.table.rows["created_ns"][first : first + len(twins)] = list(made.values())
+        self.lines.prefixes.add_all(first, twins)
+        return first
 
     def begin(self, earlier: "Population | None" = None) -> None:
         """Fix how all lines begin; where `earlier` has the same rows, and the same tags in its lines, as it did."""

@@ -1,5 +1,6 @@
 """How the lines of each row begin: measurement, twin and tags, as line protocol."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -32,6 +33,7 @@ class LinePrefixes:
         self.ends = np.zeros(64, np.int64)
         self._used = 0
         self._live = 0
+        self.add_all(0, ())  # compiles, where the event loop does not wait for it
 
     def set_all(self, ids: NDArray[np.uint8], bounds: NDArray[np.int64]) -> None:
         """Fix the texts of all rows anew, without tags.
@@ -44,7 +46,21 @@ class LinePrefixes:
         head = np.frombuffer(f"{self._measurement},twin=".encode(), np.uint8)
         self.text = grown(np.zeros(4096, np.uint8), rows * len(head) + len(ids))
         self.starts, self.ends = (grown(np.zeros(64, np.int64), rows) for _ in range(2))
-        self._used = self._live = _write_all(head, ids, bounds, self.text, self.starts, self.ends)
+        self._used = self._live = _write_all(head, ids, bounds, 0, self.text, self.starts, self.ends)
+
+    def add_all(self, first: int, twins: Sequence[bytes]) -> None:
+        """Fix the texts of new rows, from the slot `first` on, without tags; no twin needs escaping."""
+        head = np.frombuffer(f"{self._measurement},twin=".encode(), np.uint8)
+        ids = np.frombuffer(b"".join(twins), np.uint8)
+        bounds = np.cumsum([0, *map(len, twins)], dtype=np.int64)
+        end = first + len(twins)
+        self.starts, self.ends = grown(self.starts, end), grown(self.ends, end)
+        self._live -= int((self.ends[first:end] - self.starts[first:end]).sum())
+        size = len(twins) * len(head) + len(ids)
+        self.text = grown(self.text, self._used + size)
+        _write_all(head, ids, bounds, self._used, self.text, self.starts[first:], self.ends[first:])
+        self._used += size
+        self._live += size
 
     def set(self, slot: int, twin: str, tags: dict[str, str]) -> None:
         """Fix the text of a row."""
@@ -75,9 +91,8 @@ class LinePrefixes:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _write_all(head: Any, ids: Any, bounds: Any, text: Any, starts: Any, ends: Any) -> int:  # noqa: ANN401
-    """Write the head before every id; returns how many bytes that were."""
-    at = 0
+def _write_all(head: Any, ids: Any, bounds: Any, at: int, text: Any, starts: Any, ends: Any) -> int:  # noqa: ANN401
+    """Write the head before every id, from `at` on; returns the place after the last."""
     for slot in range(bounds.shape[0] - 1):
         starts[slot] = at
         for i in range(head.shape[0]):

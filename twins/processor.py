@@ -45,12 +45,13 @@ class TwinProcessor:
     def __init__(self, type_name: str, lineage: Lineage, versions: Mapping[str, TwinType], content: str = "") -> None:
         self._versions = versions
         self._lineage = lineage
-        self._account = Account(lineage)
+        self._account = Account(type_name, lineage)
         self._letters = DeadLetters(type_name, self._account)
         self._version = Version(versions[content], lineage, self._letters, self._account) if content else None
         # One that can't be stepped any more stands for another here.
         self._is_changed = bool(content) and versions[content].content != content
         self._layouts_written: set[bytes] = set()
+        self._suspected: Mapping[int, str] = {}
 
     @classmethod
     def of(cls, twin_type: TwinType, lineage: Lineage) -> "TwinProcessor":
@@ -100,6 +101,15 @@ class TwinProcessor:
             self._version.begin()
         return outcome
 
+    def prepare(self) -> None:
+        """Wait for a process where steps are called in others.
+
+        Raises:
+            NotNowError: the machine gives none in time.
+        """
+        if self._version is not None and (await_process := self._version.type.await_process) is not None:
+            await_process()
+
     def process(self, block: Block) -> Outcome:
         """Step a block in record order: runs of telemetry by the kernel, everything else one by one.
 
@@ -126,12 +136,18 @@ class TwinProcessor:
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a record that processing fails on, whatever it is."""
         outcome = Outcome()
-        self._account.take_one(record, 0, self._population)
+        self._account.take_one(record, 0, self._population, outcome)
         self._letters.add(outcome, record, 0, Reason.STEP_FAILED, f"processing failed: {detail}")
         if self._version is not None:
             self._version.control.give_up(record, f"processing failed: {detail}", outcome)
         self._letters.send(outcome)
         return outcome
+
+    def suspect(self, held: Mapping[int, str]) -> None:
+        """Step these waiting records each by itself, or none at all of those with a reason."""
+        self._suspected = held
+        if self._version is not None:
+            self._version.waiting.suspected = held
 
     def insists(self, record: Block) -> bool:
         """Whether a record is a switch: behind one that was passed over, all would be stepped by the wrong version."""
@@ -168,7 +184,7 @@ class TwinProcessor:
     @property
     def may_wait(self) -> bool:
         """Whether steps are called in another process."""
-        return self._version is not None and self._version.type.is_apart
+        return self._version is not None and self._version.type.await_process is not None
 
     @property
     def size_bytes(self) -> int:
@@ -186,7 +202,7 @@ class TwinProcessor:
             self._version.telemetry(block, came, outcome, redriven=redriven)
             return
         for index in range(len(block)):
-            self._account.take_one(block, index, None)
+            self._account.take_one(block, index, None, outcome)
             self._letters.add(outcome, block, index, *_NO_VERSION)
 
     def _redriven(self, block: Block, index: int) -> int:
@@ -229,6 +245,7 @@ class TwinProcessor:
             outcome.wants = content
             return False
         self._version = Version(found, self._lineage, self._letters, self._account)
+        self._version.waiting.suspected = self._suspected
         if earlier is not None:
             self._version.succeed(earlier, received_ns(block, index), outcome)
         log.info("version switched", partition=self._lineage.partition, version=found.definition.version)

@@ -1,17 +1,14 @@
 """What one record of a block says beside its value."""
 
 from schemas import messages
+from schemas.headers import RECEIVED
 from streams.block import Block
-from twins.arrival import arrivals_ns
+from twins.arrival import arrival_ns
 
 
 def header(block: Block, index: int, name: str) -> bytes:
     """The last header called `name`, `b""` for none."""
-    found = b""
-    for key, value in block.headers(index):
-        if key == name:
-            found = value
-    return found
+    return dict(block.headers(index)).get(name, b"")
 
 
 def header_text(block: Block, index: int, name: str) -> str:
@@ -21,4 +18,4 @@ def header_text(block: Block, index: int, name: str) -> str:
 
 def received_ns(block: Block, index: int) -> int:
     """Arrival of a record: fixed by the bridge, else the record's time of writing."""
-    return int(arrivals_ns(block.part(index, index + 1))[0])
+    return arrival_ns(header(block, index, RECEIVED), block.timestamps_ms[index].item())

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -53,9 +53,13 @@ class Reordering:
 
     Args:
         window_s: How long a record waits for earlier ones; with 0 none does.
+
+    Attributes:
+        suspected: Offsets of records that are to be stepped each by itself, and why one is not to be stepped at all.
     """
 
     def __init__(self, window_s: float) -> None:
+        self.suspected: Mapping[int, str] = {}
         self._window_ns = round(window_s * NS_PER_S)
         self._twins: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
         self._newest: dict[bytes, int] = {}
@@ -71,6 +75,7 @@ class Reordering:
         """The same under another version, which may have another window; nothing waits any more."""
         later = Reordering(window_s)
         later._written, later._let_go = self._written, self._let_go
+        later.suspected = self.suspected
         return later
 
     def take(
@@ -118,6 +123,18 @@ class Reordering:
     def everything(self, partition: int) -> Block:
         """All that waits."""
         return _block(partition, [held for key in list(self._twins) for held in self._upto(key, None)])
+
+    def parts(self, block: Block) -> Iterator[tuple[Block, str]]:
+        """Cut a block that was let go so that suspected records come one by one, with why one is not to be stepped."""
+        first = 0
+        for index, offset in enumerate(block.offsets.tolist() if self.suspected else ()):
+            if offset in self.suspected:
+                if first < index:
+                    yield block.part(first, index), ""
+                yield block.part(index, index + 1), self.suspected[offset]
+                first = index + 1
+        if first < len(block):
+            yield block.part(first, len(block)), ""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take in what `snapshot` wrote."""

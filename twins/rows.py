@@ -1,7 +1,8 @@
 """All twins of one partition: rows, ids, tags and which of them changed."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _FIRST_CAPACITY = 64
 _RESERVED = RESERVED_KEY_PREFIX[0]
-_NO_TAGS: dict[str, str] = {}
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 """Shared by all rows without: tags are replaced, never changed."""
 
 _OBJECTS_BYTES = 300
@@ -53,7 +54,7 @@ class RowTable:
         self.dirty = np.zeros(_FIRST_CAPACITY, np.uint8)
         self.slots: dict[bytes, int] = {}
         self.ids: list[bytes] = []
-        self.tags: list[dict[str, str]] = []
+        self.tags: list[Mapping[str, str]] = []
         self.tick_ns = 0
         self.refused: Counter[str] = Counter()
         self._index = IdIndex()
@@ -66,14 +67,18 @@ class RowTable:
 
     def add(self, key: bytes) -> int:
         """Make a row for a new twin; return its slot."""
-        slot = len(self.ids)
-        self._make_room(slot + 1)
-        _octets(self.rows)[slot] = self._new_row
-        self.rows["identity"][slot] = identity(key)
-        self.slots[key] = slot
-        self.ids.append(key)
-        self.tags.append({})
-        return slot
+        return self.add_all([key])
+
+    def add_all(self, keys: Sequence[bytes]) -> int:
+        """Make rows for new twins, one behind the other; return the first one's slot."""
+        first, end = len(self.ids), len(self.ids) + len(keys)
+        self._make_room(end)
+        _octets(self.rows)[first:end] = self._new_row
+        self.rows["identity"][first:end] = list(map(identity, keys))
+        self.slots.update(zip(keys, range(first, end), strict=True))
+        self.ids += keys
+        self.tags += [_NO_TAGS] * len(keys)
+        return first
 
     def _make_room(self, rows: int) -> None:
         if rows > len(self.rows):
@@ -174,7 +179,7 @@ class RowTable:
             slot = self.add(key)
         end = FINGERPRINT_BYTES + earlier.dtype.itemsize
         row = np.frombuffer(value, earlier.dtype, count=1, offset=FINGERPRINT_BYTES)
-        tags = _read_tags(value[end:]) if len(value) > end else {}
+        tags: Mapping[str, str] = _read_tags(value[end:]) if len(value) > end else _NO_TAGS
         self._has_tags |= bool(tags)
         if fingerprint == self.layout.fingerprint:
             self.rows[slot] = row[0]
@@ -206,16 +211,17 @@ class RowTable:
     def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
         """Changed rows as changelog key and value; clears the marks."""
         changed = np.flatnonzero(self.dirty[: len(self.ids)])
-        size = self.layout.dtype.itemsize
-        packed = self.rows[changed].tobytes()
+        size = FINGERPRINT_BYTES + self.layout.dtype.itemsize
+        values = np.empty((len(changed), size), np.uint8)
+        values[:, :FINGERPRINT_BYTES] = np.frombuffer(self.layout.fingerprint, np.uint8)
+        values[:, FINGERPRINT_BYTES:] = _octets(self.rows)[changed]
         self.dirty[changed] = 0
-        fingerprint = self.layout.fingerprint
-        for index, slot in enumerate(changed.tolist()):
+        packed = values.tobytes()
+        for at, slot in zip(range(0, len(packed), size), changed.tolist(), strict=True):
             if not self.ids[slot]:
                 continue
-            tags = self.tags[slot]
-            encoded = msgspec.json.encode(tags) if tags else b""
-            yield self.ids[slot], fingerprint + packed[index * size : (index + 1) * size] + encoded
+            tags, value = self.tags[slot], packed[at : at + size]
+            yield self.ids[slot], value + msgspec.json.encode(tags) if tags else value
 
     def row(self, slot: int) -> Any:  # noqa: ANN401 - a NumPy record
         """One row, to be read and written by field."""

@@ -6,18 +6,23 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.counters import counter_in
 from schemas.definition import Definition
 from schemas.errors import PayloadError
 from schemas.quantity import Input
 from schemas.reasons import Reason
 from schemas.telemetry import Reading, parse_telemetry
+from twins.account_scan import UNREADABLE
+from twins.boots import BootHashes
 from twins.bulk_json import BulkJsonDecoder
-from twins.columns import NO_SEQ, BootHashes, Columns, payload_hash
+from twins.columns import NO_SEQ, Columns, payload_hash
 from twins.flat_json import FlatJsonDecoder
 from twins.payloads import Payloads
 
-_CAREFUL_SHARE = 0.05
-"""Where more than this share of a block is not plain, decoding it at once is faster."""
+_TOGETHER = 32
+"""Of payloads that are not plain so many are decoded at once where one of all of them is bad."""
+_WORTH_IT = 8
+"""Fewer are decoded one by one."""
 
 
 class TelemetryDecoder:
@@ -35,29 +40,44 @@ class TelemetryDecoder:
 
     def decode(self, payloads: Payloads, received_ns: NDArray[np.int64]) -> Columns:
         """Decode payloads; never raises for what is in them."""
-        columns = self._flat(payloads, received_ns)
-        if columns is None:
-            listed = list(payloads)
-            columns = self._bulk_json.decode(listed, received_ns) or self._one_by_one(listed, received_ns)
+        found = self._flat_json.decode(payloads)
+        count, boots = len(payloads), found.boots
+        columns = Columns(
+            found.inputs,
+            np.where(found.time_ns < 0, received_ns, found.time_ns),
+            found.seq,
+            np.zeros(count, np.int64) if boots is None else self._boots.of_texts(payloads.data, boots),
+            np.zeros(count, np.int64),
+            {},
+            found.extra,
+        )
+        for index in np.flatnonzero(found.understood & (found.time_ns >= 0) & (found.seq == NO_SEQ)).tolist():
+            columns.payload[index] = payload_hash(payloads[index])
+        left = np.flatnonzero(~found.understood)
+        if len(left):
+            columns.time_ns[left], columns.seq[left], columns.boot[left] = received_ns[left], NO_SEQ, 0
+            self._others(columns, payloads.some(left), left.tolist(), received_ns)
         self._check_ranges(columns)
         self._check_future(columns, received_ns)
         return columns
 
-    def _flat(self, payloads: Payloads, received_ns: NDArray[np.int64]) -> Columns | None:
-        """By the compiled parser, and with care what it leaves alone; None when that is much."""
-        found = self._flat_json.decode(payloads)
-        left = np.flatnonzero(~found.understood)
-        if len(left) > len(payloads) * _CAREFUL_SHARE:
-            return None
-        count = len(payloads)
-        time_ns = np.where(found.time_ns < 0, received_ns, found.time_ns)
-        columns = Columns(found.inputs, time_ns, found.seq, np.zeros(count, np.int64), np.zeros(count, np.int64))
-        columns.boot[found.booted] = list(map(self._boots.of, found.boots))
-        for index in np.flatnonzero(found.understood & (found.time_ns >= 0) & (found.seq == NO_SEQ)).tolist():
-            columns.payload[index] = payload_hash(payloads[index])
-        columns.time_ns[left], columns.seq[left] = received_ns[left], NO_SEQ
-        self._carefully(columns, payloads, left.tolist())
-        return columns
+    def _others(self, columns: Columns, raws: list[bytes], left: list[int], received_ns: NDArray[np.int64]) -> None:
+        """Decode what the compiled parser leaves alone: all at once, else some at once, else with care."""
+        if len(left) > _TOGETHER and self._at_once(columns, raws, left, received_ns):
+            return
+        for first in range(0, len(left), _TOGETHER):
+            some, indices = raws[first : first + _TOGETHER], left[first : first + _TOGETHER]
+            if len(some) < _WORTH_IT or not self._at_once(columns, some, indices, received_ns):
+                self._carefully(columns, some, indices)
+
+    def _at_once(self, columns: Columns, raws: list[bytes], indices: list[int], received_ns: NDArray[np.int64]) -> bool:
+        found = self._bulk_json.decode(raws, received_ns[indices])
+        if found is None:
+            return False
+        for name in ("inputs", "time_ns", "seq", "boot", "payload"):
+            getattr(columns, name)[indices] = getattr(found, name)
+        columns.extra += found.extra
+        return True
 
     def _one_by_one(self, payloads: Sequence[bytes], received_ns: NDArray[np.int64]) -> Columns:
         count = len(payloads)
@@ -71,11 +91,19 @@ class TelemetryDecoder:
         self._carefully(columns, payloads, range(count))
         return columns
 
-    def _carefully(self, columns: Columns, payloads: Sequence[bytes], indices: Iterable[int]) -> None:
-        for index in indices:
-            raw = payloads[index]
+    def _carefully(self, columns: Columns, raws: Iterable[bytes], indices: Iterable[int]) -> None:
+        for raw, index in zip(raws, indices, strict=True):
             try:
                 reading = parse_telemetry(raw)
+            except PayloadError as error:
+                columns.refused[index] = (error.reason, error.detail)
+                counter = None if error.fields is None else counter_in(error.fields)
+                columns.seq[index] = UNREADABLE if counter is None else counter.seq
+                columns.boot[index] = 0 if counter is None else self._boots.of(counter.boot)
+                continue
+            columns.seq[index] = NO_SEQ if reading.seq is None else reading.seq
+            columns.boot[index] = self._boots.of(reading.boot)
+            try:
                 self._take(columns, index, reading)
             except PayloadError as error:
                 columns.refused[index] = (error.reason, error.detail)
@@ -97,8 +125,6 @@ class TelemetryDecoder:
             else:
                 columns.inputs[index, position] = _number(name, value, declared)
         columns.extra += len(undeclared)
-        columns.seq[index] = NO_SEQ if reading.seq is None else reading.seq
-        columns.boot[index] = self._boots.of(reading.boot)
         if reading.time_ns is not None:
             columns.time_ns[index] = reading.time_ns
 

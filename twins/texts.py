@@ -21,7 +21,7 @@ def text_of(stored: Mapping[str, str], name: str, declared: Parameter) -> str:
     return stored.get(text_key(name), cast("str", declared.default))
 
 
-def renamed(stored: dict[str, str], definition: Definition, earlier: RowFormat) -> dict[str, str]:
+def renamed(stored: Mapping[str, str], definition: Definition, earlier: RowFormat) -> Mapping[str, str]:
     """The same under the names of a definition, by its migration, or that of the earlier one when it goes back."""
     held = {name.removeprefix(MARK) for name in stored if name.startswith(MARK)}
     if not held:

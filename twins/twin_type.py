@@ -1,6 +1,7 @@
 """One version of a twin type, compiled."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,8 @@ class TwinType:
     Attributes:
         content: Content hash of its folder.
         partitions: Of its input topic.
-        is_apart: Whether its steps in plain Python are called in processes of their own, as `twins.apart.steps` has it.
+        await_process: Waits for a process where its steps in plain Python are called in processes of their own, and
+            raises what `twins.apart.steps` has it raise when there is none; None where they are called here.
     """
 
     definition: Definition
@@ -39,7 +41,7 @@ class TwinType:
     kernels: Kernels
     code: AuthoredCode
     partitions: int
-    is_apart: bool = False
+    await_process: Callable[[], None] | None = None
 
     @classmethod
     def load(cls, folder: Path, definition: Definition, content: str, partitions: int, cache: Path) -> "TwinType":

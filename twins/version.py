@@ -1,6 +1,6 @@
 """One version of a type at work in one partition: its twins' rows, and what records do to them."""
 
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from schemas.errors import PayloadError
 from schemas.reasons import Reason
-from streams.block import Block
-from streams.processor import Lineage, Outcome
+from streams.block import Block, ReadRecord
+from streams.processor import HeldRecordsError, Lineage, NotNowError, Outcome
 from twins import admission
 from twins.account import Account, Looked
 from twins.acknowledgements import Acknowledgements
@@ -142,8 +142,10 @@ class Version:
         """Enter records into the account before they wait."""
         refused = dict(columns.refused)  # what more is found is told when they are stepped
         slot = self.population.find(block, refused, came.received_ns, outcome)
-        seen = replace(columns, refused=refused)
-        self._account.enter(block, self._account.look(block, came, seen, slot, self.population), self.population)
+        records = _read(block, refused)
+        looked = self._account.look(block, came, columns, slot, self.population, records)
+        self._account.enter(block, looked, self.population)
+        self._account.pass_on(outcome)
 
     def let_everything_go(self, outcome: Outcome) -> None:
         """Step what waits for earlier records."""
@@ -156,8 +158,21 @@ class Version:
         return int(row["event_time_ns"]) if row is not None and row["records"] else NEVER_NS
 
     def _step_block(self, block: Block, outcome: Outcome) -> None:
-        if len(block):
-            self._take(block, arrivals(block)[0], outcome, waited=True)
+        """Step what was let go.
+
+        Raises:
+            HeldRecordsError: that failed.
+        """
+        for part, why in self.waiting.parts(block):
+            if why:
+                self._letters.add(outcome, part, 0, Reason.STEP_FAILED, f"processing failed: {why}")
+                continue
+            try:
+                self._take(part, arrivals(part)[0], outcome, waited=True)
+            except NotNowError:
+                raise
+            except Exception as error:
+                raise HeldRecordsError(tuple(part.offsets.tolist())) from error
 
     def _take(
         self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False, waited: bool = False
@@ -168,25 +183,28 @@ class Version:
             refuse_far(columns, hops)
         slot = self.population.find(block, columns.refused, received, outcome)
         # What was refused before was entered then.
-        looked = None if redriven else self._account.look(block, came, columns, slot, self.population)
+        records = _read(block, columns.refused)
+        looked = None if redriven else self._account.look(block, came, columns, slot, self.population, records)
         if looked is not None and not waited:
             self._account.enter(block, looked, self.population)
-        for index, (reason, detail) in sorted(columns.refused.items()):
-            self._letters.add(outcome, block, index, reason, detail)
+            self._account.pass_on(outcome)
+        if records:
+            self._letters.add_all(outcome, block, columns.refused, records, received)
+            if looked is not None:
+                self._account.deadlettered_of(looked, list(records))
         outcome.count("extra", times=columns.extra)
         offsets, good = block.offsets, None
         if columns.refused:
             good = np.flatnonzero(slot >= 0)
             columns, slot, offsets, received = columns.take(good), slot[good], offsets[good], received[good]
-            block = block.take(good)
             hops = None if hops is None else hops[good]
         if redriven:
             self._pass_window(slot, columns)
         status = _NOBODY
         if len(slot):
-            status = self._step(block, slot, offsets, received, columns, hops, outcome)
+            status = self._step(block, good, slot, offsets, received, columns, hops, outcome)
             if redriven:
-                self._tell(block, status)
+                self._tell(_picked(block, good), status)
         if looked is not None:
             self._tell_account(looked, status, good, came.received_ns)
 
@@ -200,6 +218,7 @@ class Version:
     def _step(
         self,
         block: Block,
+        good: NDArray[np.int64] | None,
         slot: NDArray[np.int64],
         offsets: NDArray[np.int64],
         received: NDArray[np.int64],
@@ -218,7 +237,7 @@ class Version:
         lines = self._series.add(slot, columns.time_ns, values, accepted, outcome)
         outcome.count("accepted", times=int(accepted.sum()))
         if not accepted.all() or bool((status == admission.ACCEPTED_LATE).any()):
-            self._count(block, found, outcome)
+            self._count(_picked(block, good), found, outcome)
         fired[(status == admission.FAILED) | (status == admission.NOT_FINITE), -1] = SENT
         self._firing.fire(slot, offsets, received, columns.time_ns, found, outcome)
         if self._routes:
@@ -274,3 +293,14 @@ class Version:
             stale = np.flatnonzero((table.rows["set"][name][:used] == 0) & (values != default))
             table.rows[f"p_{name}"][stale] = default
             table.dirty[stale] = 1
+
+
+def _read(block: Block, indices: Iterable[int]) -> dict[int, ReadRecord]:
+    """Records of a block by index, in order."""
+    wanted = sorted(indices)
+    return dict(zip(wanted, block.records(wanted), strict=True)) if wanted else {}
+
+
+def _picked(block: Block, good: NDArray[np.int64] | None) -> Block:
+    """The records of a block at `good`, None for all: few ask for them, and a copy of all takes its time."""
+    return block if good is None else block.take(good)

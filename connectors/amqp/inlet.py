@@ -83,5 +83,6 @@ class AmqpInlet:
                 queue=self._settings.queue,
                 deliveries=deliveries,
             )
-        self._arrived.append(Delivery(key, exchange, source, message.body, self._clock.now_ns(), tag))
+        encoding = message.content_encoding or ""
+        self._arrived.append(Delivery(key, exchange, source, message.body, self._clock.now_ns(), tag, encoding))
         self._some.set()

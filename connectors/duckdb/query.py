@@ -1,11 +1,11 @@
-"""The oldest points of one field, the last written of each time."""
+"""The oldest points of one field, the last written of each time; and what its points come to in stretches of time."""
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.duckdb.layout import TIME_NS, TWIN, WRITTEN
-from connectors.series import TIME_MAX_NS, TIME_MIN_NS, Series
+from connectors.series import TIME_MAX_NS, TIME_MIN_NS, Buckets, Series
 
 
 def oldest_points(
@@ -47,6 +47,38 @@ def oldest_points(
         if whole:
             break
     return Series(found.time_ns[:limit], found.value[:limit])
+
+
+def buckets_of(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    column: str,
+    *,
+    twin: str,
+    start_ns: int,
+    stop_ns: int,
+    width_ns: int,
+) -> Buckets:
+    """What the points of `column` come to in stretches of `width_ns` from `start_ns` on, to `stop_ns` inclusive.
+
+    Raw points are read each time: ten million take a fifth of a second on two cores, so that nothing is kept twice.
+    """
+    # A range beyond 64 bits needs wider numbers, which are eight times as slow.
+    time = TIME_NS if stop_ns - start_ns < 2**63 else f"{TIME_NS}::HUGEINT"
+    sql = (
+        f"SELECT ({time} - ?) // ? AS bucket, min({column}), max({column}), avg({column}), count({column})"  # noqa: S608
+        f" FROM {table} WHERE {TWIN} = ? AND {TIME_NS} BETWEEN ? AND ? AND {column} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    )
+    found = Buckets()
+    for bucket, low, high, mean, number in connection.execute(
+        sql, [start_ns, width_ns, twin, start_ns, stop_ns]
+    ).fetchall():
+        found.time_ns.append(start_ns + int(bucket) * width_ns)
+        found.low.append(low)
+        found.high.append(high)
+        found.mean.append(mean)
+        found.number.append(number)
+    return found
 
 
 def last_of_each_run(times: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -1,16 +1,17 @@
 """History asked from the process that owns the DuckDB file."""
 
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 import msgspec
 
-from connectors.duckdb.server import PATH
-from connectors.series import SERIES_LIMIT, Series
+from connectors.duckdb.server import BUCKETS_PATH, PATH
+from connectors.series import SERIES_LIMIT, Buckets, Series, bucket_width
 from connectors.stores import StoreUnavailableError
 
 _TIMEOUT_S = 30.0
+T = TypeVar("T")
 
 
 class RemoteSeriesReader:
@@ -23,7 +24,7 @@ class RemoteSeriesReader:
             url: Of the application of `connectors.duckdb.server`, without a path.
             transport: Replaces the network, for tests.
         """
-        self._url = url.rstrip("/") + PATH
+        self._url = url.rstrip("/")
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
@@ -52,18 +53,33 @@ class RemoteSeriesReader:
         if not 1 <= limit <= SERIES_LIMIT:
             message = f"limit must be 1 to {SERIES_LIMIT}"
             raise ValueError(message)
-        if self._client is None:
-            message = "use RemoteSeriesReader in `async with`"
-            raise RuntimeError(message)
         query: dict[str, str | int] = {"type": type_name, "twin": twin, "field": field, "limit": limit}
         if start_ns is not None:
             query["start"] = start_ns
         if stop_ns is not None:
             query["stop"] = stop_ns
+        return await self._ask(PATH, query, Series)
+
+    async def buckets(self, type_name: str, twin: str, field: str, start_ns: int, stop_ns: int, count: int) -> Buckets:
+        """What the points come to in at most `count` stretches of equal length.
+
+        Raises:
+            StoreUnavailableError: the other process is away or its store is.
+            ValueError: as for `bucket_width`.
+        """
+        bucket_width(start_ns, stop_ns, count)
+        query: dict[str, str | int] = {"type": type_name, "twin": twin, "field": field}
+        query |= {"start": start_ns, "stop": stop_ns, "count": count}
+        return await self._ask(BUCKETS_PATH, query, Buckets)
+
+    async def _ask(self, path: str, query: dict[str, str | int], answer: type[T]) -> T:
+        if self._client is None:
+            message = "use RemoteSeriesReader in `async with`"
+            raise RuntimeError(message)
         try:
-            response = await self._client.get(self._url, params=query)
+            response = await self._client.get(self._url + path, params=query)
             response.raise_for_status()
-            return msgspec.json.decode(response.content, type=Series)
+            return msgspec.json.decode(response.content, type=answer)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             message = f"the time-series role does not answer: {error or type(error).__name__}"
             raise StoreUnavailableError(message) from error

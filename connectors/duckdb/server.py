@@ -7,21 +7,22 @@ from urllib.parse import urlsplit
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 
-from connectors.series import SERIES_LIMIT, SeriesReader
+from connectors.series import BUCKETS_LIMIT, SERIES_LIMIT, SeriesReader
 from connectors.stores import StoreUnavailableError
 
 PATH = "/series"
+BUCKETS_PATH = "/buckets"
 
 
 def series_app(reader: SeriesReader) -> FastAPI:
-    """An application with the one route; the process that owns `reader` serves it on a loopback port."""
+    """An application with these routes; the process that owns `reader` serves it on a loopback port."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(series_router(reader))
     return app
 
 
 def series_router(reader: SeriesReader) -> APIRouter:
-    """The route alone, to stand beside others in an application of the same process."""
+    """The routes alone, to stand beside others in an application of the same process."""
     router = APIRouter(dependencies=[Depends(only_loopback)])
 
     @router.get(PATH)
@@ -35,6 +36,23 @@ def series_router(reader: SeriesReader) -> APIRouter:
     ) -> Response:
         try:
             found = await reader.series(type, twin, field, start, stop, limit)
+        except StoreUnavailableError as error:
+            raise HTTPException(503, str(error)) from error
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    @router.get(BUCKETS_PATH)
+    async def buckets(
+        type: str,  # noqa: A002 - the query parameter's name
+        twin: str,
+        field: str,
+        start: int,
+        stop: int,
+        count: Annotated[int, Query(ge=1, le=BUCKETS_LIMIT)],
+    ) -> Response:
+        try:
+            found = await reader.buckets(type, twin, field, start, stop, count)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
         except StoreUnavailableError as error:
             raise HTTPException(503, str(error)) from error
         return Response(msgspec.json.encode(found), media_type="application/json")

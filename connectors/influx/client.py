@@ -30,6 +30,8 @@ _GZIP_LEVEL = 1
 _WORDS_LENGTH = 500
 _REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 _NO_ACCESS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_COOKIE = "set-cookie"
+"""The client asks for this header of the answer to signing in, whether it is there or not."""
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -149,6 +151,14 @@ class InfluxClient:
         except _FAILURES as error:
             message = f"InfluxDB at {self._settings.shown_url} can't be reached: {self._words(error)}"
             raise StoreUnavailableError(message) from error
+        except KeyError as error:
+            if error.args != (_COOKIE,):
+                raise
+            message = (
+                f"InfluxDB at {self._settings.shown_url} signs nobody in: its answer has no session cookie, which a "
+                "proxy may take away; timeseries.token needs none"
+            )
+            raise StoreUnavailableError(message) from error
 
     def _connect(self) -> InfluxDBClientAsync:
         settings = self._settings
@@ -170,7 +180,10 @@ class InfluxClient:
     def _words(self, error: BaseException) -> str:
         """What `_words` says, without what we are let in with, should the server repeat that."""
         words = _words(error)
-        for secret in (self._settings.token.get_secret_value(), self._settings.credentials()[1]):
+        username, password = self._settings.credentials()
+        # User name and password leave as one word.
+        both = f"{username}:{password}" if password else ""
+        for secret in (self._settings.token.get_secret_value(), both, password):
             for written in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
                 words = words.replace(written, "***") if written else words
         return words[:_WORDS_LENGTH]

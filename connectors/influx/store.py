@@ -1,14 +1,15 @@
 """Time series in InfluxDB 2: blocks are posted as they are, history is asked in Flux."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from connectors.influx.client import InfluxClient, RejectedError
-from connectors.influx.flux import FluxError, oldest_points, read_points
+from connectors.influx.flux import FluxError, buckets, oldest_points, read_buckets, read_points
 from connectors.influx.refusals import PlacedLine, write_lines
 from connectors.lines import lines_of
-from connectors.series import SERIES_LIMIT, Series
+from connectors.series import SERIES_LIMIT, Buckets, Series, bucket_width
 from connectors.settings import TimeseriesSettings
 from connectors.stores import Block, Refusal, StoreRefusedError, StoreUnavailableError
 
@@ -89,11 +90,38 @@ class InfluxStore:
         )
         if flux is None:
             return Series()
-        try:
+        with _answering():
             return read_points(await self._client.query(flux))
-        except FluxError as error:
-            message = f"InfluxDB failed while answering: {error}"
-            raise StoreUnavailableError(message) from error
+
+    async def buckets(self, type_name: str, twin: str, field: str, start_ns: int, stop_ns: int, count: int) -> Buckets:
+        """What the points come to in at most `count` stretches of equal length.
+
+        Raises:
+            StoreUnavailableError: the server is away or does not answer.
+            ValueError: as for `bucket_width`.
+        """
+        width_ns = bucket_width(start_ns, stop_ns, count)
+        flux = buckets(
+            bucket=self._bucket,
+            measurement=type_name,
+            twin=twin,
+            field=field,
+            start_ns=start_ns,
+            stop_ns=stop_ns,
+            width_ns=width_ns,
+        )
+        with _answering():
+            return read_buckets(await self._client.query(flux), start_ns, width_ns)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """An answer that tells of a failure is no answer."""
+    try:
+        yield
+    except FluxError as error:
+        message = f"InfluxDB failed while answering: {error}"
+        raise StoreUnavailableError(message) from error
 
 
 def batches(blocks: Sequence[Block], size_bytes: int) -> Iterator[list[Block]]:

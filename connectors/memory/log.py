@@ -2,12 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from schemas.partitioning import partition_of
 from streams.log.record import LogRecord
+from streams.log.writer import NewRecord
 
 
 class MemoryLog:
@@ -125,6 +126,10 @@ class MemoryWriter:
         """Queue one record."""
         await asyncio.sleep(0)
         return self._log.send(topic, key, value, headers)
+
+    async def send_many(self, records: Sequence[NewRecord]) -> list[asyncio.Future[tuple[int, int]]]:
+        """Queue records."""
+        return [await self.send(topic, key, value, headers=headers) for topic, key, value, headers in records]
 
 
 class MemoryReader:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from connectors.documents import COMMAND_MARK, Collection, Document, Page
 from connectors.lines import LineError, lines_of, parse_line
 from connectors.paging import CommandCursor
-from connectors.series import SERIES_LIMIT, Series
+from connectors.series import SERIES_LIMIT, Buckets, Series, bucket_width
 from connectors.stores import Block, Refusal, StoreRefusedError
 
 _Tags = tuple[tuple[str, str], ...]
@@ -86,6 +86,27 @@ class MemorySeriesStore(_InMemory):
             if values and after_start and before_stop and len(found.time_ns) < limit:
                 found.time_ns.append(time_ns)
                 found.value.append(values[-1])
+        return found
+
+    async def buckets(self, type_name: str, twin: str, field: str, start_ns: int, stop_ns: int, count: int) -> Buckets:
+        """What the points come to in at most `count` stretches of equal length.
+
+        Raises:
+            ValueError: as for `bucket_width`.
+        """
+        width_ns = bucket_width(start_ns, stop_ns, count)
+        stretches: dict[int, list[float]] = {}
+        for time_ns, at in sorted(self._points.get((type_name, field), {}).items()):
+            values = [value for tags, value in at.items() if ("twin", twin) in tags]
+            if values and start_ns <= time_ns <= stop_ns:
+                stretches.setdefault((time_ns - start_ns) // width_ns, []).append(values[-1])
+        found = Buckets()
+        for number, values in stretches.items():
+            found.time_ns.append(start_ns + number * width_ns)
+            found.low.append(min(values))
+            found.high.append(max(values))
+            found.mean.append(sum(values) / len(values))
+            found.number.append(len(values))
         return found
 
 

@@ -1,16 +1,15 @@
-"""One connection to an MQTT broker: paho's network thread on one side, asyncio on the other.
+"""One connection to an MQTT broker.
 
-The only module that imports paho. A connection is used once: paho never reconnects it, so that packet ids and
-queued messages can't outlive it.
+With `loop_client` the only module that imports paho. A connection is used once: paho never reconnects it, so that
+packet ids and queued messages can't outlive it.
 """
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -19,8 +18,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from connectors.mqtt.loop_client import LoopClient
 from connectors.mqtt.settings import MqttSettings
 from connectors.ports import BrokerAwayError, BrokerSilentError
+from schemas.topics import PACKET_MAX_BYTES
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -52,7 +53,7 @@ class MqttConnection:
 
     Args:
         direction: `in` keeps a session at the broker, `out` none; it ends the client id.
-        on_message: Called in paho's thread for each message; may block, which stops the broker.
+        on_message: Called for each message.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class MqttConnection:
         self.session_expiry_s: int | None = None
         """How long the broker keeps our session, where it says that this is not what we asked for (MQTT 5)."""
         self._largest_packet_bytes = _LARGEST_PACKET_BYTES
+        self.receive_maximum: int | None = None
+        """Most messages that the broker says it lets be in flight (MQTT 5), None where it does not say."""
         self.most_unconfirmed = _MOST_UNCONFIRMED
         """Most published messages that the broker lets us leave unconfirmed."""
 
@@ -82,7 +85,7 @@ class MqttConnection:
             await asyncio.to_thread(self._connect)
         except (OSError, ValueError) as error:
             raise BrokerAwayError(f"{self._endpoint}: {error}") from error
-        self._client.loop_start()
+        self._client.attach(self._loop)
         try:
             await self._answer(self._accepted, CONNECT_TIMEOUT_S, "accept the connection")
         except BaseException:
@@ -93,7 +96,7 @@ class MqttConnection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Say good-bye and end paho's thread."""
+        """Say good-bye."""
         await self._close()
 
     @property
@@ -154,17 +157,26 @@ class MqttConnection:
         self._check(info.rc)
         return self._expect(info.mid)
 
-    def acknowledge(self, packet_id: int) -> None:
-        """Send the PUBACK of one message."""
-        self._client.ack(packet_id, 1)
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
+        """Send the PUBACKs of messages, in this order."""
+        self._client.acknowledge(packet_ids)
+
+    def pause(self) -> None:
+        """Read no more for now, so that TCP holds the broker back; pings are not answered meanwhile."""
+        self._client.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._client.resume()
 
     async def answers(self, expected: Sequence[Confirmation], what: str) -> list[Sequence[ReasonCode]]:
         """Wait for all of `expected`."""
         return [await self._answer(future, ANSWER_TIMEOUT_S, what) for future in expected]
 
-    def _make_client(self) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
+    def _make_client(self) -> LoopClient:
+        client = LoopClient(
+            self._failed,
+            callback_api_version=CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=None if self._version5 else not self._keeps_session,
             protocol=paho.MQTTv5 if self._version5 else paho.MQTTv311,
@@ -195,6 +207,7 @@ class MqttConnection:
             return
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.ReceiveMaximum = self._settings.receive_maximum
+        properties.MaximumPacketSize = PACKET_MAX_BYTES
         if self._keeps_session:
             properties.SessionExpiryInterval = self._settings.session_expiry_s
         self._client.connect(host, port, keepalive_s, clean_start=not self._keeps_session, properties=properties)
@@ -204,11 +217,7 @@ class MqttConnection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self.gone()
-        if not self.is_gone and (open_socket := self._client.socket()) is not None:
-            # The broker does not answer: without this paho's thread would wait for it.
-            with contextlib.suppress(OSError):
-                cast("socket.socket", open_socket).shutdown(socket.SHUT_RDWR)
-        await asyncio.to_thread(self._client.loop_stop)
+        self._client.cut()  # when the broker does not answer
         self._lost("closed")
 
     async def _answer(self, expected: asyncio.Future[Any], timeout_s: float, what: str) -> Any:  # noqa: ANN401
@@ -229,8 +238,6 @@ class MqttConnection:
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerAwayError(f"{self._endpoint}: {paho.error_string(result)}")
 
-    # In the event loop.
-
     def _settle(self, mid: int, codes: Sequence[ReasonCode]) -> None:
         expected = self._waiting.pop(mid, None)
         if expected is not None and not expected.done():
@@ -239,14 +246,16 @@ class MqttConnection:
     def _settle_connect(
         self,
         code: ReasonCode,
-        receive_maximum: int,
+        receive_maximum: int | None,
         largest_packet_bytes: int,
         session_expiry_s: int | None,
         *,
         session_present: bool,
     ) -> None:
         self.session_expiry_s = session_expiry_s
-        self.most_unconfirmed = min(receive_maximum, _MOST_UNCONFIRMED)
+        self.receive_maximum = receive_maximum
+        # Without the property a broker takes as many as there are packet ids.
+        self.most_unconfirmed = min(receive_maximum or _MOST_UNCONFIRMED, _MOST_UNCONFIRMED)
         self._largest_packet_bytes = largest_packet_bytes
         self.session_present = session_present
         if code.is_failure:
@@ -258,28 +267,26 @@ class MqttConnection:
         if why and not self._gone.done():
             self._gone.set_result(why)
 
-    # In paho's thread: nothing may be raised here, or the thread would end without a word.
+    def _failed(self, error: Exception) -> None:
+        self._lost(f"{type(error).__name__}: {error}")
 
-    def _call(self, function: Callable[..., None], *arguments: object, **named: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(lambda: function(*arguments, **named))
+    # What paho calls.
 
     def _connected(self, _c: object, _u: object, flags: Any, code: ReasonCode, properties: Any) -> None:  # noqa: ANN401
-        # Without the property a broker takes as many as there are packet ids.
-        allowed = getattr(properties, "ReceiveMaximum", _MOST_UNCONFIRMED)
+        allowed = getattr(properties, "ReceiveMaximum", None)
         largest = getattr(properties, "MaximumPacketSize", _LARGEST_PACKET_BYTES)
         kept_s = getattr(properties, "SessionExpiryInterval", None)
-        self._call(self._settle_connect, code, allowed, largest, kept_s, session_present=flags.session_present)
+        self._settle_connect(code, allowed, largest, kept_s, session_present=flags.session_present)
 
     def _disconnected(self, _c: object, _u: object, flags: Any, code: ReasonCode, _p: object) -> None:  # noqa: ANN401
         by_broker = flags.is_disconnect_packet_from_server
-        self._call(self._lost, f"disconnected by the broker: {code}" if by_broker else "the connection was lost")
+        self._lost(f"disconnected by the broker: {code}" if by_broker else "the connection was lost")
 
     def _subscribed(self, _c: object, _u: object, mid: int, codes: Sequence[ReasonCode], _p: object) -> None:
-        self._call(self._settle, mid, codes)
+        self._settle(mid, codes)
 
     def _published(self, _c: object, _u: object, mid: int, code: ReasonCode, _p: object) -> None:
-        self._call(self._settle, mid, (code,))
+        self._settle(mid, (code,))
 
     def _arrived(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:

@@ -1,5 +1,6 @@
 """From MQTT: QoS 1, a session that the broker keeps, PUBACKs in order of arrival."""
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -8,16 +9,20 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from connectors.mqtt.arrivals import Arrivals
 from connectors.mqtt.connection import MqttConnection
 from connectors.mqtt.settings import MqttSettings
-from connectors.ports import BrokerAwayError, Delivery
+from connectors.ports import IN_FLIGHT_BYTES, BrokerAwayError, Delivery
 from schemas.clock import Clock
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
 log = structlog.get_logger(__name__)
+
+_DURABLE_S = 0.01
+"""From a message's arrival until Kafka has it and it can be acknowledged, about."""
+_RATE = 5000.0
+"""Messages per second that a bridge is to be able to take in where nothing else is said."""
 
 
 class KnownSession:
@@ -30,7 +35,7 @@ class MqttInlet:
     """An `Inlet` on one connection.
 
     With MQTT 5 the broker stops at `receive_maximum` messages that are not acknowledged; with 3.1.1 at its own
-    limit. Beyond that, and for QoS 0, the full queue makes paho's thread wait and TCP holds the broker back.
+    limit. Beyond that, and for QoS 0, nothing more is read, and TCP holds the broker back.
     """
 
     def __init__(
@@ -47,26 +52,29 @@ class MqttInlet:
         self._filters = filters
         self._clock = clock
         self._number = 0
+        self._arrived: list[Delivery] = []
+        self._bytes = 0
+        self._some = asyncio.Event()
+        self._most: int | None = None
         self._unacknowledged: deque[tuple[int, int]] = deque()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Connect and subscribe."""
-        self._arrivals: Arrivals[tuple[Delivery, int]] = Arrivals()
         self._connection = MqttConnection(self._settings, "in", self._arrive)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._connection)
-            self._connection.when_gone(self._arrivals.wake)
-            # Called before the connection is closed: a thread that waits for room could not say good-bye.
-            stack.callback(self._arrivals.close)
+            self._connection.when_gone(self._some.set)
             await self._connection.subscribe(self._filters)
             # Not before: what came between would be kept for nobody.
             self._connection.unsubscribe([text for text in self._left_behind if text not in self._filters])
             # Not before: what the broker kept for us comes first, and behind it waits its answer.
-            self._arrivals.limit(self._settings.receive_maximum)
+            self._most = self._settings.receive_maximum
             self._stack = stack.pop_all()
         if self._session.had and not self._connection.session_present:
             log.warning("the broker has forgotten our session: what came while we were away is lost")
+        elif not self._session.had:
+            self._look_at_limit()
         self._session.had = True
         kept_s = self._connection.session_expiry_s
         if kept_s is not None and kept_s < self._settings.session_expiry_s:
@@ -86,27 +94,49 @@ class MqttInlet:
 
     async def receive(self) -> list[Delivery]:
         """All that has arrived."""
-        arrived = await self._arrivals.take()
+        await self._some.wait()
         if self._connection.is_gone:
-            self._arrivals.wake()
             raise BrokerAwayError(await self._connection.gone())
-        self._unacknowledged.extend((delivery.tag, packet_id) for delivery, packet_id in arrived)
-        return [delivery for delivery, _ in arrived]
+        self._some.clear()
+        arrived, self._arrived, self._bytes = self._arrived, [], 0
+        self._connection.resume()
+        return arrived
 
     async def acknowledge(self, delivery: Delivery) -> None:
         """Send the PUBACKs of it and of all before it, in order of arrival."""
+        packet_ids = []
         while self._unacknowledged and self._unacknowledged[0][0] <= delivery.tag:
-            _, packet_id = self._unacknowledged.popleft()
-            if packet_id and not self._connection.is_gone:
-                self._connection.acknowledge(packet_id)
+            packet_ids.append(self._unacknowledged.popleft()[1])
+        if packet_ids and not self._connection.is_gone:
+            self._connection.acknowledge(packet_ids)
+
+    def _look_at_limit(self) -> None:
+        """Warn where the broker lets so few messages be in flight that they can't come as fast as is needed.
+
+        It says how many it takes from us; Mosquitto has one limit for both directions, others may have two.
+        """
+        limit = self._connection.receive_maximum
+        if limit is None or limit / _DURABLE_S >= (self._settings.expected_rate or _RATE):
+            return
+        log.warning(
+            "the broker takes few messages at a time; if it sends no more, as Mosquitto, that limits the rate:"
+            " raise its limit (there max_inflight_messages)",
+            in_flight=limit,
+            rate=round(limit / _DURABLE_S),
+            expected_rate=self._settings.expected_rate,
+        )
 
     def _arrive(self, message: "MQTTMessage") -> None:
-        """In paho's thread."""
         try:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "\ufffd"  # no broker should let this through; no route matches it
         self._number += 1
         payload = bytes(message.payload)
-        delivery = Delivery(topic, "", f"mqtt:{topic}", payload, self._clock.now_ns(), self._number)
-        self._arrivals.put((delivery, message.mid if message.qos else 0))
+        self._arrived.append(Delivery(topic, "", f"mqtt:{topic}", payload, self._clock.now_ns(), self._number))
+        self._bytes += len(payload)
+        if message.qos:
+            self._unacknowledged.append((self._number, message.mid))
+        self._some.set()
+        if self._most is not None and (len(self._arrived) >= self._most or self._bytes >= IN_FLIGHT_BYTES):
+            self._connection.pause()

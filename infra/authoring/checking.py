@@ -18,6 +18,7 @@ from infra.supervisor.lifeline import PARENT_VARIABLE
 from infra.supervisor.process import role_argv
 from schemas.definition_file import FILE
 from schemas.errors import Problem
+from twins.apart.environment import author_environment
 
 IMPORT_LIMIT_S = 30.0
 """How long the modules of a folder may take to be imported, unless told otherwise."""
@@ -75,7 +76,7 @@ def examine_apart(
         costs: Whether to note also what steps that are not compiled cost.
     """
     # However this process ends, what it started ends with it.
-    env = os.environ | {PARENT_VARIABLE: str(os.getpid())}
+    env = author_environment() | {PARENT_VARIABLE: str(os.getpid())}
     options = ["--import-limit", str(import_limit_s), "--step-limit", str(step_limit_s)]
     options += ["--cache", str(cache)] if cache else []
     options += ["--costs"] if costs else []

@@ -16,18 +16,26 @@ class Job(msgspec.Struct, frozen=True):
     """The work of one run.
 
     Attributes:
+        kind: `statistics` or `incubator`.
         bootstrap_servers: Of Kafka.
+        group: Name of the consumer group, of this run alone.
         topic: Input topic.
+        outputs: Topic for what the job reports.
         starts: Offset of the first record of the work in each of its partitions.
         ends: Next offset after the last.
+        warm_up: So many of the records come before the watch starts.
         data_dir: The contestant's own folder, new in each run.
         report: File to write lines to.
     """
 
+    kind: str
     bootstrap_servers: str
+    group: str
     topic: str
+    outputs: str
     starts: list[int]
     ends: list[int]
+    warm_up: int
     data_dir: str
     report: str
 
@@ -65,10 +73,10 @@ class Finished(msgspec.Struct, tag="finished"):
 
 
 class Stopwatch:
-    """Times a run inside the contestant and writes its report; starting twice does nothing."""
+    """Times a run inside the contestant and writes its report to a file; starting twice does nothing."""
 
-    def __init__(self, job: Job) -> None:
-        self._report = Path(job.report)
+    def __init__(self, report: str) -> None:
+        self._report = Path(report)
         self._started: tuple[float, float] | None = None
         self._reported_s = float("-inf")
         self.finished = False

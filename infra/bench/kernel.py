@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.bench import ten_functions
+from infra.bench.jobs import INCUBATOR_FOLDER
 from infra.bench.loading import load
-from infra.bench.processor import INCUBATOR, Stages
+from infra.bench.stages import Stages
 from infra.bench.workload import Workload
 from schemas.clock import Clock, SystemClock
 from schemas.errors import SetupError
@@ -88,8 +89,8 @@ def measure(twins: int, repeat: int, clock: Clock | None = None) -> list[Figure]
     Raises:
         SetupError: the incubator type is not there, or it can't be made ready.
     """
-    if not INCUBATOR.is_dir():
-        message = f"{INCUBATOR} is not there: run from a clone of the repository"
+    if not INCUBATOR_FOLDER.is_dir():
+        message = f"{INCUBATOR_FOLDER} is not there: run from a clone of the repository"
         raise SetupError(message)
     clock = clock or SystemClock()
     found: dict[str, tuple[float, ...]] = {}
@@ -97,9 +98,9 @@ def measure(twins: int, repeat: int, clock: Clock | None = None) -> list[Figure]
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinstream-bench-")))
         shown = stack.enter_context(Stages())
         caches = [scratch / f"kernels-{number}" for number in range(repeat)]
-        found["compile_s"] = _readied("compiling the incubator", INCUBATOR, caches, shown)
-        found["load_s"] = _readied("loading the incubator", INCUBATOR, caches, shown)
-        types = {"incubator_us": INCUBATOR, "ten_functions_us": ten_functions.write(scratch / "ten-functions")}
+        found["compile_s"] = _readied("compiling the incubator", INCUBATOR_FOLDER, caches, shown)
+        found["load_s"] = _readied("loading the incubator", INCUBATOR_FOLDER, caches, shown)
+        types = {"incubator_us": INCUBATOR_FOLDER, "ten_functions_us": ten_functions.write(scratch / "ten-functions")}
         for name, folder in types.items():
             shown.begin(f"making {folder.name} ready", 1)
             twin_type = load(folder, caches[0])

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiokafka import TopicPartition
 
+from infra.bench.jobs import INCUBATOR_FOLDER
 from infra.bench.loading import load
-from infra.bench.processor import INCUBATOR, Stages
 from infra.bench.restoring import Job, Restore
+from infra.bench.stages import Stages
 from infra.bench.workload import Workload
 from infra.embedded.kafka import EmbeddedKafka
 from infra.embedded.process import ChildProcess
@@ -30,9 +31,15 @@ from streams.transaction import PartitionTransactions, Place
 from twins.processor import TwinProcessor
 from twins.twin_type import TwinType
 
+if TYPE_CHECKING:
+    from streams.packing import PackedBatch
+
 COLUMNS = ("figure", "lowest", "median", "highest", "to reach")
 LIMIT_ROWS_PER_CPU_S = 200_000
 """Per second of one core."""
+
+LIMIT_S_PER_MILLION = 10.0
+"""Seconds for a million rows."""
 
 _BLOCK_RECORDS = 20_000
 
@@ -60,15 +67,15 @@ async def measure(rows: int, partitions: int, repeat: int) -> Finished:
     Raises:
         SetupError: Kafka can't be had, or a process failed.
     """
-    if not INCUBATOR.is_dir():
-        message = f"{INCUBATOR} is not there: run from a clone of the repository"
+    if not INCUBATOR_FOLDER.is_dir():
+        message = f"{INCUBATOR_FOLDER} is not there: run from a clone of the repository"
         raise SetupError(message)
     with tempfile.TemporaryDirectory(prefix="twinstream-bench-") as name, Stages() as shown:
         folder = Path(name)
         shown.begin("embedded Kafka, compiling", 1)
-        twin_type = load(INCUBATOR, folder / "kernels", partitions)
+        twin_type = load(INCUBATOR_FOLDER, folder / "kernels", partitions)
         async with EmbeddedKafka(folder / "kafka", port=0) as kafka:
-            job = Job(kafka.bootstrap_servers, partitions, str(INCUBATOR), str(folder))
+            job = Job(kafka.bootstrap_servers, partitions, str(INCUBATOR_FOLDER), str(folder))
             options = job.options(twin_type)
             async with LogAdmin(options.kafka) as admin:
                 await admin.ensure_topics([options.source, options.changelog], partitions)
@@ -105,10 +112,11 @@ def as_json(finished: Finished, machine: dict[str, Any], versions: dict[str, str
 
 def as_rows(finished: Finished) -> Iterator[tuple[str, ...]]:
     """The measurement for people."""
+    limit_s = LIMIT_S_PER_MILLION * finished.rows / 1e6
     figures: list[tuple[str, Callable[[Restore], float], str, str]] = [
         ("rows/s of one core", lambda run: run.rows / run.cpu_seconds, ",.0f", f"{LIMIT_ROWS_PER_CPU_S:,}"),
         ("rows/s", lambda run: run.rows / run.seconds, ",.0f", ""),
-        ("seconds", lambda run: run.seconds, ".2f", ""),
+        ("seconds", lambda run: run.seconds, ".2f", f"{limit_s:g}"),
         ("CPU seconds", lambda run: run.cpu_seconds, ".2f", ""),
         ("peak memory, MB", lambda run: run.peak_bytes / 1e6, ",.0f", ""),
     ]
@@ -148,7 +156,7 @@ async def _fill(
         rows[number].process(Block.of_records(number, records), 0.0)
         snapshot = rows[number].snapshot(0.0)
         size += sum(len(value or b"") for _, value, _ in snapshot.rows)
-        batches: dict[Place, list[Any]] = {options.changelog: owners[number].batches(snapshot.rows)}
+        batches: dict[Place, list[PackedBatch]] = {options.changelog: owners[number].batches(snapshot.rows)}
         source = TopicPartition(options.source, number)
         await owners[number].commit(batches, options.changelog, source, snapshot.position, options.group)
         rows[number].flushed = snapshot.position

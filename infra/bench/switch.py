@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
 from infra.bench.balance import Balance, longest_pause_s
-from infra.bench.processor import INCUBATOR
+from infra.bench.jobs import INCUBATOR_FOLDER
 from infra.bench.producing import BATCH_BYTES
 from infra.bench.workload import Workload
 from infra.deployment.switching import put_into_force
@@ -86,11 +86,11 @@ async def measure(records_per_second: int, twins: int, partitions: int) -> Finis
     Raises:
         SetupError: Kafka can't be had, the worker does not begin, or it does not keep up with the load.
     """
-    if not INCUBATOR.is_dir():
-        message = f"{INCUBATOR} is not there: run from a clone of the repository"
+    if not INCUBATOR_FOLDER.is_dir():
+        message = f"{INCUBATOR_FOLDER} is not there: run from a clone of the repository"
         raise SetupError(message)
     console = Console(stderr=True)
-    first = _on_trust(read_folder(INCUBATOR))
+    first = _on_trust(read_folder(INCUBATOR_FOLDER))
     topics = TypeTopics(str(first.definition().type_name))
     with tempfile.TemporaryDirectory(prefix="twinstream-bench-") as name:
         folder = Path(name)

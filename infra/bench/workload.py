@@ -1,12 +1,14 @@
 """Telemetry that every contestant gets: incubators that heat, cool down and are opened, the same for the same seed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.bench.telemetry import Telemetry
 from schemas.clock import NS_PER_S
 from schemas.partitioning import partition_of
 
@@ -24,18 +26,6 @@ _OPEN_SHARE = 0.01
 _OPEN_CYCLES = 10
 _OFFSET_C, _NOISE_C = 0.6, 0.02
 _STEPS_PER_DEGREE = 16
-
-
-class Telemetry(msgspec.Struct, gc=False):
-    """One record's payload: flat JSON, about 100 bytes."""
-
-    t1: float
-    t2: float
-    t3: float
-    heater_on: bool
-    fan_on: bool
-    time: int
-    seq: int
 
 
 @dataclass(frozen=True)
@@ -58,24 +48,40 @@ class Workload:
     partitions: int
     seed: int = SEED
 
+    @property
+    def keys(self) -> list[bytes]:
+        """Ids of all twins, by their numbers."""
+        return [b"box-%05d" % number for number in range(self.twins)]
+
     def cycles(self) -> Iterator[list[tuple[int, bytes, bytes]]]:
         """Yield records in order, a cycle at a time: partition, key and value."""
-        keys = [b"box-%05d" % number for number in range(self.twins)]
+        keys = self.keys
         places = [partition_of(key, self.partitions) for key in keys]
         encode = msgspec.json.Encoder().encode
-        left = self.records
-        for cycle, (order, *columns) in enumerate(self._cycles()):
-            if left <= 0:
-                return
-            chosen = order[:left].tolist()
-            rows = zip(chosen, *(column[order[:left]].tolist() for column in columns), strict=True)
+        for cycle, columns in enumerate(self.columns()):
             yield [
                 (places[twin], keys[twin], encode(Telemetry(t1, t2, t3, on, True, at, cycle)))  # noqa: FBT003
-                for twin, t1, t2, t3, on, at in rows
+                for twin, t1, t2, t3, on, at in zip(*(column.tolist() for column in columns), strict=True)
             ]
+
+    def by_type(self, types: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
+        """Yield type, key and value of each record; types take turns, a cycle each."""
+        for place, cycle in enumerate(self.cycles()):
+            name = types[place % len(types)]
+            for _, key, value in cycle:
+                yield name, key, value
+
+    def columns(self) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield the same as columns, (n,) each: twins' numbers, three temperatures, heater, event time in ns."""
+        left = self.records
+        for order, *columns in self._cycles():
+            if left <= 0:
+                return
+            chosen = order[:left]
+            yield chosen, *(column[chosen] for column in columns)
             left -= len(chosen)
 
-    def _cycles(self) -> Iterator[tuple[NDArray[np.generic], ...]]:
+    def _cycles(self) -> Iterator[tuple[NDArray[Any], ...]]:
         rng = np.random.default_rng(self.seed)
         heater_c = rng.uniform(25.0, 50.0, self.twins)
         air_c = rng.uniform(22.0, 36.0, self.twins)

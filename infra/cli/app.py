@@ -4,6 +4,7 @@ import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import structlog
 import typer
 from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
@@ -18,8 +19,10 @@ from infra.cli import (
     devices,
     letters,
     looking,
+    recordings,
     records,
     running,
+    tokens,
     twins,
 )
 from infra.cli.output import JSON_OPTION, fail, show_json_line
@@ -72,14 +75,30 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
 @app.callback()
 def _root(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Options before any command."""
+    # What a command prints is its result, perhaps read by a machine; roles configure logs of their own.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
-for module in (running, authoring, definitions, checking, twins, records, letters, account, devices, looking, bench):
+for module in (
+    running,
+    authoring,
+    definitions,
+    checking,
+    twins,
+    records,
+    recordings,
+    letters,
+    account,
+    devices,
+    tokens,
+    looking,
+    bench,
+):
     module.register(app)
 
 

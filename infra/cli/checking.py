@@ -17,7 +17,6 @@ from typing import Annotated
 import typer
 
 from infra.authoring.checking import COSTS_LIMIT_S, IMPORT_LIMIT_S, STEP_LIMIT_S
-from infra.cli.options import Config
 
 _RECORDS, _FINDING_S = 5, 60.0
 """A trial takes at most so many times as long as one record may, and so long to find the step that never ends."""
@@ -33,7 +32,6 @@ def check_folder(
         float, typer.Option(help="Seconds that its steps may take for a record; 0: don't run them.")
     ] = STEP_LIMIT_S,
     costs: Annotated[bool, typer.Option("--costs", help="Measure steps that are not compiled.")] = False,  # noqa: FBT002
-    config: Config = None,  # noqa: ARG001 - set in the environment of children
 ) -> None:
     """Check one folder in this process, which runs its author's code; prints problems as JSON, then notes."""
     from twins.check import cost_notes, examine_folder

@@ -1,14 +1,18 @@
 """The running instance's API, as client commands use it."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
 
+from infra.access.local import local_secret
 from schemas.errors import TwinstreamError
 
+TOKEN_VARIABLE = "TWINSTREAM_TOKEN"  # noqa: S105 - its name
 _TIMEOUT_S = 30.0
 _PAGE = 1000
 
@@ -25,11 +29,28 @@ class ApiError(TwinstreamError):
         self.problems = problems
 
 
-class Api:
-    """Requests to the API; anything but success is an `ApiError`, in whatever thread it happens."""
+def token_to_show(data_dir: Path | None = None) -> str:
+    """The token that the environment names, else what lets the owner of a data directory in, `""` for none."""
+    named = os.environ.get(TOKEN_VARIABLE, "").strip()
+    return named or (local_secret(data_dir) if data_dir else "")
 
-    def __init__(self, url: str) -> None:
+
+def headers_with(token: str) -> dict[str, str]:
+    """Headers that show a token, none for `""`."""
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+class Api:
+    """Requests to the API; anything but success is an `ApiError`, in whatever thread it happens.
+
+    Args:
+        url: Where it is.
+        token: What is shown to it, `""` for nothing.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
         self._url = url
+        self._headers = headers_with(token)
 
     def get(self, *path: str, query: Mapping[str, Any] | None = None, absent_ok: bool = False) -> Any:  # noqa: ANN401 - JSON
         """GET one document; None for a twin that is not there, if that is `absent_ok`."""
@@ -48,8 +69,8 @@ class Api:
                 break
         return found
 
-    def send(self, method: str, *path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        """PUT or POST a document."""
+    def send(self, method: str, *path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """PUT or POST a document, or DELETE something."""
         return self._request(method, path, body=body)
 
     @contextmanager
@@ -57,7 +78,9 @@ class Api:
         """Server-sent events: name and JSON text of each."""
         try:
             with (
-                httpx.Client(trust_env=False, timeout=httpx.Timeout(_TIMEOUT_S, read=None)) as client,
+                httpx.Client(
+                    trust_env=False, headers=self._headers, timeout=httpx.Timeout(_TIMEOUT_S, read=None)
+                ) as client,
                 client.stream("GET", f"{self._url}/api/stream", params=dict(query)) as response,
             ):
                 if response.is_error:
@@ -80,7 +103,7 @@ class Api:
         params = {key: value for key, value in (query or {}).items() if value is not None}
         try:
             # A proxy from the environment has no business in front of one's own machine.
-            with httpx.Client(trust_env=False, timeout=_TIMEOUT_S) as client:
+            with httpx.Client(trust_env=False, headers=self._headers, timeout=_TIMEOUT_S) as client:
                 response = client.request(method, address, params=params, json=body)
                 if absent_ok and _is_absent_twin(response):
                     return None
@@ -109,6 +132,8 @@ def _refuse(response: httpx.Response) -> NoReturn:
         message = f"the API answered {response.status_code}"
         raise ApiError(message) from None
     lines = [f"{title}: {detail}"]
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        lines = [f"{title}: {detail}; commands show the token in {TOKEN_VARIABLE}, or work beside the data directory"]
     if len(faults) > 1:
         lines += [f"{fault.get('pointer') or fault.get('parameter')}: {fault['detail']}" for fault in faults]
     raise ApiError("\n".join(lines), faults)

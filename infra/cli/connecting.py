@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 
 def connect(url: str | None, data_dir: Path | None, config: Path | None) -> "Api":
-    """The API at `url`, else of the instance in the data directory; ends the command when none runs there."""
-    from infra.cli.client import Api  # noqa: PLC0415 - as in the commands: `--help` answers at once
+    """The API at `url`, else of the instance in the data directory; ends the command when none runs there.
+
+    It is shown the token that `TWINSTREAM_TOKEN` holds, else, in the data directory, what lets its owner in.
+    """
+    from infra.cli.client import Api, token_to_show  # noqa: PLC0415 - as in the commands: `--help` answers at once
 
     if url:
-        return Api(url.rstrip("/"))
+        return Api(url.rstrip("/"), token_to_show())
     settings = read_settings(config, data_dir)
     found = Registry(settings.data_dir).find("api")
     if found is None or not found.url:
@@ -24,4 +27,4 @@ def connect(url: str | None, data_dir: Path | None, config: Path | None) -> "Api
             f"no running instance in {settings.data_dir}: start one with `twinstream up`,"
             " or name another with --data-dir or --url"
         )
-    return Api(found.url)
+    return Api(found.url, token_to_show(settings.data_dir))

@@ -12,7 +12,7 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
-from infra.cli.client import Api, ApiError
+from infra.cli.client import Api, ApiError, headers_with, token_to_show
 from infra.deployment.asking import COMPILE_TIMEOUT_S, NoAnswerError
 from infra.deployment.deployer import deploy, rollback, undeploy
 from infra.deployment.telling import Telling
@@ -124,7 +124,8 @@ async def _everywhere(
     """Put a version into force; wait until the API shows it and a worker steps the type."""
     api = registry.find("api") if registry else None
     url = (url or (api.url if api else "")).rstrip("/")
-    look = _nearby(registry) if registry else _behind(url)
+    token = token_to_show(registry.folder.parent if registry else None)
+    look = _nearby(registry) if registry else _behind(url, token)
     if registry and not registry.find("worker"):
         said.stage(f"no worker runs here: one elsewhere has {COMPILE_TIMEOUT_S:.0f} s to compile it")
     try:
@@ -132,9 +133,9 @@ async def _everywhere(
     except NoAnswerError as error:
         message = f"{error}: {await asyncio.to_thread(_workers, look, registry)}"
         raise SetupError(message) from None
-    await _until_known(url, deployment.type, deployment.hash)
+    await _until_known(url, token, deployment)
     await _until_stepped(look, deployment, registry)
-    if count := await asyncio.to_thread(_quarantined, url, deployment.type):
+    if count := await asyncio.to_thread(_quarantined, Api(url, token) if url else None, deployment.type):
         said.note(
             f"twins of {deployment.type} in quarantine: {count}; no version ends that,"
             f" `twinstream request {deployment.type} release --status quarantined` does"
@@ -176,12 +177,12 @@ def _nearby(registry: Registry) -> _Look:
     return lambda: [entry for entry in registry.read() if entry.alive()]
 
 
-def _behind(url: str) -> _Look:
+def _behind(url: str, token: str) -> _Look:
     """Roles as an API tells them; none when it doesn't."""
 
     def look() -> list[RoleStatus]:
         try:
-            answer = httpx.get(f"{url}/api/status", timeout=10.0, trust_env=False)
+            answer = httpx.get(f"{url}/api/status", headers=headers_with(token), timeout=10.0, trust_env=False)
             return msgspec.convert(answer.json()["items"], list[RoleStatus]) if answer.is_success else []
         except httpx.HTTPError:
             return []
@@ -208,11 +209,10 @@ async def _until_stepped(look: _Look, deployment: Deployment, registry: Registry
     raise SetupError(message)
 
 
-def _quarantined(url: str, type_name: str) -> int:
+def _quarantined(api: Api | None, type_name: str) -> int:
     """How many twins of a type are in quarantine; 0 also where that takes long to find out or nobody tells."""
-    api = Api(url)
     try:
-        if not url or api.get("types", type_name)["twins"] > _LOOKED_THROUGH:
+        if api is None or api.get("types", type_name)["twins"] > _LOOKED_THROUGH:
             return 0
         found = api.items("twins", limit=None, query={"type": type_name, "status": "quarantined"})
     except (ApiError, KeyError):
@@ -220,15 +220,15 @@ def _quarantined(url: str, type_name: str) -> int:
     return sum(item["status"] == "quarantined" for item in found)
 
 
-async def _until_known(url: str, type_name: str, content: str) -> None:
+async def _until_known(url: str, token: str, deployment: Deployment) -> None:
     """Wait a little until the API shows the type, so that the next command finds it."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _API_TIMEOUT_S
-    async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
+    async with httpx.AsyncClient(trust_env=False, headers=headers_with(token), timeout=2.0) as client:
         while url and loop.time() < deadline_s:
             try:
-                response = await client.get(f"{url}/api/types/{type_name}")
-                if response.is_success and response.json()["hash"] == content:
+                response = await client.get(f"{url}/api/types/{deployment.type}")
+                if response.is_success and response.json()["hash"] == deployment.hash:
                     return
             except httpx.HTTPError:
                 return

@@ -7,13 +7,13 @@ limit, and its queue is what carries devices over an outage of the bridge.
 from typing import TYPE_CHECKING, Literal
 
 from infra.embedded.ports import LOOPBACK
+from schemas.topics import PACKET_MAX_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_INFLIGHT = 20_000
 MAX_QUEUED = 1_000_000
-MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 _AUTOSAVE_S = 30
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _SEGMENTS = 32
@@ -21,7 +21,11 @@ _ENTRY_BYTES = 37
 """What iotcore adds to a payload in its segments with a topic of 30 characters; measured."""
 
 
-def kept_messages(kind: Literal["mosquitto", "iotcore"], payload_bytes: int = 100) -> int:
+PAYLOAD_BYTES = 100
+"""What a payload is taken to be where a broker counts bytes; three fields and a time are about that."""
+
+
+def kept_messages(kind: Literal["mosquitto", "iotcore"], payload_bytes: int = PAYLOAD_BYTES) -> int:
     """Messages that the broker keeps for a bridge that is away; then Mosquitto drops the newest, iotcore the oldest.
 
     Mosquitto counts them. iotcore counts bytes, in segments of which the oldest is dropped as a whole.
@@ -54,6 +58,7 @@ def mosquitto_configuration(port: int, *, folder: "Path", user: str) -> str:
         f"autosave_interval {_AUTOSAVE_S}",
         f"max_inflight_messages {MAX_INFLIGHT}",
         f"max_queued_messages {MAX_QUEUED}",
+        f"max_packet_size {PACKET_MAX_BYTES}",
         "max_queued_bytes 0",
         "set_tcp_nodelay true",
     )
@@ -88,7 +93,7 @@ listen = "{LOOPBACK}:{port}"
 next_connection_delay_ms = 0
 [{version}.1.connections]
 connection_timeout_ms = 60000
-max_payload_size = {MAX_PAYLOAD_BYTES}
+max_payload_size = {PACKET_MAX_BYTES}
 max_inflight_count = {MAX_INFLIGHT}
 dynamic_filters = true
 """

@@ -1,7 +1,8 @@
 """The loss account of all partitions, added up, in a file that is there while Kafka is away.
 
 Workers keep the account of a partition in its changelog (`twins.account`), as exact as a twin's state. The latest of
-each partition is kept here, so that reading it twice adds nothing.
+each partition is kept here, so that reading it twice adds nothing. All that are kept of a type are of one input: where
+the log of a partition shows two, the later one is the present one; else the clocks of their writers have to tell.
 """
 
 import heapq
@@ -20,6 +21,7 @@ from twins.trails import StoredTrail, stored_trails
 
 _MOST_TWINS = 100_000
 _SHOWN_HOLES = 20
+_NONE = Figures()
 
 Sums = dict[tuple[str, str], Figures]
 """Figures by type and source."""
@@ -28,11 +30,37 @@ log = structlog.get_logger(__name__)
 
 
 class _Stored(msgspec.Struct):
-    """One partition in the file."""
+    """One partition, as it is in the file.
+
+    Attributes:
+        type: Name of the type.
+        partition: Of the input topic.
+        account: The latest.
+        written_ms: When, by the clock of the worker's host.
+        offset: Of its record in the changelog.
+    """
 
     type: str
     partition: int
     account: PartitionAccount
+    written_ms: int = 0
+    offset: int = -1
+
+    @property
+    def input(self) -> tuple[str, str]:
+        """Cluster and id of the input topic, which no other ever has."""
+        return self.account.cluster, self.account.topic_id
+
+    def is_before(self, other: "_Stored") -> bool:
+        """Whether the other one of the same partition was written after it, or is the same.
+
+        A changelog that was made anew begins with lower offsets at a later time.
+        """
+        return self.offset <= other.offset and self.written_ms <= other.written_ms
+
+    def is_rival(self, other: "_Stored") -> bool:
+        """Whether only one of two can be of an input that is still there."""
+        return self.account.cluster != other.account.cluster or (self.type == other.type and self.input != other.input)
 
 
 class Accounts:
@@ -46,7 +74,13 @@ class Accounts:
     def __init__(self, file: Path | None = None, unknown: Callable[[], Mapping[tuple[str, str], int]] = dict) -> None:
         self._file = file
         self._unknown = unknown
-        self._accounts: dict[tuple[str, int], PartitionAccount] = {}
+        self._accounts: dict[tuple[str, int], _Stored] = {}
+        self._filed: set[tuple[str, int]] = set()
+        """Whose account is from the file: the log is read from further back."""
+        self._inputs: dict[tuple[str, int], tuple[str, str]] = {}
+        """Input that was read of last, of each partition."""
+        self._past: set[tuple[str, str]] = set()
+        """Inputs that another one followed in the log of some partition."""
         self._holes: dict[tuple[str, str], list[StoredTrail]] = {}
         self._is_saved = True
         self._load()
@@ -61,7 +95,7 @@ class Accounts:
             try:
                 if key == ACCOUNT_KEY and record.value is not None:
                     account = msgspec.json.decode(record.value, type=PartitionAccount)
-                    self._take(type_name, record.partition, account)
+                    self._take(_Stored(type_name, record.partition, account, record.timestamp_ms, record.offset))
                 elif key.startswith(TRAILS_KEY_PREFIX):
                     self._take_trails(type_name, key.removeprefix(TRAILS_KEY_PREFIX).decode(), record.value)
             except (msgspec.MsgspecError, UnicodeError) as error:
@@ -71,10 +105,12 @@ class Accounts:
     def sums(self) -> Sums:
         """Everything so far."""
         found: Sums = {}
-        for (type_name, _), account in self._accounts.items():
-            for source, figures in account.sources.items():
-                if figures.received:
-                    found.setdefault((type_name, source), Figures()).add(figures)
+        # Metrics are asked for from another thread: lists are made in one go.
+        for one in list(self._accounts.values()):
+            for source, figures in list(one.account.sources.items()):
+                # Of a partition that knows a source by notes alone nothing was received.
+                if figures != _NONE:
+                    found.setdefault((one.type, source), Figures()).add(figures)
         for (type_name, source), number in self._unknown().items():
             refused = Figures(received=number, deadlettered=number)
             found.setdefault((type_name, source), Figures()).add(refused)
@@ -88,8 +124,16 @@ class Accounts:
             if type_name in {"", of_type}
         ]
 
-    def twins(self, type_name: str, limit: int) -> list[dict[str, Any]]:
-        """Twins of which most is missing, with the counters that are, as far as the workers remember them."""
+    def twins(
+        self, type_name: str, limit: int, sees: Callable[[str, str], bool] = lambda *_: True
+    ) -> list[dict[str, Any]]:
+        """Twins of which most is missing, with the counters that are, as far as the workers remember them.
+
+        Args:
+            type_name: Only of this type, `""` for any.
+            limit: Most of them.
+            sees: Whether a twin may be shown, from type and id.
+        """
         rows = (
             {
                 "type": of_type,
@@ -100,7 +144,7 @@ class Accounts:
             }
             for (of_type, twin), trails in self._holes.items()
             for trail in trails
-            if type_name in {"", of_type}
+            if type_name in {"", of_type} and sees(of_type, twin)
         )
         return heapq.nsmallest(limit, rows, key=lambda row: (-int(str(row["missing"])), row["type"], row["id"]))
 
@@ -114,16 +158,26 @@ class Accounts:
         if self._is_saved or self._file is None:
             return None
         self._is_saved = True
-        return msgspec.json.encode([_Stored(*place, account) for place, account in self._accounts.items()])
+        return msgspec.json.encode(list(self._accounts.values()))
 
-    def _take(self, type_name: str, partition: int, account: PartitionAccount) -> None:
-        known = self._accounts.get((type_name, partition))
-        if known is not None and known.topic_id == account.topic_id and known.received > account.received:
-            return  # read once more, from before what the file has
-        for place, other in list(self._accounts.items()):
-            if other.cluster != account.cluster:
-                del self._accounts[place]
-        self._accounts[type_name, partition] = account
+    def _take(self, one: _Stored) -> None:
+        place = one.type, one.partition
+        before = self._inputs.get(place, one.input)
+        self._inputs[place] = one.input
+        if before != one.input:
+            self._past.add(before)
+        if one.input in self._past or (place in self._filed and one.is_before(self._accounts[place])):
+            return
+        rivals = {where: other for where, other in self._accounts.items() if one.is_rival(other)}
+        if any(other.written_ms > one.written_ms for other in rivals.values() if other.input not in self._past):
+            return  # of an input that is no more
+        for where in rivals:
+            del self._accounts[where]
+        self._filed -= {place, *rivals}
+        gone = {type_name for type_name, _ in rivals}
+        for twin in [twin for twin in self._holes if twin[0] in gone]:
+            del self._holes[twin]
+        self._accounts[place] = one
         self._is_saved = False
 
     def _take_trails(self, type_name: str, twin: str, value: bytes | None) -> None:
@@ -141,4 +195,5 @@ class Accounts:
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("the account can't be read, the log is read again", file=str(self._file), error=str(error))
             return
-        self._accounts = {(one.type, one.partition): one.account for one in stored}
+        self._accounts = {(one.type, one.partition): one for one in stored}
+        self._filed = set(self._accounts)

@@ -4,28 +4,43 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
 from infra import VERSION
+from infra.http.access import Access, permitted
+from infra.http.description import described
 from infra.http.faults import problem_of
 from infra.http.guard import Guard
 from infra.http.metrics import Measured, Metrics
-from infra.http.problems import Kind, Problem, ProblemError, kind_of_status, problem_response
+from infra.http.problems import Kind, ProblemError, kind_of_status, problem_response
 from infra.http.query import only_known
-from infra.http.routes import account, deadletters, health, history, instance, requests, stream, twins, types
+from infra.http.routes import (
+    account,
+    audit,
+    deadletters,
+    health,
+    history,
+    instance,
+    requests,
+    session,
+    stream,
+    tokens,
+    twins,
+    types,
+)
 from infra.http.services import Services
 from infra.metrics import new_registry
 
-_MODULES = (health, instance, types, twins, history, requests, deadletters, account, stream)
+_MODULES = (health, instance, types, twins, history, requests, deadletters, account, stream, session, tokens, audit)
 
 _DESCRIPTION = """Live state, history and commands of digital twins, and requests to them.
 
 Errors are problem documents (RFC 9457). Writes take `application/json` only; requests whose `Host` is not a
-loopback name or the configured one, or whose `Origin` is another site, are refused.
+loopback name or the configured one, or whose `Origin` is another site, are refused. Where callers have to show who they
+are, they send a token as `Authorization: Bearer …`.
 """
 
 
@@ -45,7 +60,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(only_known)],
+        dependencies=[Depends(permitted), Depends(only_known)],
     )
     metrics = Metrics(services, registry or new_registry())
     app.state.services = services
@@ -56,6 +71,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_failure)
+    app.add_middleware(Access, services=services)
     app.add_middleware(Guard, hosts=services.hosts)
     app.add_middleware(Measured, services=services, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -64,14 +80,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        models = schema.setdefault("components", {}).setdefault("schemas", {})
-        described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        models |= described.pop("$defs", {})
-        models["Problem"] = described
-        app.openapi_schema = schema
+        app.openapi_schema = described(app)
     return app.openapi_schema
 
 

@@ -7,11 +7,17 @@ from pathlib import Path
 
 from connectors.documents import DocumentReader
 from connectors.series import SeriesReader
+from infra.access.audit import AuditTrail
+from infra.access.gate import Gate
+from infra.access.log import AuditLog, TokenLog
+from infra.access.oidc import OidcIssuer
+from infra.access.tokens import TokenTable
 from infra.http.account import Accounts
 from infra.http.account_log import AccountLog
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import FEED_PATTERN, Feed
 from infra.http.following import DurableWriter, Following, KafkaCheck, unending
+from infra.http.idempotency import Answered
 from infra.http.letter_log import LetterLog
 from infra.http.live import STATE_PATTERN, StateTable
 from infra.http.models import KafkaAddress
@@ -26,7 +32,10 @@ from infra.http.services import (
     nothing_missing,
     nothing_runs,
 )
+from infra.http.stream_history import LogHistory
+from infra.settings import AuthSettings
 from schemas.clock import AnchoredClock, Clock
+from schemas.topics import AUDIT, TOKENS
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
 from streams.log.record import LogRecord
@@ -43,9 +52,14 @@ async def open_services(
     probe: Probe = nothing_missing,
     status: Look = nothing_runs,
     worker_figures: WorkerFigures = no_workers,
+    sources: tuple[str, ...] = (),
+    auth: AuthSettings | None = None,
+    local_secret: str = "",
+    requests_per_s: float = 500.0,
     hosts: Collection[str] = (),
     letters_file: Path | None = None,
     account_file: Path | None = None,
+    answers_file: Path | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Services]:
     """Services that follow the log in the background; they are there at once, also while Kafka is away.
@@ -58,9 +72,14 @@ async def open_services(
         probe: What of the other roles is missing; Kafka and what the API itself follows are added here.
         status: What the roles are doing.
         worker_figures: What the workers count.
+        sources: Connectors that telemetry may come by.
+        auth: Who may call; None: everybody who can.
+        local_secret: What the owner of the data directory shows; `""`: nothing.
+        requests_per_s: Of one caller, over time.
         hosts: Further names, besides loopback, that a Host header may carry.
         letters_file: Where dead letters are kept, to be there while Kafka is away; None: in memory.
         account_file: Where the loss account is kept, likewise.
+        answers_file: Where answers to requests with an idempotency key are kept; None: in memory.
         clock: Where to ask for the time.
 
     Raises:
@@ -73,6 +92,10 @@ async def open_services(
     accounts = Accounts(account_file, lambda: letters.refusals)
     clock = clock or AnchoredClock()
     writer = DurableWriter(options)
+    auth = auth or AuthSettings()
+    tokens = TokenTable(complete=False)
+    trail = AuditTrail()
+    audit = AuditLog(writer)
     check = KafkaCheck(options)
     letter_log = LetterLog(
         options,
@@ -88,9 +111,14 @@ async def open_services(
         accounts.apply(records)
 
     twins = Following("twins", Follower(options, pattern=STATE_PATTERN), take_rows)
+    token_following = Following("tokens", Follower(options, topics=(TOKENS,)), tokens.apply)
+    audit_following = Following("the audit trail", Follower(options, topics=(AUDIT,)), trail.apply)
+    token_following.when_caught_up = tokens.completed
     followings = (
         twins,
-        Following("events", Follower(options, pattern=FEED_PATTERN, start="latest"), feed.apply),
+        token_following,
+        audit_following,
+        _fed(feed, options),
         letter_log,
     )
     account_log = AccountLog(accounts, writer, clock, lambda: twins.caught_up and letter_log.caught_up)
@@ -107,6 +135,7 @@ async def open_services(
     async def missing() -> Missing:
         return ({"kafka": check.fault} if check.fault else {}) | dict(await probe())
 
+    answered = Answered(answers_file, clock)
     services = Services(
         catalogue=catalogue,
         states=states,
@@ -123,11 +152,25 @@ async def open_services(
         loading=loading,
         letter_sender=letter_log,
         clock=clock,
+        sources=sources,
         hosts=frozenset(hosts),
+        gate=Gate(
+            required=auth.is_required,
+            tokens=tokens,
+            issuer=OidcIssuer(auth) if auth.issuer else None,
+            local_secret=local_secret,
+        ),
+        token_log=TokenLog(writer, tokens),
+        audit=audit,
+        audit_trail=trail,
+        requests_per_s=requests_per_s,
+        session_s=auth.session_s,
+        answered=answered,
+        history=LogHistory(options),
     )
     try:
         async with catalogue, asyncio.TaskGroup() as group:
-            running = [group.create_task(unending(work)) for work in (writer, check, account_log, *followings)]
+            running = [group.create_task(unending(work)) for work in (writer, check, account_log, audit, *followings)]
             running.append(group.create_task(know_types()))
             try:
                 yield services
@@ -141,3 +184,11 @@ async def open_services(
         raise
     finally:
         letters.close()
+        answered.close()
+
+
+def _fed(feed: Feed, options: KafkaOptions) -> Following:
+    """What hands commands and events on; the feed is where their follower is."""
+    follower = Follower(options, pattern=FEED_PATTERN, start="latest")
+    feed.positions = follower.positions
+    return Following("events", follower, feed.apply)

@@ -50,8 +50,10 @@ async def write(
     try:
         place = await services.writer.write(topic, twin.encode(), msgspec.json.encode(body), headers)
     except LogUnavailableError as error:
-        detail = f"the log did not confirm the record ({error}); it may or may not take effect"
-        raise ProblemError(Kind.UNAVAILABLE, detail, headers={"retry-after": "5"}) from None
+        became = "it may or may not take effect" if error.in_doubt else "nothing was changed"
+        detail = f"the log did not confirm the record ({error}); {became}"
+        later = {"retry-after": "5"}
+        raise ProblemError(Kind.UNAVAILABLE, detail, headers=later, in_doubt=error.in_doubt) from None
     return Pending(record_id, *place)
 
 

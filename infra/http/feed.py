@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import msgspec
 import structlog
 
+from infra.http.positions import Positions, written
 from schemas.messages import Event
 from schemas.topics import type_of_topic
 from streams.log.record import LogRecord
@@ -24,6 +25,15 @@ EncodeState = Callable[[str, str, bytes | None], bytes | None]
 log = structlog.get_logger(__name__)
 
 
+Sees = Callable[[str, str], bool]
+"""Whether a client may see a twin, from type and id."""
+
+
+def sees_all(type_name: str, twin: str) -> bool:  # noqa: ARG001
+    """Nothing is held back."""
+    return True
+
+
 class Subscription:
     """What one client of the event stream has still to get.
 
@@ -31,12 +41,16 @@ class Subscription:
     row of each twin waits, so that a client may be slower than the twins are.
 
     Attributes:
+        sees: Which twins the client may see.
+        position: Where the client is in the log, which each frame of a command or event tells; None tells nothing.
         closing: Why the stream ends, `""` while it goes on.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, sees: Sees = sees_all, position: Positions | None = None) -> None:
+        self.sees = sees
+        self.position = position
         self._limit = limit
-        self._messages: deque[bytes] = deque()
+        self._messages: deque[tuple[bytes, LogRecord]] = deque()
         self._states: dict[tuple[str, str], bytes | None] = {}
         self._wake = asyncio.Event()
         self.closing = ""
@@ -47,12 +61,12 @@ class Subscription:
             self._states[type_name, twin] = row
             self._wake.set()
 
-    def put_message(self, frame: bytes) -> None:
+    def put_message(self, frame: bytes, record: LogRecord) -> None:
         """A command or event came."""
         if len(self._messages) >= self._limit:
             self.close("this client is too slow")
         elif not self.closing:
-            self._messages.append(frame)
+            self._messages.append((frame, record))
             self._wake.set()
 
     def close(self, why: str) -> None:
@@ -73,7 +87,7 @@ class Subscription:
 
     def take(self, encode: EncodeState) -> bytes:
         """Frames that wait, commands and events first; of the states no more than a turn's share."""
-        frames = list(self._messages)
+        frames = [self.at(frame, record) for frame, record in self._messages]
         self._messages.clear()
         for key in list(self._states)[:_STATES_PER_TURN]:
             data = encode(*key, self._states.pop(key))
@@ -83,11 +97,26 @@ class Subscription:
             self._wake.clear()
         return b"".join(frames)
 
+    def at(self, frame: bytes, record: LogRecord) -> bytes:
+        """A frame with where the client is after it; nothing of what it had before."""
+        if self.position is None:
+            return frame
+        place = record.topic, record.partition
+        if record.offset < self.position.get(place, 0):
+            return b""
+        self.position[place] = record.offset + 1
+        return b"id: " + written(self.position).encode() + b"\n" + frame
+
 
 class Feed:
-    """Follows the command and event topics, hears of changed rows, and hands both to whom they concern."""
+    """Follows the command and event topics, hears of changed rows, and hands both to whom they concern.
+
+    Attributes:
+        positions: Next offset of each partition: everything before was handed on.
+    """
 
     def __init__(self, *, queue_limit: int = _QUEUE_LIMIT) -> None:
+        self.positions: Positions = {}
         self._queue_limit = queue_limit
         self._subscriptions: dict[tuple[str, str], set[Subscription]] = {}
         self._outcomes: dict[tuple[str, str], dict[str, asyncio.Future[Event]]] = {}
@@ -106,6 +135,7 @@ class Feed:
     def apply(self, records: Iterable[LogRecord]) -> None:
         """Take in records of command and event topics."""
         for record in records:
+            self.positions[record.topic, record.partition] = record.offset + 1
             if record.key is None or record.value is None:
                 continue
             type_name, twin = type_of_topic(record.topic), record.key.decode(errors="replace")
@@ -114,14 +144,16 @@ class Feed:
                 self._settle(self._outcomes[type_name, twin], record.value)
             concerned = self._concerned(type_name, twin)
             if concerned:
-                data = frame("event" if is_event else "command", record.value)
+                data = message_frame(record)
                 for subscription in concerned:
-                    subscription.put_message(data)
+                    subscription.put_message(data, record)
 
     @contextmanager
-    def subscribe(self, type_name: str = "", twin: str = "") -> Iterator[Subscription]:
-        """Hear of one twin, of a type or, with `""`, of any."""
-        subscription = Subscription(self._queue_limit)
+    def subscribe(
+        self, type_name: str = "", twin: str = "", sees: Sees = sees_all, position: Positions | None = None
+    ) -> Iterator[Subscription]:
+        """Hear of one twin, of a type or, with `""`, of any, as far as the client may see it."""
+        subscription = Subscription(self._queue_limit, sees, position)
         if self._closed:
             subscription.close(self._closed)
         members = self._subscriptions.setdefault((type_name, twin), set())
@@ -157,7 +189,8 @@ class Feed:
         if not self._subscriptions:
             return []
         keys = ((type_name, twin), (type_name, ""), ("", twin), ("", ""))
-        return [subscription for key in keys for subscription in self._subscriptions.get(key, ())]
+        found = [subscription for key in keys for subscription in self._subscriptions.get(key, ())]
+        return [subscription for subscription in found if subscription.sees(type_name, twin)]
 
     @staticmethod
     def _settle(waiting: dict[str, asyncio.Future[Event]], value: bytes) -> None:
@@ -169,6 +202,11 @@ class Feed:
         future = waiting.get(event.id)
         if future is not None and not future.done() and event.name in {ACCEPTED, REFUSED}:
             future.set_result(event)
+
+
+def message_frame(record: LogRecord) -> bytes:
+    """The frame of a command or event."""
+    return frame("event" if record.topic.endswith(".events") else "command", record.value or b"")
 
 
 def frame(name: str, data: bytes) -> bytes:

@@ -56,11 +56,13 @@ class Following:
     Attributes:
         what: What is followed, for people.
         caught_up: Whether everything was read that was there at the start.
+        when_caught_up: Called once that is so.
     """
 
     def __init__(self, what: str, follower: Follower, apply: Callable[[list[LogRecord]], None]) -> None:
         self.what = what
         self.caught_up = False
+        self.when_caught_up: Callable[[], None] = lambda: None
         self._follower = follower
         self._apply = apply
         self._failing = False
@@ -71,7 +73,9 @@ class Following:
             while True:
                 try:
                     self._apply(await follower.read())
-                    self.caught_up = self.caught_up or await follower.caught_up()
+                    if not self.caught_up and await follower.caught_up():
+                        self.caught_up = True
+                        self.when_caught_up()
                     self._tell(failing=False)
                 except KafkaError as error:
                     self._tell(failing=True, error=str(error) or type(error).__name__)
@@ -110,7 +114,7 @@ class DurableWriter:
         """
         if self._writer is None:
             message = "kafka was not reached yet"
-            raise LogUnavailableError(message)
+            raise LogUnavailableError(message, in_doubt=False)
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await (await self._writer.send(topic, key, value, headers=headers))

@@ -16,10 +16,13 @@ BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?", re.ASCII)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITHOUT_BODY = frozenset({"DELETE", "TRACE"})
-"""No endpoint has them, and a page can't send them without asking first: that they are not possible says more."""
+"""They have no body that could be of another kind, and a page can't send them without asking first."""
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
+_POLICY_VIOLATION = 1008
 _HEADERS = {
     "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -43,6 +46,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, then pass on."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -67,6 +73,17 @@ class Guard:
             await problem_response(error, scope["path"])(scope, receive, hardened)
             return
         await self._app(scope, receive, hardened)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page of another site may open a websocket to us, with our cookies, and is told nothing of a preflight."""
+        try:
+            headers = Headers(scope=scope)
+            host, port = checked_host(headers, self._hosts)
+            check_origin(headers, "https" if scope["scheme"] == "wss" else "http", host, port)
+        except ProblemError:
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        await self._app(scope, receive, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._body_limit_bytes

@@ -106,6 +106,11 @@ class StateTable:
         rows = self._types.get(type_name)
         return len(rows.rows) if rows else 0
 
+    def statuses(self, type_name: str) -> dict[str, int]:
+        """How many twins of a type have each status; from any thread."""
+        rows = self._types.get(type_name)
+        return self._reader.statuses(type_name, list(rows.rows.values()) if rows else [])
+
     def page(self, type_name: str, after: str, limit: int) -> list[str]:
         """Up to `limit` twin ids of a type, in order, from the first one after `after` (`""`: from the start)."""
         rows = self._types.get(type_name)

@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.http.services import Services
+from schemas.account import Figures
+from schemas.reasons import Reason
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -26,7 +28,7 @@ _FIGURES = {
 
 
 class _Observed(Collector):
-    """Figures that are kept elsewhere and read when somebody asks."""
+    """Figures that are kept elsewhere and read when somebody asks, from any thread."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -38,26 +40,32 @@ class _Observed(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read the figures."""
         services = self._services
+        types = sorted(services.catalogue.types())
         if not services.loading():
             # While the topic is still being read the counter would seem to jump.
-            letters = CounterMetricFamily(
-                "twinstream_deadletters", "Dead letters in the log.", labels=["type", "reason"]
-            )
-            for (type_name, reason), count in sorted(services.dead_letters.counts.items()):
-                letters.add_metric([type_name, reason], count)
-            yield letters
-            yield from self._account()
-        twins = GaugeMetricFamily("twinstream_twins", "Twins of a deployed type.", labels=["type"])
-        for type_name in sorted(services.catalogue.types()):
-            twins.add_metric([type_name], services.states.count(type_name))
+            yield self._letters(types)
+            yield from self._account(types)
+        twins = GaugeMetricFamily("twinstream_twins", "Twins of a deployed type.", labels=["type", "status"])
+        for type_name in types:
+            for status, number in services.states.statuses(type_name).items():
+                twins.add_metric([type_name, status], number)
         yield twins
         yield GaugeMetricFamily(
             "twinstream_api_stream_clients", "Open event streams.", value=float(services.feed.clients)
         )
 
-    def _account(self) -> Iterator[Metric]:
+    def _letters(self, types: list[str]) -> Metric:
+        """Dead letters; of deployed types also those of which there are none, so that a rise from nothing is one."""
+        family = CounterMetricFamily("twinstream_deadletters", "Dead letters in the log.", labels=["type", "reason"])
+        none = dict.fromkeys(((type_name, reason.value) for type_name in types for reason in Reason), 0)
+        for (type_name, reason), count in sorted((none | self._services.dead_letters.counts).items()):
+            family.add_metric([type_name, reason], count)
+        return family
+
+    def _account(self, types: list[str]) -> Iterator[Metric]:
         """The loss account; of every source, never of a twin."""
-        sums = sorted(self._services.accounts.sums().items())
+        none = {(type_name, source): Figures() for type_name in types for source in self._services.sources}
+        sums = sorted((none | self._services.accounts.sums()).items())
         for name, what in _FIGURES.items():
             family = GaugeMetricFamily(f"twinstream_{name}_records", f"Telemetry {what}.", labels=["type", "source"])
             for (type_name, source), figures in sums:

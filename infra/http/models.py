@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.access.grants import Scope
 from schemas.reasons import Reason
 
 TypeLabel = Annotated[str, Field(description="Qualified type name.", examples=["incubator"])]
@@ -191,6 +192,19 @@ class Series(Model):
     value: list[float] = Field(description="As many as `time_ns`; booleans are 0.0 and 1.0.")
 
 
+class SeriesBuckets(Model):
+    """What one field came to in equal stretches of time; those without points are left out."""
+
+    field: str
+    unit: str = Field(description="By the names of pint; empty for a pure number.", examples=["degC"])
+    width_ns: int = Field(description="Length of each stretch in nanoseconds.")
+    time_ns: list[int] = Field(description="Where each begins, UTC, nanoseconds since the Unix epoch.")
+    low: list[float] = Field(description="Smallest value of each, as many as `time_ns`.")
+    high: list[float] = Field(description="Largest value of each.")
+    mean: list[float] = Field(description="Mean of its values.")
+    number: list[int] = Field(description="How many points there were.")
+
+
 class CommandItem(Model):
     """A command and what became of it."""
 
@@ -354,3 +368,95 @@ class PurgedLetters(Model):
     """Ids of the letters that were removed; none when none is left."""
 
     items: list[str]
+
+
+class NewToken(Model):
+    """A token to be made."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$",
+        description="Whose it is, for the audit trail.",
+        examples=["dashboard"],
+    )
+    scopes: list[Scope] = Field(min_length=1, max_length=4, description="What it permits.", examples=[["read"]])
+    types: list[str] = Field([], max_length=100, description="Only twins of these types.", examples=[["incubator"]])
+    twins: list[str] = Field(
+        [], max_length=1000, description="Only these twins, `{type}/{id}`.", examples=[["incubator/incubator-1"]]
+    )
+    expires: str | None = Field(
+        None,
+        description="From when on it is good no longer: nanoseconds since the Unix epoch, or RFC 3339.",
+        examples=["2036-01-01T00:00:00Z"],
+    )
+
+
+class TokenItem(Model):
+    """A token without its secret."""
+
+    id: str = Field(examples=["0f3c5a1b2c3d4e5f"])
+    name: str
+    scopes: list[Scope]
+    types: list[str]
+    twins: list[str]
+    created_ns: TimeNs
+    created_by: str
+    expires_ns: TimeNs | None
+    revoked_ns: TimeNs | None
+    good: bool = Field(description="Neither revoked nor expired.")
+
+
+class TokenCreated(TokenItem):
+    """A new token."""
+
+    token: str = Field(description="The token itself; nobody can show it again.")
+
+
+class TokenList(Model):
+    """Tokens, oldest first."""
+
+    items: list[TokenItem]
+    next: Next
+
+
+class Login(Model):
+    """What one shows to log in."""
+
+    token: str = Field(min_length=1, max_length=8192, description="An API token, or one of the OpenID provider.")
+
+
+class WhoAmI(Model):
+    """A caller and what is permitted to it."""
+
+    name: str = Field(description="Empty where nobody has to show anything.")
+    via: Literal["nothing", "local", "token", "oidc"]
+    scopes: list[Scope]
+    types: list[str] = Field(description="Limited to these types; empty, as `twins`: not limited.")
+    twins: list[str] = Field(description="Limited to these twins, `{type}/{id}`.")
+    expires_ns: TimeNs | None
+
+
+class AuditItem(Model):
+    """A change, or one that was tried."""
+
+    id: str
+    time_ns: TimeNs
+    who: str = Field(description="Name of the caller; empty where nobody has to show anything.")
+    via: Literal["nothing", "local", "token", "oidc", "kafka"]
+    credential: str = Field(description="Id of the token, or issuer and subject.")
+    address: str
+    action: str = Field(description="Method and route, or what was done.", examples=["PUT /api/twins/{type}/{id}"])
+    path: str
+    type: str
+    twin: str
+    content: str = Field(description="What was sent, its first 4 KiB; never a secret.")
+    result: Literal["done", "refused", "failed"]
+    status: int = Field(description="HTTP status of the answer.")
+
+
+class AuditList(Model):
+    """Changes, newest first."""
+
+    items: list[AuditItem]
+    next: Next

@@ -20,19 +20,26 @@ class Kind(Enum):
     INVALID_JSON = ("invalid-json", 400, "The body is no JSON")
     BAD_REQUEST = ("bad-request", 400, "Bad request")
     FOREIGN_HOST = ("foreign-host", 400, "The Host header names another server")
+    UNAUTHENTICATED = ("unauthenticated", 401, "Show who you are")
+    FORBIDDEN = ("forbidden", 403, "That is not permitted to this caller")
     FOREIGN_ORIGIN = ("foreign-origin", 403, "The request comes from another site")
     NOT_FOUND = ("not-found", 404, "No such resource")
     UNKNOWN_TYPE = ("unknown-type", 404, "No such twin type is deployed")
     UNKNOWN_TWIN = ("unknown-twin", 404, "No such twin")
     UNKNOWN_FIELD = ("unknown-field", 404, "No such time series")
     UNKNOWN_REQUEST = ("unknown-request", 404, "No such request is declared")
+    UNKNOWN_TOKEN = ("unknown-token", 404, "No such token")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "Method not allowed")
     SLOW_BODY = ("slow-body", 408, "The body took too long")
     REFUSED = ("refused", 409, "The worker refused the change")
+    IN_DOUBT = ("in-doubt", 409, "It may have been done before")
+    PRECONDITION_FAILED = ("precondition-failed", 412, "The twin is not as it was to be")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body must be application/json")
     INVALID_NAME = ("invalid-name", 422, "A name is outside the grammar")
     INVALID_VALUES = ("invalid-values", 422, "Some values are not permitted")
+    KEY_TAKEN = ("key-taken", 422, "The Idempotency-Key stands for another request")
+    TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     INTERNAL = ("internal", 500, "Something failed on our side")
     NOT_READY = ("not-ready", 503, "Something is still missing")
     UNAVAILABLE = ("unavailable", 503, "A part of the system is away")
@@ -46,6 +53,12 @@ class Kind(Enum):
     def uri(self) -> str:
         """Value of `type`."""
         return f"urn:twinstream:problem:{self.slug}"
+
+
+_WITH_HEADERS = {
+    Kind.UNAUTHENTICATED: ("WWW-Authenticate", "That a bearer token is expected, and what is the matter with the one."),
+    Kind.TOO_MANY_REQUESTS: ("Retry-After", "Seconds."),
+}
 
 
 class Fault(BaseModel):
@@ -81,6 +94,7 @@ class ProblemError(Exception):
     Attributes:
         faults: Every single fault, when there may be several.
         status: Replaces the usual status of `kind`.
+        in_doubt: Whether it may have taken effect all the same.
     """
 
     def __init__(
@@ -92,6 +106,7 @@ class ProblemError(Exception):
         missing: list[MissingPart] | None = None,
         status: int = 0,
         headers: dict[str, str] | None = None,
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -100,6 +115,7 @@ class ProblemError(Exception):
         self.missing = missing
         self.status = status or kind.status
         self.headers = headers
+        self.in_doubt = in_doubt
 
 
 def problem_response(error: ProblemError, instance: str) -> Response:
@@ -124,18 +140,37 @@ def answers(good: Mapping[int, Good], *kinds: Kind) -> dict[int | str, dict[str,
 
     Args:
         good: Status to the model of the body, or to a whole description.
-        kinds: Problems that may come, besides those of a foreign Host or Origin.
+        kinds: Problems that may come, besides those that may come of everything (`infra.http.description`).
     """
     found: dict[int | str, dict[str, Any]] = {
         status: dict(answer) if isinstance(answer, Mapping) else {"model": answer} for status, answer in good.items()
     }
-    for kind in (Kind.FOREIGN_HOST, Kind.FOREIGN_ORIGIN, *kinds):
-        before = found.get(kind.status, {}).get("description")
-        found[kind.status] = {
-            "description": f"{before}; or: {kind.title}" if before else kind.title,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+    for kind in kinds:
+        described_problem(found, kind, key=kind.status)
     return found
+
+
+def described_problem(answers: dict[Any, dict[str, Any]], kind: Kind, *, key: int | str = "") -> None:
+    """Add a kind of problem to the descriptions of an endpoint's answers, with an example."""
+    answer = answers.setdefault(key or str(kind.status), {"description": "", "content": {}})
+    content = answer.setdefault("content", {}).setdefault(
+        MEDIA_TYPE, {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+    )
+    if kind.slug in content["examples"]:
+        return
+    before = answer.get("description")
+    answer["description"] = f"{before}; or: {kind.title}" if before else kind.title
+    example = {
+        "type": kind.uri,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": "What happened this time.",
+        "instance": "/api/…",
+    }
+    content["examples"][kind.slug] = {"value": example}
+    if kind in _WITH_HEADERS:
+        name, text = _WITH_HEADERS[kind]
+        answer.setdefault("headers", {})[name] = {"description": text, "schema": {"type": "string"}}
 
 
 def kind_of_status(status: int) -> Kind:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from infra.http.conditions import etag
 from twins.layout import TwinState
 
 
@@ -28,3 +29,10 @@ def twin_body(type_name: str, twin: str, state: TwinState) -> dict[str, Any]:
         "tags": state.tags,
         "status": state.status,
     }
+
+
+def twin_response(type_name: str, twin: str, state: TwinState) -> Response:
+    """A twin, with the ETag that a conditional change names."""
+    response = json_response(twin_body(type_name, twin, state))
+    response.headers["etag"] = etag(state)
+    return response

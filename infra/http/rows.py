@@ -1,5 +1,6 @@
 """Reading rows of the state topics: which definition and layout they belong to."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,7 @@ import structlog
 from schemas.definition import Definition
 from schemas.deployment import Deployment, HistoryItem
 from twins.carrying import carried_over
-from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, RowLayout, TwinState
+from twins.layout import FINGERPRINT_BYTES, LAYOUT_KEY_PREFIX, STATUSES, RowLayout, TwinState
 from twins.row_format import RowFormat
 from twins.texts import renamed
 
@@ -87,6 +88,26 @@ class RowReader:
         except (ValueError, msgspec.DecodeError) as error:
             log.warning("a row can't be read", type=type_name, size=len(value), error=str(error))
             return None
+
+    def statuses(self, type_name: str, values: Sequence[bytes]) -> dict[str, int]:
+        """How many of these rows have each status; one that can't be read has none."""
+        found = dict.fromkeys(STATUSES, 0)
+        current = self._layout(type_name)
+        if current is None:
+            return found
+        fields = current.layout.dtype.fields
+        assert fields is not None  # noqa: S101 - rows are records
+        at = FINGERPRINT_BYTES + fields["status"][1]
+        # By its first byte, all of a status that counts, so that a million rows take no second.
+        bits = Counter(value[at] for value in values if value.startswith(current.fingerprint))
+        for bit, number in bits.items():
+            found[current.layout.status(bit)] += number
+        if bits.total() < len(values):
+            others = [value for value in values if not value.startswith(current.fingerprint)]
+            read = [twin.status for value in others if (twin := self.read(type_name, value)) is not None]
+            for status in read:
+                found[status] += 1
+        return found
 
     def _read(self, type_name: str, current: _Current, value: bytes) -> TwinState | None:
         fingerprint = value[:FINGERPRINT_BYTES]

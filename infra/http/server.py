@@ -52,7 +52,8 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="off",
-                ws="none",
+                http="h11",
+                ws="websockets-sansio",  # the console's
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,

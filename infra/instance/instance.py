@@ -1,6 +1,7 @@
 """Starts an instance, keeps it running, and stops it."""
 
 import asyncio
+import contextlib
 import signal
 import urllib.error
 import urllib.request
@@ -9,6 +10,8 @@ from functools import partial
 
 import structlog
 
+from infra.access.listening import check_listening
+from infra.access.local import local_secret
 from infra.deployment.deployer import deploy
 from infra.embedded.ports import free_port
 from infra.instance.console import Console
@@ -30,6 +33,7 @@ from infra.log_topics import make_shared_topics
 from infra.logs import configure
 from infra.masking import secrets_of
 from infra.registry import LOG_FOLDER, SUPERVISOR, ChildView, Presence, Registry
+from infra.scrape_file import ScrapeFile
 from infra.settings import Settings
 from infra.settings_file import write_private
 from infra.supervisor.process import ProcessRunner, child_environment, role_argv
@@ -44,6 +48,7 @@ _ROLES_STOP_TIMEOUT_S = 5.5
 _SERVERS_STOP_TIMEOUT_S = 3.5
 """Together less than the 10 s in which everything has to be gone."""
 _LOOK_S = 0.2
+_SCRAPED_LOOK_S = 2.0
 _DEMO = "demo"
 """Who deploys examples, for the history."""
 
@@ -120,6 +125,7 @@ class Instance:
 
     async def _run(self) -> None:
         settings = self._settings
+        check_listening(settings)
         check_ports(settings)
         if self._demo is not None:
             example(self._demo.example)  # asked early: a clone that is incomplete is told before anything is started
@@ -188,16 +194,20 @@ class Instance:
                 f"simulating {self._demo.twins} devices of the example {self._demo.example}, "
                 f"{self._demo.speed:g} simulated seconds per second"
             )
+        scraped = ScrapeFile(self._settings.data_dir)
+        scraped.write(self._registry.read())
         presence.change(ready=True)
         urls = urls_of(resolved)
         for name, url in urls.items():
             self._console.url(name, url)
         self._console.ready("ready (Ctrl-C stops everything)", urls=urls)
-        if self._demo is not None and self._demo.duration_s is not None:
-            await asyncio.sleep(self._demo.duration_s)
-            self._console.step(f"stopping after {self._demo.duration_s:g} s")
-        else:
-            await asyncio.Event().wait()
+        duration_s = None if self._demo is None else self._demo.duration_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duration_s):
+                while True:
+                    await asyncio.sleep(_SCRAPED_LOOK_S)
+                    scraped.write(self._registry.read())
+        self._console.step(f"stopping after {duration_s:g} s")
 
     async def _deploy_example(self, resolved: Settings, demo: Demo) -> None:
         bundle = read_folder(example(demo.example))
@@ -219,7 +229,8 @@ class Instance:
         next_word_s, said = loop.time() + _PATIENCE_S, ""
         ready = False
         while not ready:
-            ready = await asyncio.to_thread(answers, f"{resolved.http.url}/readyz")
+            shown = local_secret(resolved.data_dir)
+            ready = await asyncio.to_thread(answers, f"{resolved.http.url}/readyz", shown)
             if failed := supervisor.failed_as_expected():
                 message = f"{', '.join(failed)} can't work as things are: the reason is above and in {self._logs}"
                 raise SetupError(message)
@@ -248,11 +259,12 @@ class Instance:
         return self._process(PLANT, role_argv("script", PLANT, str(script), *arguments), environment)
 
 
-def answers(url: str) -> bool:
-    """Whether an HTTP GET is answered by 200."""
+def answers(url: str, token: str = "") -> bool:
+    """Whether an HTTP GET, with a bearer token if one is given, is answered by 200."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"} if token else {})  # noqa: S310
     try:
-        with opener.open(url, timeout=_PROBE_TIMEOUT_S) as answer:
+        with opener.open(request, timeout=_PROBE_TIMEOUT_S) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's number
     except (OSError, urllib.error.URLError):
         return False

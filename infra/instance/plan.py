@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from connectors.broker_settings import BrokerSettings
+from infra.embedded.mqtt_configuration import PAYLOAD_BYTES, kept_messages
 from infra.embedded.ports import require_free
 from infra.masking import without_credentials
 from infra.settings import Settings
@@ -89,15 +90,15 @@ def resolve(settings: Settings, servers: Servers, http_port: int) -> Settings:
     return settings.model_copy(update=changed)
 
 
+def brokers_of(settings: Settings) -> tuple[str, ...]:
+    """Brokers that are bridged; without an address MQTT is the embedded broker, and every other one is off."""
+    sections = {name: section for name, section in settings if isinstance(section, BrokerSettings)}
+    return tuple(name for name, section in sections.items() if name == "mqtt" or section.url is not None)
+
+
 def roles_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Roles to run: name and arguments of `twinstream`."""
-    # Without an address the MQTT bridge serves the embedded broker; every other one is off.
-    brokers = [name for name, section in settings if isinstance(section, BrokerSettings)]
-    roles: dict[str, tuple[str, ...]] = {
-        f"bridge:{name}": ("bridge", name)
-        for name in brokers
-        if name == "mqtt" or getattr(settings, name).url is not None
-    }
+    roles: dict[str, tuple[str, ...]] = {f"bridge:{name}": ("bridge", name) for name in brokers_of(settings)}
     roles |= {
         "sink:timeseries": ("sink", "timeseries"),
         "sink:metadata": ("sink", "metadata"),
@@ -141,9 +142,10 @@ def series_file(settings: Settings) -> Path:
 
 
 def survived(messages: int) -> str:
-    """How long an outage of the bridge a broker carries that keeps so many messages."""
+    """How long an outage of the bridge an embedded broker carries that keeps so many messages."""
     spans = [f"{_span(messages / rate)} at {rate:,} messages/s" for rate in (100, 2000)]
-    return f"the MQTT broker keeps {messages:,} messages for a bridge that is away: {', '.join(spans)}"
+    size = "" if messages == kept_messages("mosquitto") else f" of {PAYLOAD_BYTES} bytes, fewer larger ones,"
+    return f"the MQTT broker keeps {messages:,} messages{size} for a bridge that is away: {', '.join(spans)}"
 
 
 def _span(seconds: float) -> str:

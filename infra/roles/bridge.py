@@ -13,6 +13,7 @@ from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge, group_of
 from connectors.connector import Connector
 from connectors.mqtt.connector import connector as mqtt_connector
 from connectors.outage_budget import OutageBudget
+from connectors.ports import Receipt
 from connectors.reconnect import Reachability, first_failure
 from infra.embedded.ports import is_loopback
 from infra.masking import without_credentials
@@ -144,18 +145,24 @@ class PrometheusBridgeObserver:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"twinstream_bridge_{name}", text, ["broker", *labels], registry=registry)
 
-        self._connection = gauge("connected", "Whether the connection is up.", "direction")
+        self._connection = gauge("connected", "Whether the connection is up: 1 or 0.", "direction")
+        for direction in ("in", "out"):
+            self._connection.labels(broker, direction)
         self._received = counter("received_messages", "Messages that the broker delivered.").labels(broker)
-        self._bytes = counter("received_bytes", "Their payloads.").labels(broker)
+        self._bytes = counter("received_bytes", "Bytes of their payloads.").labels(broker)
         self._written = counter("written_records", "Records written to input topics.", "type", "kind")
         self._letters = counter("deadletters", "Dead letters written by this bridge.", "type", "reason")
         self._echoed = counter("echoed_messages", "Own commands and events that came back.").labels(broker)
         self._in_flight = gauge("in_flight", "Deliveries that wait for Kafka.").labels(broker)
         self._published = counter("published_messages", "Messages that the broker confirmed.", "kind")
+        for kind in ("command", "event"):
+            self._published.labels(broker, kind)
         self._expired = counter("expired_commands", "Commands that outlived their time to live.").labels(broker)
         survived = gauge("outage_survived_seconds", "Absence that the broker's queue carries, NaN when not known.")
         survived.labels(broker).set_function(lambda: budget.survived_s() or float("nan"))
         self._undelivered = counter("undelivered_messages", "Messages that reached nobody.", "receipt")
+        for receipt in (Receipt.UNROUTABLE, Receipt.REFUSED):
+            self._undelivered.labels(broker, receipt)
 
     def connected(self, direction: str, *, up: bool) -> None:
         """The connection of `direction`, `in` or `out`, came up or went away."""
@@ -170,13 +177,13 @@ class PrometheusBridgeObserver:
         self._budget.received(messages)
         self._bytes.inc(payload_bytes)
 
-    def written(self, type_name: str, kind: str) -> None:
-        """A record is durable in the input topic of the type."""
-        self._written.labels(self._broker, type_name, kind).inc()
+    def written(self, type_name: str, kind: str, records: int) -> None:
+        """So many records are durable in the input topic of the type."""
+        self._written.labels(self._broker, type_name, kind).inc(records)
 
-    def dead_lettered(self, type_name: str, reason: str) -> None:
-        """A dead letter is durable."""
-        self._letters.labels(self._broker, type_name, reason).inc()
+    def dead_lettered(self, type_name: str, reason: str, letters: int) -> None:
+        """So many dead letters are durable."""
+        self._letters.labels(self._broker, type_name, reason).inc(letters)
 
     def echoed(self, messages: int) -> None:
         """So many messages were our own."""

@@ -131,7 +131,13 @@ def run_role(name: str, settings: Settings, body: Body, *, as_json: bool = False
     try:
         with (
             RoleLogs(name, settings, as_json=as_json),
-            MetricsServer(metrics, role.healthy, host=settings.metrics.host, port=settings.metrics.port) as server,
+            MetricsServer(
+                metrics,
+                role.healthy,
+                host=settings.metrics.host,
+                port=settings.metrics.port,
+                port_file=role.registry.folder / f"{name.replace(':', '-')}.port",
+            ) as server,
         ):
             presence.change(port=server.port)
             return _run(role, body)

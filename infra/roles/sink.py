@@ -19,7 +19,7 @@ from connectors.metadata_sink import MetadataSink
 from connectors.mongo.store import MongoStore
 from connectors.reconnect import first_failure
 from connectors.series import SeriesReader, SeriesSink
-from connectors.sink import Sink
+from connectors.sink import LINGER_S, Sink
 from connectors.timeseries_sink import TIMESERIES_PATTERN, TimeseriesSink
 from infra.http.server import listen
 from infra.instance.plan import series_file
@@ -106,7 +106,12 @@ async def _member(role: Role, group: str, pattern: str) -> AsyncIterator[GroupRe
     """A place in the group; after a kill the same one again."""
     with Membership(role.settings.data_dir, role.name) as membership:
         reader = GroupReader(
-            role.kafka, group=group, pattern=pattern, session_timeout_s=_SESSION_TIMEOUT_S, member=membership.name
+            role.kafka,
+            group=group,
+            pattern=pattern,
+            session_timeout_s=_SESSION_TIMEOUT_S,
+            member=membership.name,
+            gather_s=LINGER_S,
         )
         async with reader:
             yield reader
@@ -122,6 +127,7 @@ async def _carry(role: Role, sink: Sink, reader: GroupReader, url: str, technolo
         role.metrics,
         technology,
         bounds=reader.bounds,
+        pass_over=reader.pass_over,
         oldest_ms=lambda: sink.oldest_ms,
         retention_ms=role.settings.kafka.retention_ms or -1,
         clock=AnchoredClock(),
@@ -191,10 +197,11 @@ class PrometheusSinkObserver:
             return Counter(f"twinstream_sink_{name}", text, ["store", *labels], registry=registry)
 
         self._records = counter("stored_records", "Records of the log that are in the store.").labels(store)
-        self._bytes = counter("stored_bytes", "Their values.").labels(store)
+        self._bytes = counter("stored_bytes", "Bytes of their values.").labels(store)
         self._refused = counter("refused", "Lines or records that became dead letters.", "type")
-        available = Gauge("twinstream_sink_available", "Whether the store answers.", ["store"], registry=registry)
-        self._available = available.labels(store)
+        text = "Whether the store answers: 1 or 0."
+        self._available = Gauge("twinstream_sink_available", text, ["store"], registry=registry).labels(store)
+        self._available.set(1)  # until it is found away
 
     def stored(self, records: int, size_bytes: int) -> None:
         """So many records are in the store."""

@@ -25,6 +25,8 @@ class SinkWatch:
         registry: Where the figures go.
         store: Their label `store`.
         bounds: Asks the broker about the partitions that are read.
+        pass_over: Commits where the sink is, so that it has a past from its first look on, and what was deleted is
+            counted once, whenever it starts again.
         oldest_ms: When the oldest record that was read and is not stored was written, None for none.
         retention_ms: Of the log, at most 0 for ever.
         clock: Says how old that is.
@@ -36,11 +38,12 @@ class SinkWatch:
         store: str,
         *,
         bounds: Callable[[], Awaitable[Mapping[tuple[str, int], Bounds]]],
+        pass_over: Callable[[Mapping[tuple[str, int], int]], Awaitable[None]],
         oldest_ms: Callable[[], int | None],
         retention_ms: int,
         clock: Clock,
     ) -> None:
-        self._bounds = bounds
+        self._bounds, self._pass_over = bounds, pass_over
         self._oldest_ms = oldest_ms
         self._retention_ms = retention_ms
         self._clock = clock
@@ -68,20 +71,24 @@ class SinkWatch:
         """Look from time to time; a Kafka that is away is the sink's own matter."""
         while True:
             try:
-                self.look(await self._bounds())
+                await self._pass_over(self.look(await self._bounds()))
             except (KafkaError, OSError, TimeoutError):
                 log.debug("kafka does not tell how far the sink is behind", store=self._store)
             await asyncio.sleep(LOOK_S)
 
-    def look(self, bounds: Mapping[tuple[str, int], Bounds]) -> None:
-        """Judge what the broker has."""
-        self.lag = sum(one.end - max(one.done, one.first) for one in bounds.values())
-        lost = 0
+    def look(self, bounds: Mapping[tuple[str, int], Bounds]) -> dict[tuple[str, int], int]:
+        """Judge what the broker has; return where the group is to be from now on, of partitions where it is not."""
+        lost, passed = 0, {}
+        self.lag = 0
         for partition, one in bounds.items():
             # A group without a past has lost nothing: it begins where the log does.
-            known = self._counted.get(partition, one.done or one.first)
-            lost += max(0, one.first - max(known, one.done))
+            done = one.first if one.done is None else one.done
+            known = max(self._counted.get(partition, done), done)
+            lost += max(0, one.first - known)
             self._counted[partition] = max(known, one.first)
+            self.lag += one.end - max(done, one.first)
+            if one.done is None or one.done < one.first:
+                passed[partition] = one.first
         if lost:
             self._lost.inc(lost)
             log.error("retention deleted records that the store does not have", store=self._store, records=lost)
@@ -94,3 +101,4 @@ class SinkWatch:
                 retention_s=round(self._retention_ms * _S_PER_MS),
             )
         self._near = near
+        return passed

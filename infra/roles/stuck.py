@@ -16,7 +16,7 @@ from infra.supervisor.process import STUCK
 from schemas.clock import Clock, SystemClock
 from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
-from streams.stillness import Look, Stillness
+from streams.stillness import ASSIGNMENT, Look, Stillness
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class StuckWatchdog:
     Args:
         kafka: Where the input is.
         topic: The input.
-        look: Gives the partitions that are owned; called from the watchdog's thread.
+        look: Gives the partitions that are owned, and what is being assigned; called from the watchdog's thread.
         limit_s: So long one may stand still while its input grows.
         end: Ends the process.
         clock: Counts the time between looks.
@@ -83,7 +83,7 @@ class StuckWatchdog:
             if stuck and not self._over.is_set():
                 log.error(
                     "partitions stand still while records wait in them: this worker is started anew",
-                    partitions=sorted(stuck),
+                    partitions="all, being assigned" if ASSIGNMENT in stuck else sorted(stuck),
                     seconds=round(max(stuck.values())),
                 )
                 self._end(STUCK)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter
 
 from infra.authoring.checking import STEP_LIMIT_S, check_apart, end_checks
 from infra.registry import ALARMED, LOG_FOLDER, ChildView, kernel_cache, type_folder
@@ -59,6 +59,16 @@ def changes(running: Mapping[str, str], wanted: Mapping[str, str], given_up: Col
     )
 
 
+def stuck_restarts(registry: CollectorRegistry) -> Counter:
+    """Counts what the watchdog of a type's worker ended."""
+    return Counter(
+        "twinstream_stuck_restarts",
+        "Workers of a type that were started anew because a partition stood still.",
+        ["type"],
+        registry=registry,
+    )
+
+
 async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
     """Keep a child per deployed type running until cancelled.
 
@@ -75,12 +85,7 @@ async def work(role: Role, *, only: tuple[str, ...] = ()) -> None:
         role.presence.change(children=views)
 
     role.metrics.register(ChildMetrics(partial(_child_ports, role)))
-    stuck = Counter(
-        "twinstream_stuck_restarts",
-        "Workers of a type that were started anew because a partition stood still.",
-        ["type"],
-        registry=role.metrics,
-    )
+    stuck = stuck_restarts(role.metrics)
     try:
         await role.shared_topics()
         async with (

@@ -1,6 +1,6 @@
 """What a type's worker tells of its engine: metrics, its run file, its log."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -9,10 +9,16 @@ from infra.metrics import RoleMetrics
 from infra.registry import Presence
 from infra.supervisor.step_mark import StepMark
 from schemas.clock import SystemClock
+from schemas.reasons import Reason
 
 log = structlog.get_logger(__name__)
 
 _RESTORE_TOLD_EVERY_S = 2.0
+_FAILURES = (
+    *("open", "catch-up", "provide", "block", "outside", "flush", "fenced"),
+    *("input_replaced", "input_truncated", "standby"),
+)
+"""Kinds that the engine tells."""
 
 
 class WorkerObserver:
@@ -35,27 +41,44 @@ class WorkerObserver:
             return Counter(f"twinstream_{name}", text, ["type", *labels], registry=registry)
 
         self._type = type_name
-        self._records = counter("records", "Telemetry records by what became of them.", "outcome")
-        for outcome in ("accepted", "duplicate", "late"):
-            self._records.labels(type_name, outcome)
-        self._ticks = counter("ticks", "Ticks by what became of them.", "outcome")
-        self._extra = counter("extra_fields", "Undeclared fields that were ignored.").labels(type_name)
-        self._routed = counter("routed_records", "Telemetry for other twins; unrouted: it named none.", "outcome")
-        self._refused = counter(
-            "refused_commands", "Commands against their limits; suppressed: for a reason told before.", "outcome"
+
+        def known(family: Counter, values: Iterable[str]) -> Counter:
+            """Those are there from the start, so that a rise from nothing is a rise."""
+            for value in values:
+                family.labels(type_name, value)
+            return family
+
+        self._records = known(
+            counter("records", "Telemetry records by what became of them.", "outcome"),
+            ("accepted", "duplicate", "late"),
         )
-        self._deadletters = counter("worker_deadletters", "Dead letters written by this worker.", "reason")
-        self._failures = counter("partition_failures", "Partitions that were rebuilt.", "kind")
-        self._replaced = counter("step_processes_replaced", "Processes of steps in plain Python ended, by why.", "why")
-        for why in ("time", "memory", "ended", "grown", "start"):
-            self._replaced.labels(type_name, why)
+        self._ticks = known(counter("ticks", "Ticks by what became of them.", "outcome"), ("stepped", "ignored"))
+        self._extra = counter("extra_fields", "Undeclared fields that were ignored.").labels(type_name)
+        self._routed = known(
+            counter("routed_records", "Telemetry for other twins; unrouted: it named none.", "outcome"),
+            ("routed", "unrouted"),
+        )
+        self._refused = known(
+            counter(
+                "refused_commands", "Commands against their limits; suppressed: for a reason told before.", "outcome"
+            ),
+            ("told", "suppressed"),
+        )
+        self._deadletters = known(
+            counter("worker_deadletters", "Dead letters written by this worker.", "reason"), Reason
+        )
+        self._failures = known(counter("partition_failures", "Partitions that were rebuilt.", "kind"), _FAILURES)
+        self._replaced = known(
+            counter("step_processes_replaced", "Processes of steps in plain Python ended, by why.", "why"),
+            ("time", "memory", "ended", "grown", "start"),
+        )
         self._lost = counter("lost_records", "Records that retention deleted unread.").labels(type_name)
         self._flushes = counter("flushes", "Committed transactions.").labels(type_name)
         self._rows = counter("changelog_rows", "Rows written to the changelog.").labels(type_name)
         self._outputs = counter("output_records", "Records written to output topics.").labels(type_name)
-        self._restores = counter("restores", "Partitions taken over; warm: their rows were here already.", "rows")
-        for rows in ("warm", "cold"):
-            self._restores.labels(type_name, rows)
+        self._restores = known(
+            counter("restores", "Partitions taken over; warm: their rows were here already.", "rows"), ("warm", "cold")
+        )
         self._restored = counter("restored_rows", "Rows read back from the changelog.").labels(type_name)
         self._restoring: dict[int, tuple[int, int]] = {}
         self._restore_told_s = float("-inf")
@@ -131,6 +154,7 @@ class WorkerObserver:
         """Note that nothing is stepped for the moment."""
         self._partitions.set(0)
         self._restoring = {}
+        self._show_restoring()
         self._lags = {}
         self._standing = {}
         self._partitions_standing.set(0)
@@ -224,9 +248,11 @@ class WorkerObserver:
         """Count a process for steps in plain Python that was ended, or did not start; from any thread."""
         self._replaced.labels(self._type, why).inc()
 
-    def failed(self, partition: int, kind: str) -> None:  # noqa: ARG002 - bounded labels
+    def failed(self, partition: int, kind: str) -> None:
         """Count a rebuilt partition."""
         self._failures.labels(self._type, kind).inc()
+        if self._restoring.pop(partition, None) is not None:
+            self._show_restoring()
 
     def lost(self, partition: int, records: int) -> None:  # noqa: ARG002 - bounded labels
         """Count records that are gone."""

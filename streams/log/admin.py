@@ -10,12 +10,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from schemas.errors import SetupError
-from schemas.topics import ACCOUNT, DEADLETTER, DEFINITIONS, LOGS, topic_config
+from schemas.topics import ACCOUNT, AUDIT, DEADLETTER, DEFINITIONS, LOGS, TOKENS, topic_config
 from streams.log.client import KafkaOptions
 from streams.log.metadata import TopicIdRequest, topic_ids
 from streams.log.retry import retrying
 
-SHARED_TOPICS = (DEFINITIONS, DEADLETTER, LOGS, ACCOUNT)
+SHARED_TOPICS = (DEFINITIONS, DEADLETTER, LOGS, ACCOUNT, TOKENS, AUDIT)
 _CREATION_TIMEOUT_S = 30.0
 
 

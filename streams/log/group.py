@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -12,18 +12,20 @@ from streams.log.client import KafkaOptions
 from streams.log.record import LogRecord, log_record
 from streams.log.retry import retrying
 
+_GATHERED_BYTES: Final = 64 * 1024
+
 
 class Bounds(NamedTuple):
     """Of one partition.
 
     Attributes:
         first: The oldest offset that retention has left.
-        done: Next offset after what was committed, or read and not yet committed; 0 for nothing.
+        done: Next offset after what was committed, or read and not yet committed; None for nothing.
         end: Next offset that will be written.
     """
 
     first: int
-    done: int
+    done: int | None
     end: int
 
 
@@ -35,6 +37,8 @@ class GroupReader:
     Args:
         member: Name that nobody else in the group has at the same time. Who comes back under the name of a member that
             was killed takes its place at once, instead of waiting until the broker has given that one up.
+        gather_s: So long records may wait for others, up to 64 kB of them: each fetch costs the broker and this process
+            as much as many records.
     """
 
     def __init__(
@@ -46,12 +50,16 @@ class GroupReader:
         pattern: str = "",
         session_timeout_s: float = 10.0,
         member: str = "",
+        gather_s: float = 0.0,
     ) -> None:
         self._options = options
         self._group = group
         self._topics = list(topics)
         self._pattern = pattern
         self._name = member
+        self._fetching: dict[str, Any] = {}
+        if gather_s:
+            self._fetching = {"fetch_min_bytes": _GATHERED_BYTES, "fetch_max_wait_ms": round(gather_s * 1000)}
         self._session_timeout_ms = round(session_timeout_s * 1000)
         self._consumer: AIOKafkaConsumer | None = None
         self._read: dict[TopicPartition, int] = {}
@@ -71,6 +79,7 @@ class GroupReader:
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 # New topics that match the pattern are noticed this fast.
                 metadata_max_age_ms=2000,
+                **self._fetching,
                 **self._options.client_kwargs(),
             )
             try:
@@ -142,9 +151,27 @@ class GroupReader:
         first, end = await self._member.beginning_offsets(assigned), await self._member.end_offsets(assigned)
         found = {}
         for tp in assigned:
-            done = max(await self._member.committed(tp) or 0, self._read.get(tp, 0))
-            found[tp.topic, tp.partition] = Bounds(first[tp], done, end[tp])
+            known = [one for one in (await self._member.committed(tp), self._read.get(tp)) if one is not None]
+            found[tp.topic, tp.partition] = Bounds(first[tp], max(known, default=None), end[tp])
         return found
+
+    async def pass_over(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Commit that the group is at these offsets, where it is not further on and nothing read waits to be committed.
+
+        What waits would be passed over by whoever reads after a kill, and known to nobody.
+        """
+        further = {}
+        for (topic, partition), offset in positions.items():
+            tp = TopicPartition(topic, partition)
+            if tp not in self._member.assignment():
+                continue
+            done = await self._member.committed(tp)
+            if done is None or done < offset:
+                further[tp] = offset
+        further = {tp: offset for tp, offset in further.items() if tp not in self._read}
+        if further:
+            with contextlib.suppress(CommitFailedError, IllegalStateError):
+                await self._member.commit(further)
 
     def lag(self) -> int:
         """Records between what was read and the end of the assigned partitions, as far as known."""

@@ -17,7 +17,7 @@ from connectors.duckdb.server import series_app
 from connectors.duckdb.store import DuckDBStore
 from connectors.influx.store import InfluxStore
 from connectors.memory.stores import MemorySeriesStore
-from connectors.series import SERIES_LIMIT, TIME_MAX_NS, TIME_MIN_NS, SeriesReader, SeriesSink
+from connectors.series import BUCKETS_LIMIT, SERIES_LIMIT, TIME_MAX_NS, TIME_MIN_NS, SeriesReader, SeriesSink
 from connectors.settings import TimeseriesSettings
 from connectors.stores import Block, LogPosition, StoreRefusedError
 from schemas.line_protocol import escape_measurement, escape_tag
@@ -149,6 +149,35 @@ async def test_types_twins_and_fields_that_differ_in_case_stay_apart(store: Stor
     assert await store.points("t1", twin="A") == {T0: 4.0}
     assert await store.points("time_ns", twin="A") == {T0: 5.0}
     assert await store.points("written", twin="A") == {T0: 6.0}
+
+
+async def test_points_come_to_their_least_most_and_mean_in_stretches_of_equal_length(store: Store) -> None:
+    await store.write(*(f"m,twin=a f={value} {T0 + at}" for at, value in enumerate((5, 1, 3, 7, -2, 8, 4))))
+    await store.write(f"m,twin=b f=99 {T0 + 1}", f"m,twin=a g=99 {T0 + 1}")
+    found = await store.reader.buckets("m", "a", "f", T0, T0 + 8, 3)
+    assert found.time_ns == [T0, T0 + 3, T0 + 6]
+    assert found.low == [1.0, -2.0, 4.0]
+    assert found.high == [5.0, 8.0, 4.0]
+    assert found.mean == pytest.approx([3.0, 13 / 3, 4.0])
+    assert found.number == [3, 3, 1]
+
+
+async def test_stretches_without_points_are_absent_and_both_ends_of_the_range_count(store: Store) -> None:
+    await store.write(*(f"m,twin=a f={at} {T0 + at}" for at in (0, 10, 90, 99, 100)))
+    found = await store.reader.buckets("m", "a", "f", T0, T0 + 99, 10)
+    assert found.time_ns == [T0, T0 + 10, T0 + 90]
+    assert found.high == [0.0, 10.0, 99.0]
+    assert (await store.reader.buckets("m", "a", "nope", T0, T0 + 99, 10)).time_ns == []
+    for start, stop, count in ((T0, T0 - 1, 10), (T0, T0 + 9, 0), (T0, T0 + 9, BUCKETS_LIMIT + 1)):
+        with pytest.raises(ValueError, match=r"range|buckets"):
+            await store.reader.buckets("m", "a", "f", start, stop, count)
+
+
+async def test_stretches_of_a_twin_whose_tags_changed_are_of_one_history(store: Store) -> None:
+    await store.write(f"m,twin=a f=1 {T0}", f"m,room=x,twin=a f=3 {T0 + 1}", f"m,room=y,twin=a f=8 {T0 + 2}")
+    found = await store.reader.buckets("m", "a", "f", T0, T0 + 2, 1)
+    assert (found.low, found.high, found.number) == ([1.0], [8.0], [3])
+    assert found.mean == pytest.approx([4.0])
 
 
 async def test_what_was_never_written_is_empty(store: Store) -> None:

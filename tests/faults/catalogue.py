@@ -5,11 +5,13 @@ from faults.scenarios.bridge_kills import ClassicQueueBridgeKills, MqttBridgeKil
 from faults.scenarios.broken_wires import BrokenWires
 from faults.scenarios.clean_stops import CleanStops
 from faults.scenarios.clock_jumps import ClockJumps
+from faults.scenarios.full_disk import FullDisk
 from faults.scenarios.kafka_away import KafkaAway
 from faults.scenarios.loud_twin import LoudTwin
 from faults.scenarios.poison import Poison
 from faults.scenarios.soak import Soak
 from faults.scenarios.stores_away import StoresAway
+from faults.scenarios.take_over import TakeOver
 from faults.scenarios.worker_bounces import WorkerBounces
 from faults.scenarios.zombies import FrozenInTransaction, Zombies
 
@@ -18,6 +20,7 @@ LONG: tuple[Scenario, ...] = (
     Zombies(),
     FrozenInTransaction(),
     CleanStops(),
+    TakeOver(),
     MqttBridgeKills(),
     ClassicQueueBridgeKills(per_second=2000),
     QuorumQueueBridgeKills(per_second=2000),
@@ -27,6 +30,7 @@ LONG: tuple[Scenario, ...] = (
     BrokenWires(),
     ClockJumps(),
     StoresAway(),
+    FullDisk(),
     Soak(),
 )
 
@@ -35,6 +39,7 @@ SHORT_ENGINE: tuple[Scenario, ...] = (
     Zombies(rounds=1, records=2000),
     FrozenInTransaction(records=1000),
     CleanStops(rounds=1),
+    TakeOver(rows=5000, fill_per_second=5000, per_second=200),
     Poison(records=10_000, pairs=1),
     LoudTwin(per_second=500, seconds=4, pairs=1),
     ClockJumps(jumps=2, seconds=3),
@@ -49,7 +54,10 @@ SHORT_BRIDGES: tuple[Scenario, ...] = (
     Soak(minutes=0.5, per_second=300, rebalance_every_minutes=0.15),
 )
 
-SHORT_STORES: tuple[Scenario, ...] = (StoresAway(away_s=8, per_second=100),)
+SHORT_STORES: tuple[Scenario, ...] = (
+    StoresAway(away_s=8, per_second=100),
+    FullDisk(full_s=5, per_second=100),
+)
 
 SHORT = (*SHORT_ENGINE, *SHORT_BRIDGES, *SHORT_STORES)
 

@@ -10,8 +10,9 @@ from typing import Literal, Self
 import aio_pika
 from faults.breakable import Breakable
 from faults.mqtt_publisher import MqttPublisher
-from servers.rabbitmq import RabbitMq, find_rabbitmq
+from servers.rabbitmq import RabbitMq
 
+from infra.bench.servers.rabbitmq import find_rabbitmq
 from infra.embedded.mqtt import EmbeddedMqtt
 from schemas.errors import SetupError
 

@@ -3,11 +3,14 @@
 FILE holds by how many seconds the clock of the day is ahead of the true one; the monotonic clock goes on as it does.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
 
 NS_PER_S = 1_000_000_000
+JUMPED = "the clock of the day jumped"
+"""What is printed whenever somebody has looked at it and it had."""
 
 
 def hold_clock(file: Path) -> None:
@@ -19,7 +22,9 @@ def hold_clock(file: Path) -> None:
         nonlocal looked_s, ahead_s
         if running_s() - looked_s > 0.1:
             looked_s = running_s()
-            ahead_s = int(file.read_text()) if file.exists() else 0
+            before, ahead_s = ahead_s, int(file.read_text()) if file.exists() else 0
+            if ahead_s != before:
+                os.write(2, b"%s by %d s\n" % (JUMPED.encode(), ahead_s - before))
         return ahead_s
 
     time.time = lambda: true_s() + ahead()

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import psutil
+from faults.task import meanwhile
 
 PERIOD_S = 1.0
 _MB = 1024 * 1024
@@ -23,19 +25,16 @@ class Memory:
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {role: psutil.Process(pid) for role, pid in pids.items()}
         self._samples: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
-        self._task: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._sample())
-        await asyncio.sleep(0)
+        await self._stack.enter_async_context(meanwhile(self._sample()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._stack.__aexit__(kind, error, trace)
 
     def most_above_start_mb(self, role: str) -> float:
         """How far memory ever rose above where it was at first."""
@@ -43,10 +42,13 @@ class Memory:
         return max(sizes) - sizes[0]
 
     def growth_mb(self, role: str, since_s: float) -> float:
-        """How much it grew since a moment of the monotonic clock: medians of the first and the last fifth."""
+        """How much it grew since a moment of the monotonic clock.
+
+        Medians of the first and the last fifth, whose middles are four fifths of the time apart.
+        """
         sizes = [size_mb for moment_s, size_mb in self._samples[role] if moment_s >= since_s]
         fifth = max(1, len(sizes) // 5)
-        return _median(sizes[-fifth:]) - _median(sizes[:fifth])
+        return (_median(sizes[-fifth:]) - _median(sizes[:fifth])) * len(sizes) / max(1, len(sizes) - fifth)
 
     async def _sample(self) -> None:
         while True:

@@ -13,6 +13,10 @@ class Proxy:
     Args:
         target: The port, when a connection is made; a server may come back at another one.
         port: Where it listens; 0 is any free one, which `port` then tells.
+
+    Attributes:
+        broken: Connections that were cut.
+        held_bytes: That stood still, or crawled.
     """
 
     def __init__(self, target: int = 0, port: int = 0) -> None:
@@ -23,6 +27,12 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._bytes_per_s = 0.0
+        self.broken = self.held_bytes = 0
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._passed_on, "127.0.0.1", self.port)
@@ -41,6 +51,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Break every connection with a reset; new ones are passed on."""
+        self.broken += self.connections
         for writer in self._writers:
             writer.transport.abort()
 
@@ -77,6 +88,8 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(_CHUNK_BYTES):
+                if self._bytes_per_s or not self._flowing.is_set():
+                    self.held_bytes += len(data)
                 await self._flowing.wait()
                 if self._bytes_per_s:
                     await asyncio.sleep(len(data) / self._bytes_per_s)

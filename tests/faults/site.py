@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,8 @@ FOLDER = Path(__file__).parents[1] / "types" / "tally"
 TYPE = "tally"
 TOPICS = TypeTopics(TYPE)
 PARTITIONS = 8
+LOADED = 0.9
+"""Faults come within so much of the time that a load takes, so that they meet it."""
 _TICK_S = 0.02
 
 
@@ -114,13 +116,23 @@ class Site:
             per_second: Their rate.
             ended: Set when enough were sent.
         """
+        await self._send((self.load.next() for _ in range(records)), records, per_second, ended)
+
+    async def send_one_each(self, per_second: float) -> None:
+        """One record of every twin, as `send` does."""
+        twins = self.load.twins
+        await self._send((self.load.next(twin) for twin in range(twins)), twins, per_second, None)
+
+    async def _send(
+        self, load: Iterator[tuple[str, bytes]], records: int, per_second: float, ended: asyncio.Event | None
+    ) -> None:
         began_s, count = time.monotonic(), 0
         unconfirmed: deque[asyncio.Future[tuple[int, int]]] = deque()
         async with LogWriter(self.options, linger_ms=5) as writer:
             while count < records and not (ended and ended.is_set()):
                 due = min(records, round((time.monotonic() - began_s) * per_second) + 1)
                 for _ in range(due - count):
-                    twin, payload = self.load.next()
+                    twin, payload = next(load)
                     unconfirmed.append(await writer.send(TOPICS.telemetry, twin.encode(), payload))
                 count = due
                 while unconfirmed and unconfirmed[0].done():

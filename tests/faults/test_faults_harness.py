@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from faults.__main__ import changed
 from faults.catalogue import LONG, SHORT, claim_of, name_of
 from faults.comparison import _tallies
 from faults.numbered import Numbered
 from faults.run import Run
+from faults.scenarios.broken_wires import BrokenWires
+from faults.scenarios.clean_stops import CleanStops
 from faults.scenarios.worker_bounces import WorkerBounces
 
 MISSING, WRONG, TWICE = (
@@ -74,6 +77,14 @@ def test_times_are_judged_as_promised_in_the_long_form_and_generously_in_the_sho
         judged = Run(1, tmp_path, tmp_path, strict=strict)
         judged.at_most("back after", 10, 12, "s")
         assert len(judged.broken()) == broken
+
+
+def test_numbers_of_scenarios_can_be_changed_for_all_and_for_one_by_name() -> None:
+    wires, stops = changed(BrokenWires(), ["rounds=3", "hurt_s=7"]), changed(CleanStops(), ["broken-wires.rounds=3"])
+    assert (wires, stops) == (BrokenWires(rounds=3, hurt_s=7.0), CleanStops())
+    for wrong in ("rounds=many", "broken-wires.twins=3"):
+        with pytest.raises(ValueError, match=r"many|no 'twins'"):
+            changed(BrokenWires(), [wrong])
 
 
 def test_every_scenario_has_a_short_form_and_says_what_it_claims() -> None:

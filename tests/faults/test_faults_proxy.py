@@ -43,6 +43,7 @@ async def test_a_cut_wire_breaks_connections_and_takes_new_ones(proxy: Proxy) ->
     wire = await asyncio.open_connection("127.0.0.1", proxy.port)
     assert await _answer(wire, b"hello") == b"hello"
     proxy.cut()
+    assert (proxy.broken, proxy.held_bytes) == (1, 0)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await _answer(wire, b"more")
     wire[1].close()
@@ -57,6 +58,7 @@ async def test_a_stalled_wire_stays_open_and_moves_nothing_until_it_goes_on(prox
     with pytest.raises(TimeoutError):
         await _answer(wire, b"hello", timeout_s=0.2)
     assert not wire[0].at_eof()
+    assert (proxy.broken, proxy.held_bytes) == (0, 5)
     proxy.resume()
     assert await asyncio.wait_for(wire[0].readexactly(5), 5) == b"hello"
     wire[1].close()

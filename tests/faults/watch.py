@@ -1,12 +1,13 @@
 """What a reader of committed outputs sees, and when."""
 
-import asyncio
 import time
 from collections import defaultdict
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+from faults.task import meanwhile
 
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
@@ -24,22 +25,26 @@ class Watch:
 
     def __init__(self, kafka: KafkaOptions, topic: str) -> None:
         self._follower = Follower(kafka, topics=(topic,), start="latest")
-        self._task: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
         self._arrivals: defaultdict[int, list[float]] = defaultdict(list)
         self.latencies_s: defaultdict[str, list[float]] = defaultdict(list)
 
     async def __aenter__(self) -> Self:
-        await self._follower.__aenter__()
-        self._task = asyncio.create_task(self._follow())
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._follower)
+            await stack.enter_async_context(meanwhile(self._follow()))
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._follower.__aexit__(kind, error, trace)
+        await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def partitions(self) -> int:
+        """How many had an output."""
+        return len(self._arrivals)
 
     def longest_silence_s(self, since_s: float) -> float:
         """The longest time without an output in any partition from a moment of the monotonic clock to now."""

@@ -10,7 +10,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
-from servers.rabbitmq import RabbitMq, find_rabbitmq
+from servers.rabbitmq import RabbitMq
 from support.brokers import until
 from support.forged import forged_topics
 from typer.testing import CliRunner
@@ -19,6 +19,7 @@ from connectors.amqp.connector import connector
 from connectors.amqp.settings import AmqpSettings
 from connectors.bridge_in import InboundBridge
 from connectors.memory.log import MemoryLog
+from infra.bench.servers.rabbitmq import find_rabbitmq
 from infra.cli.app import app
 from infra.embedded.ports import LOOPBACK
 from schemas.clock import SystemClock

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gzip
 import struct
 import uuid
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -321,3 +323,18 @@ async def test_frame_that_no_text_or_calendar_can_hold_stops_nobody(
     (letter,) = [msgspec.json.decode(record.value or b"") for record in log.records["twinstream.deadletter"]]
     assert letter["reason"] == "invalid_name"
     assert letter["source"] == "amqp:twinstream/twins.incubator.\\xff\\xfe.telemetry"
+
+
+async def test_a_body_that_is_packed_is_unpacked_and_one_that_is_not_what_it_says_stops_nobody(
+    rabbitmq: RabbitMq,
+) -> None:
+    log = MemoryLog()
+    async with bridged(connector(settings(rabbitmq), SystemClock()), log), channel(rabbitmq) as device:
+        exchange = await device.declare_exchange("twinstream", "topic", durable=True)
+        await asyncio.sleep(0.5)
+        for body, encoding in ((gzip.compress(b"1"), "gzip"), (b"bad", "gzip"), (zlib.compress(b"2"), "deflate")):
+            await exchange.publish(aio_pika.Message(body, content_encoding=encoding), TELEMETRY)
+        await until(lambda: len(log.records.get(INPUT, [])) >= 3)
+    assert [record.value for record in log.records[INPUT] if record.header("ts-kind") != b"refused"] == [b"1", b"2"]
+    (letter,) = [msgspec.json.decode(record.value or b"") for record in log.records["twinstream.deadletter"]]
+    assert letter["reason"] == "undecodable"

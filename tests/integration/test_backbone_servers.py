@@ -15,11 +15,11 @@ import yaml
 from influxdb_client import InfluxDBClient
 from reference.incubator_reference import replay
 from reference.recordings import ROOM_T3, read_recording
-from servers.influxdb import InfluxDb
 from servers.rabbitmq import RabbitMq
-from servers.secantus import Secantus
 from support.instance import ROOT, Instance, eventually
 
+from infra.bench.servers.influxdb import InfluxDb
+from infra.bench.servers.secantus import Secantus
 from infra.embedded.kafka import EmbeddedKafka
 from infra.embedded.mqtt import EmbeddedMqtt
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+import yaml
 from support.instance import ROOT, Instance, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -75,6 +76,11 @@ def test_demo_shows_a_living_twin_and_goes_on_after_a_restart(tmp_path: Path) ->
     with Demo(data_dir, "--duration", "30", "--speed", "20") as demo:
         urls = demo.until_ready()
         api = urls["API"]
+        [job] = yaml.safe_load((data_dir / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+        scraped = {group["labels"]["role"]: group["targets"][0] for group in job["static_configs"]}
+        assert {"api", "worker", "bridge:mqtt", "sink:timeseries", "sink:metadata"} == scraped.keys()
+        for role, target in scraped.items():
+            assert f'twinstream_ready{{role="{role}"}} 1.0' in httpx.get(f"http://{target}/metrics", timeout=10).text
 
         def estimated() -> Any:
             twins = get(api, "/api/twins", type="incubator")["items"]

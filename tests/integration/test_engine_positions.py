@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -21,6 +21,9 @@ from streams.partition import PartitionRows
 from streams.processor import Lineage, Outcome, SilentObserver
 from streams.transaction import PartitionTransactions, Place
 from streams.warm import WarmRows
+
+if TYPE_CHECKING:
+    from streams.packing import PackedBatch
 
 pytestmark = pytest.mark.kafka
 
@@ -41,6 +44,9 @@ class _Counter:
     def restored(self) -> Outcome:
         return Outcome()
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def process(self, block: Block) -> Outcome:
         self.rows[b"count"] = b"%d" % (int(self.rows.get(b"count") or 0) + len(block))
         return Outcome()
@@ -50,6 +56,9 @@ class _Counter:
 
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         return list(self.rows.items())
+
+    def suspect(self, held: Mapping[int, str]) -> None:
+        """Nothing is held back."""
 
     def insists(self, record: Block) -> bool:
         return len(record) != 1
@@ -96,7 +105,7 @@ class _World:
 
     async def commit(self, rows: PartitionRows, transactions: PartitionTransactions) -> None:
         snapshot = rows.snapshot(0.0)
-        batches: dict[Place, list[Any]] = {self.options.changelog: transactions.batches(snapshot.rows)}
+        batches: dict[Place, list[PackedBatch]] = {self.options.changelog: transactions.batches(snapshot.rows)}
         source = TopicPartition(self.options.source, 0)
         last = await transactions.commit(batches, self.options.changelog, source, snapshot.position, self.options.group)
         rows.flushed, rows.changelog_end = snapshot.position, last + 2

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import oracle
+from support.faulty import DEFINITION, HARMLESS, STEPS, line_of
 from support.worker_process import WorkerProcess
 
 from infra.deployment.switching import put_into_force
@@ -26,60 +27,14 @@ from streams.log.writer import LogWriter
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
-YAML = """\
-name: NAME
-version: 1.0.0
-inputs: {x: {}}
-pipeline:
-  - {name: scaled, step: "steps.py:scale", outputs: [s]}
-  - name: model
-    step: steps.py:step
-    compiled: false
-    state: {total: {}, n: {type: int}}
-    outputs: [y]
-outputs:
-  timeseries: {fields: [y]}
-  metadata: []
-"""
-STEPS = """\
-import os
-import time
-
-from twins.functions.random import uniform
-
-
-def scale(x):
-    while x < -6.5:
-        x += 0.0
-    return 2.0 * x
-
-
-def step(state, s, random_seed):
-    if s == -2.0:
-        while True:
-            pass
-    if s == -4.0:
-        time.sleep(600)
-    if s == -6.0:
-        os._exit(1)
-    if s == -8.0:
-        eaten = [bytearray(1 << 24) for _ in range(10**6)]
-    if s == -10.0:
-        import no_such_module
-    if s == -12.0:
-        raise ValueError("no such value")
-    state.total += s + uniform(random_seed, 1)
-    state.n += 1
-    return state.total
-"""
 FAULTS = {
-    -1.0: "step model took longer than its limit of 0.25 s",
-    -2.0: "step model took longer than its limit of 0.25 s",
-    -3.0: "step model ended its process (exit code 1)",
-    -4.0: "step model raised MemoryError",
-    -5.0: "step model raised ModuleNotFoundError: No module named 'no_such_module' (steps.py:24)",
-    -6.0: "step model raised ValueError: no such value (steps.py:26)",
-    -7.0: "step scaled made more than 1,000,000 rounds of its loops in one call",
+    -2.0: "step s took longer than its limit of 0.25 s",
+    -3.0: "step s took longer than its limit of 0.25 s",
+    -4.0: "step s ended its process (exit code 7)",
+    -6.0: "step s raised MemoryError",
+    -7.0: f"step s raised ModuleNotFoundError: No module named 'no_such_module' (steps.py:{line_of('import no_such')})",
+    -1.0: f"step s raised ValueError: negative (steps.py:{line_of('raise ValueError')})",
+    -100.0: "step before made more than 1,000,000 rounds of its loops in one call",
 }
 """By the value that brings it, a fault and what is said of it."""
 
@@ -137,7 +92,7 @@ class Sick:
                 self.lags_s.append((now_ns - int(line.rpartition(" ")[2])) * 1e-9)
 
     async def send(self, writer: LogWriter, twin: str, x: float) -> None:
-        await writer.send(self.topics.telemetry, twin.encode(), b'{"time": %d, "x": %f}' % (time.time_ns(), x))
+        await writer.send(self.topics.telemetry, twin.encode(), b'{"time": %d, "a": %f}' % (time.time_ns(), x))
 
     async def release(self, writer: LogWriter, twin: str) -> None:
         headers = ((KIND, Kind.REQUEST.value.encode()), (NAME, b"release"))
@@ -167,7 +122,9 @@ async def made(kafka: KafkaOptions, folder: Path) -> Sick:
     """The type under a name of its own, in force."""
     name = f"sick_{random.randrange(10**9)}"
     folder.mkdir()  # noqa: ASYNC240 - nothing else goes on
-    (folder / "twin.yaml").write_text(YAML.replace("NAME", name))
+    # With the limits that hold where none are declared.
+    definition = re.sub("    limits: .*\n", "", DEFINITION.replace("name: faulty", f"name: {name}"))
+    (folder / "twin.yaml").write_text(definition)
     (folder / "steps.py").write_text(STEPS)
     bundle = read_folder(folder)
     options = KafkaOptions(kafka.bootstrap_servers)
@@ -233,11 +190,7 @@ async def _assert_exactly_once(sick: Sick, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()
     (plain / "twin.yaml").write_bytes((sick.folder / "twin.yaml").read_bytes())
-    harmless = STEPS.replace("    while x < -6.5:\n        x += 0.0\n", "    if x < -6.5:\n        raise ValueError\n")
-    begin, rest = harmless.split("    if s == -2.0:")
-    (plain / "steps.py").write_text(
-        f"{begin}    if s < 0.0:\n        raise ValueError\n{rest[rest.index('    state.total +=') :]}"
-    )
+    (plain / "steps.py").write_text(HARMLESS)
     versions = {sick.content: oracle.load_type(plain, sick.content, tmp_path / "kernels")}
     async with LogAdmin(sick.kafka) as admin:
         cluster = await admin.cluster_id()

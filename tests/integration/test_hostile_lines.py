@@ -13,12 +13,12 @@ import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from servers.influxdb import InfluxDb
 
 from connectors.influx.store import InfluxStore
 from connectors.lines import parse_line as read_by_sinks
 from connectors.settings import TimeseriesSettings
 from connectors.stores import Block, LogPosition
+from infra.bench.servers.influxdb import InfluxDb
 from schemas.line_protocol import parse_line as read_as_telemetry
 from twins.lines import LineWriter
 

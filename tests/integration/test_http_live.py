@@ -246,6 +246,40 @@ async def test_the_event_stream_carries_what_happens_to_the_twin_that_it_asks_fo
         assert (name, body["revision"]) == ("state", 2)
 
 
+async def test_who_comes_back_to_the_stream_gets_each_event_once(site: Site) -> None:
+    """Also when the events are written while it comes and goes."""
+    total = 150
+
+    async def write() -> None:
+        for number in range(total):
+            await site.event(f"t{number % 7}", "went", str(number))
+            await asyncio.sleep(0.002)
+
+    found: list[str] = []
+    headers: dict[str, str] = {}
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        while len(found) < total:
+            async with (
+                site.client() as client,
+                client.stream("GET", "/api/stream", params={"type": site.type}, headers=headers) as answer,
+            ):
+                if not headers:
+                    group.create_task(write())
+                until_gone = len(found) + random.randrange(1, 50)
+                name = ""
+                async for line in answer.aiter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "id":
+                        headers = {"last-event-id": value}
+                    elif field == "event":
+                        name = value
+                    elif field == "data" and name == "event":
+                        found.append(json.loads(value)["id"])
+                        if len(found) in {until_gone, total}:
+                            break
+    assert sorted(found, key=int) == [str(number) for number in range(total)]
+
+
 @pytest.mark.slow
 async def test_a_client_that_reads_nothing_holds_nobody_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 2.0)

@@ -374,8 +374,12 @@ async def test_bounds_are_what_the_broker_has_also_while_nobody_reads(
     await admin.ensure_topics([name], partitions=1)
     await _write(options, name, *(b"%d" % number for number in range(5)))
     async with GroupReader(options, group=name, topics=[name]) as reader:
+        assert await reader.bounds() == {(name, 0): Bounds(0, None, 5)}
+        await reader.pass_over({(name, 0): 0})
+        assert await reader.bounds() == {(name, 0): Bounds(0, 0, 5)}
         await _read(reader, 5)
         await reader.commit()
+        await reader.pass_over({(name, 0): 3})
         assert await reader.bounds() == {(name, 0): Bounds(0, 5, 5)}
         await _write(options, name, *(b"%d" % number for number in range(5, 12)))
         raw = AIOKafkaAdminClient(bootstrap_servers=options.bootstrap_servers)

@@ -30,6 +30,7 @@ from streams.transaction import PartitionTransactions, Place
 from twins.layout import RowLayout
 
 if TYPE_CHECKING:
+    from streams.packing import PackedBatch
     from streams.processor import OutputRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -228,7 +229,7 @@ async def test_nothing_of_an_aborted_flush_is_seen_and_a_missing_topic_is_made(
     }
 
     async def flush(transactions: PartitionTransactions) -> None:
-        batches: dict[Place, list[Any]] = {source: transactions.batches([(b"k", b"row", ())])}
+        batches: dict[Place, list[PackedBatch]] = {source: transactions.batches([(b"k", b"row", ())])}
         batches |= await transactions.addressed(routed)
         await transactions.commit(batches, source, TopicPartition(source, 0), 1, name)
 

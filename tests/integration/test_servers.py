@@ -15,13 +15,13 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 from paho.mqtt.enums import CallbackAPIVersion
-from servers.influxdb import InfluxDb
 from servers.kafka import SecuredKafka
 from servers.mosquitto import SecuredMosquitto
 from servers.prometheus import Prometheus
 from servers.rabbitmq import RabbitMq
-from servers.secantus import Secantus
 
+from infra.bench.servers.influxdb import InfluxDb
+from infra.bench.servers.secantus import Secantus
 from infra.embedded import EmbeddedMqtt
 from infra.embedded.ports import LOOPBACK, accepts, free_port
 from streams.log.admin import LogAdmin

@@ -20,9 +20,8 @@ from streams.log.client import KafkaOptions
 from streams.log.writer import LogWriter
 
 if TYPE_CHECKING:
-    from servers.influxdb import InfluxDb
-    from servers.secantus import Secantus
-
+    from infra.bench.servers.influxdb import InfluxDb
+    from infra.bench.servers.secantus import Secantus
     from infra.embedded import EmbeddedKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.system, pytest.mark.slow]

@@ -5,15 +5,18 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from servers.background import BackgroundLoop
+from structlog.testing import capture_logs
 from support.topics import make_anew
 
 from infra.embedded import EmbeddedKafka
+from schemas.clock import ManualClock
+from streams.backoff import Backoff
 from streams.block import Block
 from streams.changelog import POSITION_KEY, ChangelogReader
 from streams.log.admin import LogAdmin
@@ -25,6 +28,9 @@ from streams.processor import Lineage, Outcome, SilentObserver
 from streams.standby import Standby
 from streams.transaction import PartitionTransactions, Place
 from streams.warm import WarmRows
+
+if TYPE_CHECKING:
+    from streams.packing import PackedBatch
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -41,8 +47,12 @@ class _Rows:
         self.rows: dict[bytes, bytes] = {}
         self.changed: dict[bytes, bytes | None] = {}
         self.taken_in = 0
+        self.refuses = False
 
     def restore(self, rows: Block) -> None:
+        if self.refuses:
+            message = "not today"
+            raise ValueError(message)
         for key, value in rows.pairs():
             assert key is not None
             assert key != POSITION_KEY
@@ -55,11 +65,17 @@ class _Rows:
     def restored(self) -> Outcome:
         return Outcome()
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def process(self, block: Block) -> Outcome:
         raise NotImplementedError(block)
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         raise NotImplementedError(record, detail)
+
+    def suspect(self, held: Mapping[int, str]) -> None:
+        """Nothing is held back."""
 
     def insists(self, record: Block) -> bool:
         raise NotImplementedError(record)
@@ -77,9 +93,11 @@ class _Versions:
 
     def __init__(self) -> None:
         self.made: list[_Rows] = []
+        self.refuse = False
 
     async def make(self, _lineage: Lineage, note: Mapping[str, str]) -> _Rows:
         self.made.append(_Rows(note.get("version", "one")))
+        self.made[-1].refuses = self.refuse
         return self.made[-1]
 
     async def provide(self, wanted: str) -> None:
@@ -93,6 +111,7 @@ class _World:
         self.options = options
         self.versions = _Versions()
         self.calls = 0
+        self.clock = ManualClock()
         self._thread = thread
         self.standby = self._standby()
 
@@ -100,13 +119,13 @@ class _World:
         def ready() -> None:
             self.calls += 1
 
-        return Standby(self.options, self.versions, SilentObserver(), self.in_thread, ready)
+        return Standby(self.options, self.versions, SilentObserver(), self.in_thread, ready, self.clock)
 
     async def in_thread(self, _partition: int, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def open(self, warm: WarmRows | None = None) -> tuple[PartitionRows, PartitionTransactions]:
-        return await Opener(self.options, self.versions, SilentObserver(), self.in_thread).open(0, warm)
+        return await Opener(self.options, self.versions, SilentObserver(), self.in_thread, self.clock).open(0, warm)
 
     async def rows(self, warm: WarmRows | None = None) -> dict[bytes, bytes]:
         """What the next owner has."""
@@ -130,7 +149,7 @@ class _World:
             if value is not None:
                 processor.rows[key] = value
         snapshot = opened.snapshot(0.0)
-        batches: dict[Place, list[Any]] = {self.options.changelog: transactions.batches(snapshot.rows)}
+        batches: dict[Place, list[PackedBatch]] = {self.options.changelog: transactions.batches(snapshot.rows)}
         source = TopicPartition(self.options.source, 0)
         last = await transactions.commit(batches, self.options.changelog, source, 0, self.options.group)
         opened.changelog_end = last + 2
@@ -167,11 +186,20 @@ def broker(servers_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactor
 async def world(broker: KafkaOptions, tmp_path: Path) -> AsyncIterator[_World]:
     name = f"standby-{random.randrange(10**9)}"
     source, changelog = f"{name}.telemetry", f"{name}.state"
-    config = {"cleanup.policy": "compact,delete", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.001"}
+    config = {
+        "cleanup.policy": "compact,delete",
+        "segment.ms": "100",
+        "min.cleanable.dirty.ratio": "0.001",
+        "delete.retention.ms": "1",
+    }
     admin = AIOKafkaAdminClient(**broker.client_kwargs())
     await admin.start()
     await admin.create_topics([NewTopic(source, 1, 1), NewTopic(changelog, 1, 1, topic_configs=config)])
     await admin.close()
+    async with LogAdmin(broker) as known, asyncio.timeout(30):
+        for topic in (source, changelog):
+            while not await known.partitions_of(topic):  # noqa: ASYNC110 - Kafka has no event for it
+                await asyncio.sleep(0.02)
     with ThreadPoolExecutor(1) as thread:
         made = _World(EngineOptions(broker, name, source, changelog, "cluster", tmp_path, partitions=1), thread)
         yield made
@@ -185,8 +213,8 @@ async def _delete_before(world: _World, offset: int) -> None:
     await admin.close()
 
 
-async def _compacted(world: _World) -> None:
-    """Wait until no superseded row is left but in the newest segment."""
+async def _compacted(world: _World, left: int = 1) -> None:
+    """Wait until no superseded row of `a` is left, or nothing of it at all, but in the newest segment."""
     place = TopicPartition(world.options.changelog, 0)
     async with asyncio.timeout(60):
         while True:
@@ -197,7 +225,7 @@ async def _compacted(world: _World) -> None:
                     async for block in changelog._records(0, 0, await changelog.end(place.partition))  # noqa: SLF001
                     for key, _ in block.pairs()
                 ]
-            if seen.count(b"a") <= 1:
+            if seen.count(b"a") <= left:
                 return
             await asyncio.sleep(0.2)
 
@@ -307,8 +335,8 @@ async def test_warm_rows_of_another_version_are_not_used(world: _World) -> None:
     opened, transactions = await world.open(warm)
     await transactions.close()
     assert warm is not None
-    assert opened.processor is not warm.processor
     assert opened.processor.note() == {"version": "two"}
+    assert warm.is_gone, "they may take as much memory as those that took their place"
 
 
 async def test_a_standby_whose_changelog_lost_what_comes_next_begins_anew(world: _World) -> None:
@@ -368,3 +396,109 @@ async def test_what_is_no_longer_wanted_is_no_longer_followed(world: _World) -> 
             await asyncio.sleep(0.05)
     async with LogAdmin(world.options.kafka) as admin:
         assert await admin.partitions_of(world.options.changelog) == 1
+
+
+async def _forgets_a(world: _World) -> WarmRows:
+    """Rows that a standby had before one of them was deleted, and the changelog forgot that."""
+    await world.write(a="1", b="1")
+    await world.follow()
+    kept = await world.standby.take(0)
+    assert kept is not None
+    await world.write(a=None)
+    await _compacted(world, left=0)
+    return kept
+
+
+async def test_rows_older_than_the_changelog_remembers_deletions_are_read_anew(world: _World) -> None:
+    kept = await _forgets_a(world)
+    world.clock.advance(world.options.rows_age_s + 1)
+    assert await world.rows(kept) == {b"b": b"1", b"tick": b"x"}
+    assert kept.is_gone
+
+
+async def test_a_standby_throws_rows_away_that_were_not_followed_for_too_long(world: _World) -> None:
+    kept = await _forgets_a(world)
+    world.clock.advance(world.options.rows_age_s + 1)
+    await world.follow(kept=kept)
+    async with asyncio.timeout(20):
+        while world.standby._followers[0].rows in {None, kept}:  # noqa: ASYNC110, SLF001 - it begins anew
+            await asyncio.sleep(0.05)
+    await world.warm()
+    warm = await world.standby.take(0)
+    assert warm is not None
+    rows: Any = warm.processor
+    assert rows.rows == {b"b": b"1", b"tick": b"x"}
+
+
+async def test_old_rows_are_used_where_nothing_was_written_since(world: _World) -> None:
+    await world.write(a="1")
+    opened, transactions = await world.open()
+    await world.flush(opened, transactions, b="1")
+    await transactions.close()
+    kept = WarmRows.of(opened)
+    world.clock.advance(10 * world.options.rows_age_s)
+    assert kept is not None
+    opened, transactions = await world.open(kept)
+    await transactions.close()
+    assert opened.processor is kept.processor
+
+
+async def test_a_standby_knows_that_it_is_up_to_date_and_stays_so_for_as_long_as_it_follows(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.standby._ASK_S", 0.0)
+    await world.write(a="1")
+    await world.follow()
+    first = world.versions.made[-1]
+    for turn in range(4):
+        world.clock.advance(0.6 * world.options.rows_age_s)
+        moved_s = world.clock.running_s()
+        await world.write(a=str(turn))
+        async with asyncio.timeout(20):
+            while not (rows := world.standby._followers[0].rows) or rows.current_s < moved_s:  # noqa: ASYNC110, SLF001
+                await asyncio.sleep(0.05)
+        assert rows.processor is first, "nothing is read anew"
+
+
+async def test_a_standby_that_cannot_take_in_its_changelog_tries_again_later_and_later_and_tells_it_once(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_s: list[float] = []
+    failed = Backoff.failed
+
+    def hurried(self: Backoff) -> float:
+        given_s.append(failed(self))
+        return 0.0
+
+    async def attempts(more: int) -> None:
+        upto = len(given_s) + more
+        async with asyncio.timeout(60):
+            while len(given_s) < upto:  # noqa: ASYNC110 - counted by the way
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(Backoff, "failed", hurried)
+    await world.write(a="1")
+    world.versions.refuse = True
+    before = len(world.versions.made)
+    with capture_logs() as lines:
+        world.standby.keep(frozenset({0}), frozenset(), {})
+        await attempts(9)
+        assert len(world.versions.made) - before >= 9, "each time from the beginning"
+        for number, delay_s in enumerate(given_s[:9]):
+            longest_s = min(0.5 * 2**number, 60.0)
+            assert longest_s / 2 <= delay_s <= longest_s
+        world.versions.refuse = False
+        for made in world.versions.made:
+            made.refuses = False
+        await world.warm()
+        follows = world.versions.made[-1]
+        opened, transactions = await world.open()
+        follows.refuses = world.versions.refuse = True
+        again = len(given_s)
+        await world.flush(opened, transactions, a="2")
+        await transactions.close()
+        await attempts(2)
+        assert given_s[again] <= 0.5 < given_s[again + 1], "it begins anew after it went well"
+    told = [line["event"] for line in lines if line["event"].startswith("standby")]
+    begins = "standby begins anew, and tries until it can follow"
+    assert told == [begins, "standby follows again", begins]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import httpx
 
@@ -11,7 +12,13 @@ from schemas.errors import SetupError
 
 
 class Prometheus(EmbeddedServer):
-    """One Prometheus server."""
+    """One Prometheus server.
+
+    Attributes:
+        configuration: File that it reads; None for one of its own, which scrapes what `scrape` says.
+    """
+
+    configuration: Path | None = None
 
     name = "prometheus"
     label = "Prometheus"
@@ -55,7 +62,7 @@ class Prometheus(EmbeddedServer):
         file = self._folder / "prometheus.yml"
         file.write_text(json.dumps(configuration), "utf-8")
         return [
-            *(program, f"--config.file={file}", f"--storage.tsdb.path={self._folder / 'data'}"),
+            *(program, f"--config.file={self.configuration or file}", f"--storage.tsdb.path={self._folder / 'data'}"),
             *(f"--web.listen-address={LOOPBACK}:{self.port}", "--log.level=warn"),
         ]
 

@@ -1,162 +1,43 @@
-"""RabbitMQ of the system package, as a node of its own."""
+"""RabbitMQ with a TLS listener beside the plain one."""
 
-import asyncio
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
-import aio_pika
-from aio_pika.exceptions import AMQPError
 from servers.certificates import make_certificates
 
-from infra.embedded.ports import LOOPBACK, accepts, free_port
-from infra.embedded.process import ChildProcess
-from infra.embedded.server import EmbeddedServer
-
-_LIBRARY = Path("/usr/lib/rabbitmq/lib")
-_EPMD_TIMEOUT_S = 10.0
-_CONTROL_TIMEOUT_S = 60.0
-_LOOPBACK_ERLANG = "-kernel inet_dist_use_interface {127,0,0,1}"
+from infra.bench.servers import rabbitmq
+from infra.embedded.ports import LOOPBACK, free_port
 
 
-def find_rabbitmq() -> Path | None:
-    """Folder of RabbitMQ's programs, which need no particular account when they are called there."""
-    found = sorted(_LIBRARY.glob("rabbitmq_server-*/sbin"))
-    return found[-1] if found and shutil.which("epmd") else None
-
-
-class RabbitMq(EmbeddedServer):
-    """One RabbitMQ node with classic and quorum queues; everything that it has is below its data directory.
-
-    Args:
-        further: Lines of `rabbitmq.conf`.
+class RabbitMq(rabbitmq.RabbitMq):
+    """One RabbitMQ node that can be reached in the clear and with TLS.
 
     Attributes:
         ca_file: What TLS clients trust.
     """
 
-    name = "rabbitmq"
-    label = "RabbitMQ"
-    port_remedy = "another port"
-    ready_timeout_s: ClassVar[float] = 90.0
-
     def __init__(self, data_dir: Path, port: int = 0, further: Sequence[str] = ()) -> None:
-        super().__init__(data_dir, port)
-        self._further = further
+        super().__init__(data_dir, port, further)
         self._tls_port = 0
-        self._epmd: ChildProcess | None = None
-        self._epmd_port = free_port()
-        self._distribution_port = free_port()
         self.ca_file = self._folder / "certificates" / "ca.crt"
-
-    @property
-    def url(self) -> str:
-        """Where AMQP 0.9.1 clients find it, with the account that may do everything."""
-        return f"amqp://guest:guest@{LOOPBACK}:{self.port}/"
 
     @property
     def tls_url(self) -> str:
         """Where TLS clients find it."""
         return f"amqps://guest:guest@{LOOPBACK}:{self._tls_port}/"
 
-    async def control(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` and return what it prints; `stop_app` and `start_app` make an outage."""
-        process = await asyncio.create_subprocess_exec(
-            *(str(self._program("rabbitmqctl")), "--quiet", "-n", self._node, *arguments),
-            env={**os.environ, **self._environment()},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), _CONTROL_TIMEOUT_S)
-        if process.returncode:
-            message = f"rabbitmqctl {' '.join(arguments)}: {output.decode()}"
-            raise RuntimeError(message)
-        return output.decode()
-
-    async def __aexit__(self, *error: object) -> None:
-        """Stop the node and its name server."""
-        await self._entered().stop()
-        if self._epmd:
-            await self._epmd.stop()
-
     async def _prepare(self) -> None:
-        for folder in ("mnesia", "log"):
-            (self._folder / folder).mkdir(exist_ok=True)
         make_certificates(self.ca_file.parent)
-        epmd = ["epmd", "-port", str(self._epmd_port), "-address", LOOPBACK]
-        self._epmd = ChildProcess("epmd", epmd, log_path=self.log_path.with_name("epmd.log"))
-        await self._epmd.__aenter__()
-        await self._epmd.until_ready(self._names_are_served, _EPMD_TIMEOUT_S)
+        await super()._prepare()
 
-    async def _names_are_served(self) -> bool:
-        return accepts(self._epmd_port)
-
-    async def _command(self) -> list[str]:
+    def _lines(self) -> Sequence[str]:
         self._tls_port = free_port()
         certificates = self.ca_file.parent
-        _write(
-            self._folder / "rabbitmq.conf",
-            (
-                f"listeners.tcp.1 = {LOOPBACK}:{self.port}",
-                f"listeners.ssl.1 = {LOOPBACK}:{self._tls_port}",
-                f"ssl_options.cacertfile = {self.ca_file}",
-                f"ssl_options.certfile = {certificates / 'server.crt'}",
-                f"ssl_options.keyfile = {certificates / 'server.key'}",
-                "ssl_options.verify = verify_none",
-                "vm_memory_high_watermark.absolute = 1GB",
-                "disk_free_limit.absolute = 100MB",
-                *self._further,
-            ),
+        return (
+            f"listeners.ssl.1 = {LOOPBACK}:{self._tls_port}",
+            f"ssl_options.cacertfile = {self.ca_file}",
+            f"ssl_options.certfile = {certificates / 'server.crt'}",
+            f"ssl_options.keyfile = {certificates / 'server.key'}",
+            "ssl_options.verify = verify_none",
+            *super()._lines(),
         )
-        _write(self._folder / "rabbitmq-env.conf", ())
-        _write(self._folder / "enabled_plugins", ("[].",))
-        return [str(self._program("rabbitmq-server"))]
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            # The cookie that the node and rabbitmqctl share lies in the home directory.
-            "HOME": str(self._folder),
-            "ERL_EPMD_ADDRESS": LOOPBACK,
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "RABBITMQ_NODENAME": self._node,
-            "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
-            "RABBITMQ_MNESIA_BASE": str(self._folder / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self._folder / "log"),
-            "RABBITMQ_CONFIG_FILE": str(self._folder / "rabbitmq.conf"),
-            "RABBITMQ_CONF_ENV_FILE": str(self._folder / "rabbitmq-env.conf"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._folder / "enabled_plugins"),
-            "RABBITMQ_PID_FILE": str(self._folder / "node.pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_LOOPBACK_ERLANG} +S 2:2 +sbwt none",
-            "RABBITMQ_CTL_ERL_ARGS": _LOOPBACK_ERLANG,
-            # The start script then becomes the node instead of waiting beside it.
-            "RUNNING_UNDER_SYSTEMD": "true",
-        }
-
-    async def _answers(self) -> bool:
-        """Whether a client can open a connection."""
-        if not accepts(self.port):
-            return False
-        try:
-            connection = await aio_pika.connect(self.url, timeout=2)
-        except (AMQPError, OSError, TimeoutError):
-            return False
-        await connection.close()
-        return True
-
-    @property
-    def _node(self) -> str:
-        return "twinstream@localhost"
-
-    def _program(self, name: str) -> Path:
-        folder = find_rabbitmq()
-        assert folder is not None
-        return folder / name
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")

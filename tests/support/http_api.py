@@ -10,6 +10,10 @@ import httpx
 import msgspec
 
 from connectors.memory.stores import MemoryDocumentStore, MemorySeriesStore
+from infra.access.audit import AuditTrail, AuditWriter, Entry
+from infra.access.gate import Gate
+from infra.access.grants import Scope
+from infra.access.tokens import Token, TokenTable, new_secret
 from infra.http.app import create_app
 from infra.http.deadletters import DeadLetters
 from infra.http.feed import Feed
@@ -23,7 +27,7 @@ from schemas.deployment import Deployment, HistoryItem
 from schemas.headers import Headers
 from schemas.messages import Cause, Command, Event, dead_letter, encode
 from schemas.partitioning import partition_of
-from schemas.topics import DEADLETTER, TypeTopics
+from schemas.topics import AUDIT, DEADLETTER, TypeTopics
 from streams.log.record import LogRecord
 from twins.layout import RowLayout
 
@@ -111,18 +115,52 @@ class MemoryWriter:
 
     written: list[Written] = field(default_factory=list)
     away: bool = False
+    sure: bool = False
     after: Callable[[Written], None] | None = None
 
     async def write(self, topic: str, key: bytes, value: bytes, headers: Headers) -> tuple[int, int]:
         if self.away:
             message = "kafka was not reached yet"
-            raise LogUnavailableError(message)
+            raise LogUnavailableError(message, in_doubt=not self.sure)
         partition, offset = partition_of(key, PARTITIONS), len(self.written)
         record = Written(topic, key, msgspec.json.decode(value), dict(headers), partition, offset)
         self.written.append(record)
         if self.after is not None:
             asyncio.get_running_loop().call_soon(self.after, record)
         return partition, offset
+
+
+@dataclass
+class MemoryTokenLog:
+    """Changes tokens at once."""
+
+    table: TokenTable
+    away: bool = False
+
+    async def put(self, token: Token) -> None:
+        if self.away:
+            message = "kafka was not reached yet"
+            raise LogUnavailableError(message)
+        self.table.put(token)
+
+
+@dataclass
+class MemoryAudit(AuditWriter):
+    """Keeps entries."""
+
+    entries: list[Entry] = field(default_factory=list)
+    trail: AuditTrail = field(default_factory=AuditTrail)
+    away: bool = False
+
+    async def write(self, entry: Entry) -> None:
+        if self.away:
+            message = "kafka was not reached yet"
+            raise LogUnavailableError(message)
+        self.later(entry)
+
+    def later(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.trail.apply([LogRecord(AUDIT, 0, len(self.entries), 0, entry.id.encode(), encode(entry), ())])
 
 
 class Api:
@@ -137,6 +175,8 @@ class Api:
         self.documents = MemoryDocumentStore()
         self.writer = MemoryWriter()
         self.clock = ManualClock(1_700_000_000_000_000_000)
+        self.tokens = TokenTable()
+        self.audit = MemoryAudit()
         self.services = Services(
             catalogue=self.catalogue,
             states=self.states,
@@ -147,6 +187,10 @@ class Api:
             writer=self.writer,
             clock=self.clock,
             applied_timeout_s=0.2,
+            gate=Gate(tokens=self.tokens, clock=self.clock),
+            token_log=MemoryTokenLog(self.tokens),
+            audit=self.audit,
+            audit_trail=self.audit.trail,
         )
         self._offset = 0
 
@@ -158,6 +202,20 @@ class Api:
         transport = httpx.ASGITransport(create_app(self.services), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, **options) as client:
             yield client
+
+    def require_tokens(self, **gate: Any) -> None:
+        """Let nobody in without a token."""
+        self.change(gate=Gate(required=True, tokens=self.tokens, clock=self.clock, **gate))
+
+    def token(
+        self, *scopes: str, types: tuple[str, ...] = (), twins: tuple[str, ...] = (), name: str = "t", **more: Any
+    ) -> dict[str, str]:
+        """Headers that show a new token."""
+        token_id, shown, kept = new_secret()
+        held = tuple(map(Scope, scopes))
+        token = Token(id=token_id, name=name, hash=kept, scopes=held, types=types, twins=twins, created_ns=1, **more)
+        self.tokens.put(token)
+        return {"authorization": f"Bearer {shown}"}
 
     def record(self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int = 0) -> LogRecord:
         self._offset += 1

@@ -82,6 +82,7 @@ class Stepping:
     def __init__(self, twin_type: TwinType) -> None:
         self.twin_type = twin_type
         self.run = Run()
+        self.lineage = LINEAGE
         self.versions = {twin_type.content: twin_type}
         self.processor = TwinProcessor(str(twin_type.definition.type_name), LINEAGE, self.versions, twin_type.content)
         self._next_offset = 0
@@ -120,7 +121,7 @@ class Stepping:
         self.snapshot()
         current = twin_type or self.twin_type
         self.versions[current.content] = current
-        self.processor = TwinProcessor(str(current.definition.type_name), LINEAGE, self.versions, current.content)
+        self.processor = TwinProcessor(str(current.definition.type_name), self.lineage, self.versions, current.content)
         # Compaction keeps the order of the last writes; the layout is written before the rows that need it.
         self.processor.restore(changelog(self.run.changelog.items()))
         self.run.take(self.processor.restored())
@@ -130,7 +131,7 @@ class Stepping:
         self.snapshot()
         current = twin_type or self.twin_type
         mine = self.processor, len(self._log)
-        fresh = TwinProcessor(str(current.definition.type_name), LINEAGE, self.versions, current.content)
+        fresh = TwinProcessor(str(current.definition.type_name), self.lineage, self.versions, current.content)
         self.processor, known = self._other or (fresh, 0)
         if self.processor.note() != mine[0].note():
             self.processor, known = fresh, 0

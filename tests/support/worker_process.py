@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
 from support.role_process import CLI, RoleProcess
 
 from infra.registry import Registry, RunFile
+from infra.scraping import exposition_at
 
 
 class WorkerProcess(RoleProcess):
@@ -39,6 +41,16 @@ class WorkerProcess(RoleProcess):
         """What it tells of itself."""
         found = self._found()
         return found.detail if found else ""
+
+    def figure(self, name: str, **labels: str) -> float:
+        """Sum of a metric over all series that have these labels, 0 while there is none."""
+        text = exposition_at(self.port()) or ""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     def _found(self) -> RunFile | None:
         return Registry(self._data_dir).find(self.role)

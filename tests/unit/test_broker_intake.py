@@ -1,6 +1,7 @@
 """What becomes of a delivery."""
 
 import base64
+import gzip
 
 import msgspec
 import pytest
@@ -99,9 +100,19 @@ def test_what_the_topic_of_one_type_can_not_take_is_a_dead_letter_when_it_comes_
 
     tank, pump = "twins/tank/t-1/telemetry", "twins/pump/p-1/telemetry"
     assert reason(tank, 1_048_500) == ""
-    deciding.too_large(delivery(tank, b"x" * 1_048_500))
+    deciding.too_large("tank", 1_048_500)
     assert reason(tank, 1_048_500) == Reason.TOO_LARGE
     assert (reason(tank, 1_048_499), reason(pump, 2**20)) == ("", "")
+
+
+def test_a_packed_payload_is_unpacked_before_anything_is_said_of_it() -> None:
+    packed = msgspec.structs.replace(delivery("twins/tank/t-1/telemetry", gzip.compress(b'{"a": 1}')), encoding="gzip")
+    unknown = Intake(ROUTES, lambda _: False, lambda: "new-id").entry(packed)
+    assert unknown is not None
+    assert msgspec.json.decode(unknown.value, type=DeadLetter).raw_base64 == base64.b64encode(b'{"a": 1}').decode()
+    known = Intake(ROUTES, lambda _: True, lambda: "new-id").entry(packed)
+    assert known is not None
+    assert (known.value, known.size) == (b'{"a": 1}', 8)
 
 
 def test_a_letter_says_what_its_delivery_was_meant_to_be() -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from infra.authoring.checking import check_apart, end_checks
+from infra.authoring.checking import check_apart, end_checks, examine_apart
 from infra.cli.app import app
 from schemas.bundle import read_folder
 from twins.authored import AuthoredCode
@@ -122,6 +122,22 @@ def test_checking_lets_whatever_else_runs_go_first(tmp_path: Path) -> None:
     steps = f"import os\nimport pathlib\n\npathlib.Path({str(noted)!r}).write_text(str(os.nice(0)))\n{STEPS}"
     assert check_apart(_write(tmp_path / "pump", steps=steps)) == []
     assert int(noted.read_text()) > os.nice(0)
+
+
+def test_an_author_s_code_sees_none_of_our_variables_while_it_is_checked_or_stepped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TWINSTREAM_TIMESERIES__TOKEN", "twinstream_kafka__password", "TWINSTREAM_CONFIG"):
+        monkeypatch.setenv(name, "pl4nted")
+    monkeypatch.setenv("PLANT", "north")
+    noted = tmp_path / "noted"
+    steps = "import os\nimport pathlib\n\n"
+    steps += f"with pathlib.Path({str(noted)!r}).open('a') as file:\n    print(dict(os.environ), file=file)\n{STEPS}"
+    plain = DEFINITION.replace('step: "steps.py:double"', 'step: "steps.py:double", compiled: false')
+    examine_apart(_write(tmp_path / "pump", plain, steps), costs=True)
+    seen = noted.read_text().splitlines()
+    assert len(seen) > 1
+    assert all("'PLANT': 'north'" in one and "pl4nted" not in one for one in seen)
 
 
 def test_a_check_whose_answer_nobody_waits_for_any_more_is_ended_and_nothing_else_is() -> None:

@@ -17,7 +17,7 @@ from connectors.duckdb.remote import RemoteSeriesReader
 from connectors.duckdb.server import is_loopback, series_app
 from connectors.duckdb.store import DuckDBStore
 from connectors.memory.stores import MemorySeriesStore
-from connectors.series import Series
+from connectors.series import SERIES_LIMIT, Series
 from connectors.stores import Block, LogPosition, StoreRefusedError, StoreUnavailableError
 from schemas.errors import SetupError
 
@@ -52,6 +52,16 @@ async def test_positions_move_with_the_points_and_a_stored_block_is_never_stored
         assert await store.series("m", "a", "f", None, None, 10) == Series([1, 2, 3], [1.0, 2.0, 4.0])
         assert await store.series("m", "a", "new", None, None, 10) == Series([3], [5.0])
     assert await rows_in(path) == 5
+
+
+async def test_the_memory_of_the_file_is_bounded_and_the_largest_question_fits_into_it(tmp_path: Path) -> None:
+    async with DuckDBStore(tmp_path / "s.duckdb", log_id="one") as store:
+        (limit,) = store._opened.execute("SELECT current_setting('memory_limit')").fetchall()[0]  # noqa: SLF001
+        assert limit == "61.0 MiB"
+        lines = [f"m,twin=a {','.join(f'f{of}={number + of}' for of in range(8))} {number}" for number in range(20_000)]
+        await store.write([block(0, *lines)])
+        found = await store.series("m", "a", "f0", None, None, SERIES_LIMIT)
+        assert len(found.time_ns) == min(SERIES_LIMIT, 20_000)
 
 
 async def test_refused_lines_keep_the_position_back_until_the_rest_is_written(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from support.http_api import Api
 from connectors.documents import Collection, Document
 from connectors.projection import project
 from connectors.stores import Block, LogPosition, StoreUnavailableError
-from infra.http.models import CommandList, DeadLetterList, Series
+from infra.http.models import CommandList, DeadLetterList, Series, SeriesBuckets
 from infra.http.routes import history
 from schemas.messages import Cause, Command, encode
 
@@ -69,6 +69,32 @@ async def test_a_time_or_limit_that_is_none_names_its_parameter(api: Api, parame
         answer = await client.get(SERIES, params={"field": "mean", parameter: value})
     assert answer.status_code == 422, answer.text
     assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+
+
+async def test_buckets_thin_a_range_out_and_refuse_what_a_series_refuses(api: Api) -> None:
+    asked: dict[str, str | int] = {"field": "mean", "start": 1000, "stop": 1004}
+    async with api.client() as client:
+        answer = await client.get(f"{SERIES}/buckets", params=asked | {"count": 2})
+        wrong = await client.get(f"{SERIES}/buckets", params=asked | {"count": 0})
+        open_ = await client.get(f"{SERIES}/buckets", params={"field": "mean"})
+        turned = await client.get(f"{SERIES}/buckets", params=asked | {"stop": 999})
+        unknown = await client.get(f"{SERIES}/buckets", params=asked | {"field": "nothing"})
+        late = await client.get(f"{SERIES}/buckets", params=asked | {"start": 2**63 - 1, "stop": 2**63 - 1})
+    assert late.json()["time_ns"] == []
+    SeriesBuckets.model_validate(answer.json())
+    assert answer.json() == {
+        "field": "mean",
+        "unit": "",
+        "width_ns": 3,
+        "time_ns": [1000, 1003],
+        "low": [1000.5, 1003.5],
+        "high": [1002.5, 1004.5],
+        "mean": [1001.5, 1004.0],
+        "number": [3, 2],
+    }
+    assert (wrong.status_code, [fault["parameter"] for fault in wrong.json()["errors"]]) == (422, ["count"])
+    assert {fault["parameter"] for fault in open_.json()["errors"]} == {"start", "stop"}
+    assert (turned.status_code, unknown.status_code) == (422, 404)
 
 
 async def test_unknown_field_twin_or_type_is_a_404(api: Api) -> None:

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.http_api import Api
 
+from infra.http import positions
 from infra.http.feed import Feed, Subscription, frame
 from infra.http.routes.stream import encode_state
-from infra.http.stream import frames
+from infra.http.stream import Client, frames
+from infra.http.stream_history import History, MissedTooMuchError, no_history
+from streams.log.record import LogRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,13 +19,15 @@ if TYPE_CHECKING:
 class Reader:
     """Reads the event stream of one client, frame by frame."""
 
-    def __init__(self, api: Api, *, type_name: str = "", twin: str = "", first: Any = None) -> None:
+    def __init__(self, api: Api, *, history: History = no_history, first: Any = None, **asked: Any) -> None:
         def encode(of_type: str, of_twin: str, row: bytes | None) -> bytes | None:
             return encode_state(api.services, of_type, of_twin, row)
 
         self._frames: AsyncIterator[bytes] = frames(
-            api.feed, encode, type_name=type_name, twin=twin, first=first, heartbeat_s=0.05
+            api.feed, encode, Client(first=[first] if first else [], **asked), heartbeat_s=0.05, history=history
         )
+
+    last = ""
 
     async def more(self) -> bytes:
         async with asyncio.timeout(2):
@@ -35,6 +40,7 @@ class Reader:
             lines = dict(line.split(": ", 1) for line in part.splitlines())
             if "event" in lines:
                 found.append((lines["event"], json.loads(lines["data"])))
+            self.last = lines.get("id", self.last)
         return found
 
 
@@ -154,3 +160,102 @@ async def test_a_turn_takes_a_bounded_number_of_states() -> None:
     while await subscription.wait(0.01):
         sizes.append(subscription.take(lambda *_: b"{}").count(b"event: state"))
     assert sizes == [500, 500, 200]
+
+
+def log_of(api: Api, records: list[LogRecord]) -> History:
+    """What is in the log."""
+
+    async def history(ranges: Any, wanted: Any) -> list[LogRecord]:
+        found = [one for one in records if one.offset in ranges.get((one.topic, one.partition), ())]
+        return list(filter(wanted, found))
+
+    apply = api.feed.apply
+
+    def kept(some: Any) -> None:
+        records.extend(some := list(some))
+        apply(some)
+
+    api.feed.apply = kept  # type: ignore[assignment,method-assign]
+    return history
+
+
+async def test_who_comes_back_gets_what_was_missed_once_and_goes_on() -> None:
+    api = Api()
+    history = log_of(api, [])
+    first = Reader(api, type_name="box")
+    await first.more()
+    for name in ("one", "two"):
+        api.event("a", name)
+    assert [body["name"] for _, body in await first.events()] == ["one", "two"]
+    for name in ("three", "four"):
+        api.event("b", name)
+    api.command("a", "heater", value=True)
+    again = Reader(api, type_name="box", last=positions.read(first.last), history=history)
+    assert b"\nid: " + first.last.encode() in await again.more()
+    assert [body["name"] for _, body in await again.events()] == ["three", "four", "heater"]
+    api.event("a", "five")
+    assert [body["name"] for _, body in await again.events()] == ["five"]
+    only = Reader(api, type_name="box", twin="b", last=positions.read(first.last), history=history)
+    await only.more()
+    assert [body["name"] for _, body in await only.events()] == ["three", "four"]
+
+
+async def test_each_event_tells_where_the_client_is_after_it_and_none_comes_twice() -> None:
+    api = Api()
+    history = log_of(api, [])
+    names = [f"e{number}" for number in range(40)]
+    reader = Reader(api)
+    await reader.more()
+    places = []
+    for name in names:
+        api.event(name, name)
+        await reader.events()
+        places.append(reader.last)
+    for at, place in enumerate(places[:-1]):
+        again = Reader(api, last=positions.read(place), history=history)
+        await again.more()
+        assert [body["name"] for _, body in await again.events()] == names[at + 1 :]
+
+
+async def test_an_api_that_is_behind_another_repeats_nothing() -> None:
+    api = Api()
+    reader = Reader(api)
+    await reader.more()
+    api.event("a", "one")
+    ((topic, partition),) = api.feed.positions
+    ahead = {(topic, partition): api.feed.positions[topic, partition] + 1}
+    again = Reader(api, last=ahead)
+    await again.more()
+    api.event("a", "two")
+    api.event("a", "three")
+    assert [body["name"] for _, body in await again.events()] == ["three"]
+
+
+async def test_who_missed_too_much_is_told_so_and_goes_on_from_now() -> None:
+    async def gone(*_: Any) -> list[LogRecord]:
+        message = "more than 100000 records were missed"
+        raise MissedTooMuchError(message)
+
+    api = Api()
+    api.event("a", "old")
+    reader = Reader(api, last={}, history=gone)
+    await reader.more()
+    assert [name for name, _ in await reader.events()] == ["reset"]
+    api.event("a", "new")
+    assert [body["name"] for _, body in await reader.events()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "box:c0", "box:c0=1,x", "box:c0=-1", "Box:c0=1", "box:c99999=1", "a:c0=1" * 9999]
+)
+async def test_a_last_id_that_is_none_is_refused(text: str) -> None:
+    async with Api().client() as client:
+        answer = await client.get("/api/stream", headers={"last-event-id": text})
+    assert answer.status_code == 422
+
+
+def test_positions_are_read_as_they_were_written() -> None:
+    places = {("twinstream.box.events", 3): 5, ("twinstream.box.commands", 0): 0, ("twinstream.a-b.events", 11): 10**12}
+    assert positions.written(places) == "a-b:e11=1000000000000;box:c0=0,e3=5"
+    assert positions.read(positions.written(places)) == places
+    assert positions.read("") == {}

@@ -116,7 +116,7 @@ async def test_query_parameters_that_nobody_reads_are_named_with_those_that_ther
         written = problem(await client.put("/api/twins/box/a?dry_run=1", json={}), 422, "invalid-values")
         assert (await client.get("/api/twins?type=box&limit=1&after=box/a")).status_code == 200
     assert [fault.parameter for fault in document.errors or []] == ["typ", "page"]
-    assert "there are: type, status, limit, after" in document.detail
+    assert "there are: type, status, tag, id, limit, after" in document.detail
     assert "there is none here" in alone.detail
     assert [fault.parameter for fault in written.errors or []] == ["dry_run"]
     assert api.writer.written == []

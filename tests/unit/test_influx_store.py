@@ -1,6 +1,7 @@
 """InfluxDB at its edges: access, absence, compression."""
 
 import asyncio
+import base64
 import gzip
 import uuid
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from pydantic import SecretStr
 
 from connectors.influx.store import InfluxStore, batches
 from connectors.settings import TimeseriesSettings
@@ -61,6 +61,20 @@ async def test_how_long_a_throttled_server_asks_to_be_left_alone_is_told(wish: s
     assert caught.value.retry_after_s == retry_after_s
 
 
+async def test_a_server_that_signs_in_without_a_session_is_unavailable_and_says_what_needs_none() -> None:
+    async def without_cookie(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    server = await server_of(without_cookie)
+    settings = TimeseriesSettings.model_validate(
+        {"url": str(server.make_url("")), "username": "hall", "password": "secret"}
+    )
+    async with InfluxStore(settings) as store:
+        with pytest.raises(StoreUnavailableError, match=r"no session cookie.*timeseries\.token"):
+            await store.write([BLOCK])
+    await server.close()
+
+
 @pytest.mark.parametrize("how", ["silent", "half"])
 async def test_a_server_that_answers_not_at_all_or_by_halves_is_unavailable(
     how: str, monkeypatch: pytest.MonkeyPatch
@@ -86,14 +100,21 @@ async def test_a_server_that_answers_not_at_all_or_by_halves_is_unavailable(
 
 
 @pytest.mark.parametrize("status", [400, 401, 422, 500, 503])
-async def test_a_server_that_repeats_the_token_gives_nothing_away(status: int) -> None:
+@pytest.mark.parametrize("access", ["token", "keys", "url"])
+async def test_a_server_that_repeats_what_it_was_shown_gives_nothing_away(status: int, access: str) -> None:
     async def repeat(request: web.Request) -> web.StreamResponse:
-        if not await request.read() and status != 401:
+        if not await request.read() and status != 401 and access == "token":
             return web.Response(status=204)
         return web.json_response({"message": f"{request.headers['authorization']} {'x' * 9000}"}, status=status)
 
     server = await server_of(repeat)
-    async with InfluxStore(TimeseriesSettings(url=str(server.make_url("")), token=SecretStr("pl4nted"))) as store:
+    url = str(server.make_url(""))
+    keys: dict[str, Any] = {
+        "token": {"url": url, "token": "pl4nted"},
+        "keys": {"url": url, "username": "hall", "password": "pl4nted"},
+        "url": {"url": url.replace("://", "://hall:pl4nted@")},
+    }[access]
+    async with InfluxStore(TimeseriesSettings.model_validate(keys)) as store:
         with pytest.raises((StoreUnavailableError, StoreRefusedError, SetupError)) as caught:
             await store.write([BLOCK])
         with pytest.raises(StoreUnavailableError) as asked:
@@ -101,6 +122,7 @@ async def test_a_server_that_repeats_the_token_gives_nothing_away(status: int) -
     for error in (caught.value, asked.value):
         text = repr(error) + repr(vars(error))
         assert "pl4nted" not in text
+        assert base64.b64encode(b"hall:pl4nted").decode() not in text
         assert len(text) < 2000
     await server.close()
 

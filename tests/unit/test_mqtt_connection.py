@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Self
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 from support.brokers import until
 
+from connectors import bridge_in, flight
 from connectors.bridge_in import InboundBridge
-from connectors.memory.log import MemoryLog
+from connectors.memory.log import MemoryLog, MemoryWriter
 from connectors.mqtt import connection as connection_module
+from connectors.mqtt import inlet
 from connectors.mqtt.connector import connector
 from connectors.mqtt.settings import MqttSettings
 from connectors.ports import BrokerAwayError, Outgoing
 from schemas.clock import SystemClock
+from schemas.topics import DEADLETTER
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 14
 TOPIC = b"twins/incubator/inc-1/telemetry"
@@ -99,9 +103,10 @@ class ScriptedWriter:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    async def send(self, *_: object, **__: object) -> asyncio.Future[tuple[int, int]]:
-        self.futures.append(asyncio.get_running_loop().create_future())
-        return self.futures[-1]
+    async def send_many(self, records: Sequence[object]) -> list[asyncio.Future[tuple[int, int]]]:
+        new = [asyncio.get_running_loop().create_future() for _ in records]
+        self.futures += new
+        return new
 
     def durable(self, *numbers: int) -> None:
         for number in numbers:
@@ -185,6 +190,55 @@ async def test_flood_beyond_the_limit_stops_reading_and_loses_nothing(fake: Fake
     assert broker.pubacks() == list(range(1, 1001))
 
 
+async def test_many_bytes_stop_reading_and_lose_nothing(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (inlet, flight):
+        monkeypatch.setattr(module, "IN_FLIGHT_BYTES", 60)
+    broker, settings = fake
+    log = MemoryLog()
+    log.hold()
+    async with bridged(settings.model_copy(update={"receive_maximum": 1000}), log.writer):
+        await until(lambda: broker.of(SUBSCRIBE))
+        broker.deliver(range(100, 1000))
+        await asyncio.sleep(0.5)
+        # Three bytes each: twenty in flight, as many in the inlet.
+        assert log.waiting <= 60
+        log.release()
+        await until(lambda: len(broker.pubacks()) == 900)
+    assert broker.pubacks() == list(range(100, 1000))
+
+
+async def test_of_messages_that_are_written_together_only_the_one_that_kafka_refuses_is_a_dead_letter(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_in, "LONGEST_DELAY_S", 0.01)
+    broker, settings = fake
+    log = MemoryLog()
+
+    class Picky(MemoryWriter):
+        async def send_many(self, records: Sequence[Any]) -> list[asyncio.Future[tuple[int, int]]]:
+            if all(topic == DEADLETTER or value != b"100" for topic, _, value, _ in records):
+                return await super().send_many(records)
+            refused: list[asyncio.Future[tuple[int, int]]] = []
+            for _ in records:
+                refused.append(asyncio.get_running_loop().create_future())
+                refused[-1].set_exception(MessageSizeTooLargeError())
+                refused[-1].exception()
+            return refused
+
+    async with bridged(settings, lambda: Picky(log)):
+        for attempt in range(1, 4):
+            await until(lambda attempt=attempt: len(broker.of(SUBSCRIBE)) == attempt)  # type: ignore[misc]
+            broker.deliver([7, 100, 8])
+            await asyncio.sleep(0.2)
+        await until(lambda: broker.pubacks()[-3:] == [7, 100, 8])
+    assert [record.value for record in log.records["twinstream.incubator.telemetry"][-3:]] == [
+        b"7",
+        b"null",
+        b"8",
+    ]
+    assert len(log.records[DEADLETTER]) == 1
+
+
 async def test_session_is_asked_to_be_kept_and_the_client_id_is_stable(fake: Fake) -> None:
     broker, settings = fake
     made = connector(settings, SystemClock())
@@ -227,6 +281,25 @@ async def test_a_session_that_the_broker_keeps_for_less_long_than_asked_is_told(
     async with connector(asked, SystemClock()).inlet():
         pass
     assert capsys.readouterr().out.count("for less long than asked") == told
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected_rate", "told"),
+    [(20, 0.0, "rate=2000"), (100, 0.0, ""), (100, 20_000.0, "rate=10000"), (20, 500.0, ""), (None, 9000.0, "")],
+)
+async def test_the_rate_that_a_broker_s_limit_of_messages_in_flight_permits_is_told_where_it_is_too_low(
+    fake: Fake, limit: int | None, expected_rate: float, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker, settings = fake
+    properties = b"" if limit is None else b"\x21" + limit.to_bytes(2, "big")
+    broker.connack = b"\x00\x00" + bytes([len(properties)]) + properties
+    broker.suback = b"\x00\x01"
+    asked = settings.model_copy(update={"protocol": "5", "expected_rate": expected_rate})
+    async with connector(asked, SystemClock()).inlet():
+        pass
+    said = capsys.readouterr().out
+    assert said.count("limits the rate") == bool(told)
+    assert told in said
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,21 @@ def test_the_measured_rate_counts_when_it_is_higher_and_is_told_again_only_when_
     checked = budget(queue_limit=1000, outage_budget_s=60)
     assert checked.survived_s() is None
     for rate, told in ((10.0, 0), (50.0, 1), (55.0, 0), (20.0, 0), (100.0, 1)):
-        checked.measured(rate)
+        for _ in range(2):
+            checked.measured(rate)
         assert capsys.readouterr().out.count(SHORT) == told
     assert checked.survived_s() == 10.0
+
+
+def test_a_backlog_that_is_worked_off_is_no_rate_of_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    checked = budget(queue_limit=10_000, outage_budget_s=120)
+    for rate in (50.0, 50.0, 50.0, 210.0, 215.0, 50.0, 210.0):
+        checked.measured(rate)
+    assert SHORT not in capsys.readouterr().out
+    assert checked.survived_s() == 200.0
+    for _ in range(2):
+        checked.measured(210.0)
+    assert SHORT in capsys.readouterr().out
 
 
 def test_that_a_limit_is_not_known_is_told_where_brokers_have_one(capsys: pytest.CaptureFixture[str]) -> None:

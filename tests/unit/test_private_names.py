@@ -2,6 +2,7 @@
 """Private names of Faust, mode and aiokafka that the engine leans on: no upgrade may take them away unseen."""
 
 import inspect
+import re
 import tomllib
 from collections.abc import Callable
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
-from aiokafka import codec
+from aiokafka import AIOKafkaConsumer, codec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, create_conn
@@ -27,7 +28,9 @@ from mode.threads import ServiceThread
 from infra.embedded.kafka_registration import UnregisterBrokerRequest
 from streams.fetch import BlockRecords, FetchedRecords, fetch_blocks_of
 from streams.log.metadata import TopicIdRequest
+from streams.packing import PackedBatch
 from streams.transport import BlockConsumer, BlockTransport
+from streams.wire import BatchConnection
 from streams.worker import _Worker
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
@@ -83,6 +86,9 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         # Looked up by name at every fetch, so that replacing the module's class takes effect.
         (fetcher.Fetcher._proc_fetch_request, "PartitionRecords("),
         (fetcher.Fetcher._proc_fetch_request, "records = MemoryRecords(part_data[-1])"),
+        # Read at every fetch, so that it can change.
+        (fetcher.Fetcher._get_actions_per_node, "self._fetch_min_bytes"),
+        (AIOKafkaConsumer.start, "self._fetcher = Fetcher("),
         # The engine replaces this name to pass arguments that are written out in the call.
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "_create_worker_consumer"),
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "aiokafka.AIOKafkaConsumer("),
@@ -96,6 +102,13 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         # A member that became warm joins anew.
         (group_coordinator.GroupCoordinator.request_rejoin, "self._rejoin_needed_fut.set_result(None)"),
         (driver.AIOKafkaConsumerThread.on_start, "self._consumer = "),
+        # A member that can't join is left alone, and asks again after it was denied.
+        (faust.App.consumer.fget, "if self._consumer is None:"),
+        (group_coordinator.GroupCoordinator.__init__, "self.coordinator_id = None"),
+        (group_coordinator.GroupCoordinator.coordinator_dead, "self.coordinator_id = None"),
+        (group_coordinator.GroupCoordinator._push_error_to_user, "self._pending_exception = exc"),
+        (group_coordinator.GroupCoordinator._push_error_to_user, "[self._error_consumed_fut, self._closing]"),
+        (group_coordinator.GroupCoordinator.check_errors, "self._error_consumed_fut.set_result(None)"),
         (ThreadDelegateConsumer.__init__, "self._thread = "),
         (ServiceThread.__init__, "self.thread_loop = "),
         # What lies below it is dropped; the engine takes it away after every fetch.
@@ -108,6 +121,15 @@ def test_a_private_function_is_there_and_takes_what_it_took(
         (aiokafka.AIOKafkaProducer.__init__, "self._sender = "),
         (sender.Sender.sender_task.fget, "return self._sender_task"),
         (subscription_state.TopicPartitionState.__init__, "self._position = "),
+        # Requests with record batches are written by a connection of ours, as aiokafka's own writes them.
+        (create_conn, "conn = AIOKafkaConnection("),
+        (AIOKafkaConnection.send, "request_struct = request.prepare(self._versions)"),
+        (AIOKafkaConnection.send, "correlation_id=correlation_id, client_id=self._client_id"),
+        (AIOKafkaConnection.send, "message = header.encode() + request_struct.encode()"),
+        (AIOKafkaConnection.send, "self._writer.write(size + message)"),
+        (AIOKafkaConnection.send, "(correlation_id, request_struct, fut),"),
+        (AIOKafkaConnection.send, "return wait_for(fut, self._request_timeout)"),
+        (sender.SendProduceReqHandler.create_request, "batch.get_data_buffer()"),
         # A stop has 4.5 s: this second of it is nobody's.
         (faust.Worker._sentinel_task, "await asyncio.sleep(1.0)"),
     ],
@@ -126,6 +148,7 @@ def test_overrides_replace_methods_that_exist() -> None:
         ),
         (BlockTransport, driver.Transport, ("Consumer",)),
         (_Worker, faust.Worker, ("_sentinel_task",)),
+        (BatchConnection, AIOKafkaConnection, ("send",)),
     ):
         assert issubclass(ours, theirs)
         for name in names:
@@ -144,6 +167,16 @@ def test_old_message_sets_tell_what_the_block_unpacking_asks() -> None:
     for name in ("validate_crc", "__iter__"):
         assert hasattr(LegacyRecordBatch, name), name
     assert {"gzip_decode", "snappy_decode", "lz4_decode", "zstd_decode"} <= vars(codec).keys()
+
+
+def test_what_aiokafka_asks_of_batches_to_be_sent_is_what_ours_have() -> None:
+    source = inspect.getsource(message_accumulator.MessageBatch) + inspect.getsource(
+        message_accumulator.MessageAccumulator
+    )
+    asked = set(re.findall(r"self\._builder\.(\w+)|batch\._builder\.(\w+)", source))
+    names = {name for pair in asked for name in pair if name} - {"append"}  # whoever gives a whole batch adds nothing
+    assert names <= vars(PackedBatch).keys()
+    assert {"_set_producer_state", "_build", "record_count"} <= names
 
 
 def test_faust_awaits_the_signals_that_the_engine_works_in() -> None:

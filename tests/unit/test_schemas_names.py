@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -24,6 +25,8 @@ from schemas.topics import (
     topic_config,
     type_of_topic,
 )
+from streams.log.client import KafkaOptions
+from streams.options import EngineOptions
 
 
 @pytest.mark.parametrize(
@@ -209,3 +212,9 @@ def test_a_manual_clock_moves_only_when_told() -> None:
     system = SystemClock()
     assert system.monotonic_s() <= system.monotonic_s()
     assert system.now_ns() > 1_700_000_000_000_000_000
+
+
+def test_a_state_topic_keeps_deletions_for_twice_as_long_as_rows_are_trusted() -> None:
+    kept_ms = int(topic_config(TypeTopics("box").state)["delete.retention.ms"])
+    options = EngineOptions(KafkaOptions("127.0.0.1:1"), "group", "source", "changelog", "cluster", Path())
+    assert kept_ms == 2000 * options.rows_age_s

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from schemas.counters import counter_in, read_counter
 from schemas.errors import PayloadError
 from schemas.line_protocol import Point, escape_measurement, escape_tag, parse_line, parse_lines
 from schemas.reasons import Reason
@@ -282,3 +283,32 @@ def test_an_escaped_tag_never_ends_a_line_or_a_tag(text: str) -> None:
     assert point.time_ns == 5
     assert not math.isnan(float(point.fields["a"]))
     assert msgspec.json.encode(point.tags)
+
+
+def test_the_counter_of_a_boot_that_no_text_can_hold_is_told_as_json() -> None:
+    counter = read_counter(b'{"t1":1,"seq":3,"boot":"\\ud800"}')
+    assert counter is not None
+    assert counter.boot.encode() == b'"\\ud800"'
+    assert counter.seq == 3
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"t1":NaN,"seq":3,"boot":"b"}',
+        b'{"t1":1e999,"seq":3,"boot":"b"}',
+        b'{"t1":"\\ud800","seq":3,"boot":"b"}',
+        b'{"t1":1,"seq":3,"boot":"b","time":"soon"}',
+        b'{"t1":1,"seq":3,"boot":["b"]}',
+        b'{"t1":1,"seq":-3,"boot":"b"}',
+        b'{"t1":1,"seq":3,"boot":"b"',
+        b"[1]",
+        b"",
+        b'{"measurement":"m","time":"soon","fields":{"t1":1,"seq":3,"boot":"b"}}',
+    ],
+)
+def test_what_a_refused_payload_says_all_the_same_has_the_counter_that_it_has_alone(raw: bytes) -> None:
+    with pytest.raises(PayloadError) as raised:
+        parse_telemetry(raw)
+    said = raised.value.fields
+    assert (None if said is None else counter_in(said)) == read_counter(raw)

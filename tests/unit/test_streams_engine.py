@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.roles.stuck import StuckWatchdog
+from infra.supervisor.process import STUCK
 from streams.assignor import Assigned
 from streams.block import Block
 from streams.engine import Engine
@@ -15,6 +17,7 @@ from streams.log.client import KafkaOptions
 from streams.options import EngineOptions
 from streams.partition import PartitionRows
 from streams.processor import Lineage, SilentObserver
+from streams.stillness import ASSIGNMENT, Look
 from streams.warm import WarmRows
 
 if TYPE_CHECKING:
@@ -45,6 +48,10 @@ class _Source:
         self.here = frozenset(assigned)
         self.paused: set[int] = set()
         self.sought: list[tuple[int, int]] = []
+        self.refused = False
+
+    def is_refused(self) -> bool:
+        return self.refused
 
     def assigned(self) -> frozenset[int]:
         return self.here
@@ -84,9 +91,13 @@ class _Opener:
         self.opened: list[_Transactions] = []
         self.warm: list[tuple[int, WarmRows | None]] = []
         self.touches = False
+        self.failures: dict[int, int] = {}
 
-    async def open(self, number: int, warm: WarmRows | None, _failures: int = 0) -> tuple[Any, Any]:
+    async def open(
+        self, number: int, warm: WarmRows | None, failures: int = 0, _attempts: Any = None
+    ) -> tuple[Any, Any]:
         self.tried.append(number)
+        self.failures[number] = failures
         self.warm.append((number, warm))
         if warm is not None and self.touches:
             warm.is_touched = True
@@ -203,7 +214,7 @@ async def test_an_opening_whose_clean_up_fails_does_not_go_on_after_the_revocati
 async def test_what_an_opening_gives_after_the_revocation_all_the_same_is_closed(engine: Any) -> None:
     engine._opener.slow = {1}
 
-    async def stubborn(number: int, kept: WarmRows | None, _failures: int) -> tuple[Any, Any]:
+    async def stubborn(number: int, kept: WarmRows | None, _failures: int, _attempts: Any) -> tuple[Any, Any]:
         try:
             return await opened(number, kept)
         except asyncio.CancelledError:
@@ -243,6 +254,13 @@ async def test_a_partition_that_breaks_is_opened_again_at_the_logs_position(engi
     assert engine.positions() == {1: 7}
     await asyncio.sleep(0.5)
     assert (observer.now, engine._source.sought, engine._source.paused) == ({0, 1}, [(0, 7)], set())
+
+
+async def test_a_partition_s_transactions_get_more_time_for_those_that_failed_and_nothing_else(engine: Any) -> None:
+    engine._faults[0].count, engine._faults[1].count, engine._faults[1].flushes = 9, 9, 2
+    await engine._on_rebalance_complete()
+    assert engine._opener.failures == {0: 0, 1: 2}
+    await engine._on_partitions_revoked()
 
 
 async def test_a_partition_that_is_being_given_up_does_not_break_and_open_again(engine: Any) -> None:
@@ -295,6 +313,18 @@ async def test_an_opening_that_is_cut_short_gives_its_warm_rows_to_the_next(engi
     assert dict(engine._opener.warm[4:]) == first
 
 
+async def test_rows_that_an_opening_threw_away_are_not_kept_for_the_next(engine: Any) -> None:
+    await engine._on_rebalance_complete()
+    await engine._on_partitions_revoked()
+    engine._opener.slow = {0, 1}
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    dict(engine._opener.warm[2:])[0].throw_away()
+    await engine._on_partitions_revoked()
+    await assigning
+    assert engine._warm_here() == {1}
+
+
 @pytest.mark.parametrize("touches", [False, True])
 async def test_an_opening_that_fails_on_warm_rows_throws_them_away_once_it_touched_them(
     engine: Any, *, touches: bool
@@ -337,3 +367,76 @@ async def test_a_partition_that_goes_elsewhere_stays_warm_here_only_if_the_group
     await engine._on_rebalance_complete()
     assert given[1] == ({1, 2}, {2}, {1})
     assert engine._warm_here() == set(), "they are the standby's now, or nobody's"
+
+
+async def test_an_assignment_is_looked_at_from_the_beginning_to_the_end_and_from_the_revocation_on(engine: Any) -> None:
+    assert engine.seen() == {ASSIGNMENT: Look(ASSIGNMENT, 0)}
+    engine._opener.slow = {0, 1}
+    assigning = asyncio.create_task(engine._on_rebalance_complete())
+    await asyncio.sleep(0.05)
+    assert engine.seen() == {ASSIGNMENT: Look(ASSIGNMENT, 0), 0: Look(0, 1), 1: Look(0, 1)}, "nobody is excused"
+    engine._opener.gate.set()
+    await assigning
+    assert engine.seen() == {0: Look(7), 1: Look(7)}
+    await engine._on_partitions_revoked()
+    assert engine.seen() == {ASSIGNMENT: Look(ASSIGNMENT, 1)}
+
+
+async def test_a_worker_that_can_not_join_its_group_is_excused_and_one_that_hangs_after_it_is_not(engine: Any) -> None:
+    engine._source.refused = True
+    assert engine.seen() == {ASSIGNMENT: Look(ASSIGNMENT, 0, excused=True)}
+    await engine._on_rebalance_complete()
+    assert engine.seen() == {0: Look(7), 1: Look(7)}, "what it has it answers for"
+    await engine._on_partitions_revoked()
+    engine._source.refused = False
+    assert engine.seen() == {ASSIGNMENT: Look(ASSIGNMENT, 1)}
+
+
+async def test_an_opening_is_excused_between_two_attempts_only(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.faults.FIRST_DELAY_S", 5.0)
+    engine._opener.away = {0}
+    await engine._on_rebalance_complete()
+    seen = engine.seen()
+    assert (seen[0].excused, seen[1].excused) == (True, False)
+    await engine._on_partitions_revoked()
+
+
+class _Endless:
+    """An engine whose watchdog is looked at: what it sees never changes."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.codes: list[int] = []
+        self.end_offset = 10
+
+    def watchdog(self, monkeypatch: pytest.MonkeyPatch) -> StuckWatchdog:
+        made = StuckWatchdog(KafkaOptions("127.0.0.1:1"), "source", self.engine.seen, 0.3, self.codes.append)
+
+        def ends() -> dict[int, int]:
+            self.end_offset += 1
+            return {0: 7, 1: self.end_offset}
+
+        monkeypatch.setattr(made, "_ends", ends)
+        return made
+
+
+@pytest.mark.parametrize("where", ["opening", "standby", "first"])
+async def test_a_worker_that_hangs_in_an_assignment_is_ended_by_the_watchdog(
+    engine: Any, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = _Endless(engine)
+    if where == "opening":
+        monkeypatch.setattr("streams.engine.OPENING_PATIENCE_S", 0.05)
+        engine._opener.slow = {1}
+        await engine._on_rebalance_complete()
+    elif where == "standby":
+        engine._standby = SimpleNamespace(take=lambda _: asyncio.Event().wait(), warm=frozenset())
+    hanging = asyncio.create_task(engine._on_rebalance_complete()) if where == "standby" else None
+    with endless.watchdog(monkeypatch):
+        async with asyncio.timeout(5):
+            while not endless.codes:  # noqa: ASYNC110 - a thread ends it
+                await asyncio.sleep(0.02)
+    assert endless.codes == [STUCK]
+    if hanging is not None:
+        hanging.cancel()
+    await engine._on_partitions_revoked()

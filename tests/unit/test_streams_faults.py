@@ -6,6 +6,7 @@ import pytest
 
 from streams.block import Block
 from streams.faults import LAST_DELAY_S, Faults
+from streams.processor import HeldRecordsError
 
 
 def _block(first: int, last: int, hole: int | None = None) -> Block:
@@ -81,3 +82,17 @@ def test_a_commit_that_leads_no_further_shortens_no_delay() -> None:
     assert delays_s == [0.1, 0.2, 0.4, 0.8]
     faults.reached(11)
     assert faults.delay_s() == pytest.approx(0.1)
+
+
+def test_what_is_held_back_is_one_mapping_until_more_is_suspected_or_nothing_any_more() -> None:
+    faults, blamed = Faults(), HeldRecordsError((3, 4))
+    assert faults.held == {}
+    faults.suspect(_block(10, 13), blamed)
+    held = faults.held
+    assert held == {3: "", 4: ""}
+    assert faults.held is held, "it may be asked for as often as there are records"
+    for _ in range(2):
+        faults.suspect(_block(10, 11), HeldRecordsError((4,)))
+    assert (held, faults.held) == ({3: "", 4: ""}, {3: "", 4: "HeldRecordsError: records (4,) that were held back"})
+    faults.reached(13)
+    assert faults.held == {}

@@ -29,6 +29,9 @@ class _Echo:
     def restored(self) -> Outcome:
         return Outcome()
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def process(self, block: Block) -> Outcome:
         outcome = Outcome()
         for key, value in block.pairs():
@@ -48,6 +51,9 @@ class _Echo:
     def snapshot(self) -> list[tuple[bytes, bytes | None]]:
         rows, self.rows = list(self.rows.items()), {}
         return rows
+
+    def suspect(self, held: Mapping[int, str]) -> None:
+        """Nothing is held back."""
 
     def insists(self, record: Block) -> bool:
         return len(record) != 1

@@ -15,7 +15,7 @@ from streams.log.client import KafkaOptions
 from streams.options import EngineOptions
 from streams.partition import FlushPolicy, PartitionRows
 from streams.partition_run import Host, PartitionRun
-from streams.processor import Lineage, Outcome, SilentObserver
+from streams.processor import HeldRecordsError, Lineage, NotNowError, Outcome, SilentObserver
 from streams.rows_thread import RowsThread, others_go_on
 
 OPTIONS = EngineOptions(
@@ -34,7 +34,10 @@ class _Slow:
 
     `outside` lets others go on for 0.3 s.
 
-    `must` raises until it is known, and may not be given up.
+    `must` raises until it is known, and may not be given up; `away` says that it can't be stepped now until then, and
+    nothing can where `none` is known.
+
+    `held…` is stepped when `go` comes, of which `held x` raises.
     """
 
     tick_s = 0.0
@@ -45,6 +48,10 @@ class _Slow:
         self.stepped: list[bytes | None] = []
         self.dirty = False
         self.known = known
+        self.held: dict[int, bytes] = {}
+        self.suspected: Mapping[int, str] = {}
+        self.told: list[Mapping[int, str]] = []
+        self.slow_to_prepare = False
 
     def restore(self, rows: Block) -> None:
         """Nothing to take in."""
@@ -52,12 +59,28 @@ class _Slow:
     def restored(self) -> Outcome:
         return Outcome()
 
+    def prepare(self) -> None:
+        if self.slow_to_prepare:
+            with others_go_on():
+                time.sleep(0.1)
+        if "none" in self.known:
+            message = "no process"
+            raise NotNowError(message)
+
     def process(self, block: Block) -> Outcome:
         outcome = Outcome()
         for (_, value), offset in zip(block.pairs(), block.offsets.tolist(), strict=True):
             if value == b"new" and "new" not in self.known:
                 outcome.wants, outcome.upto = "new", offset
                 break
+            if value == b"away" and "away" not in self.known:
+                message = "no process"
+                raise NotNowError(message)
+            if value is not None and value.startswith(b"held"):
+                self.held[offset] = value
+                continue
+            if value == b"go":
+                self.let_go(outcome)
             if value == b"slow":
                 time.sleep(0.3)
             if value == b"outside":
@@ -72,6 +95,23 @@ class _Slow:
             if value == b"far":
                 outcome.route("other", b"k", value, ())
         return outcome
+
+    def let_go(self, outcome: Outcome) -> None:
+        alone = [(at,) for at in self.held if at in self.suspected]
+        together = tuple(at for at in self.held if at not in self.suspected)
+        for offsets in (*alone, together):
+            if why := self.suspected.get(offsets[0], "") if len(offsets) == 1 else "":
+                outcome.add("dead", b"k", why.encode())
+                continue
+            if b"held x" in [self.held[at] for at in offsets]:
+                raise HeldRecordsError(offsets) from RuntimeError("held poison")
+            for at in offsets:
+                outcome.add("out", b"k", self.held[at])
+        self.held.clear()
+
+    def suspect(self, held: Mapping[int, str]) -> None:
+        self.suspected = held
+        self.told.append(held)
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         outcome = Outcome()
@@ -362,6 +402,97 @@ async def test_a_record_that_the_processor_insists_on_is_never_passed_over_but_t
     assert not await _attempt(bench, b"a", b"must", b"b")
     assert bench.transactions.values("out") == [b"a", b"must", b"b"]
     assert bench.transactions.values("dead") == []
+
+
+async def test_a_record_that_was_held_back_and_fails_becomes_a_letter_and_whoever_let_it_go_does_not(
+    bench: _Bench,
+) -> None:
+    records = [b"held a", b"held x", b"b", b"held c", b"go", b"d"]
+    for _ in range(8):
+        if not await _attempt(bench, *records):
+            break
+    assert sorted(bench.transactions.values("out")) == [b"b", b"d", b"go", b"held a", b"held c"]
+    assert bench.transactions.values("dead") == [b"RuntimeError: held poison"]
+
+
+async def test_what_is_suspected_of_what_is_held_back_is_told_once_and_once_more_when_nothing_is(bench: _Bench) -> None:
+    records = [b"held a", b"held x", b"b", b"held c", b"go", b"d"]
+    while await _attempt(bench, *records):
+        assert len(bench.processor.told) == 1, "a record comes by itself, and is told nothing new"
+    suspected = bench.processor.told[0]
+    assert suspected.keys() == {0, 1, 3}
+    for offset in (6, 7):
+        await bench.run.take(_block(offset, b"e"))
+        await bench.flushed()
+    assert bench.processor.told == [suspected, {}]
+    bench.faults.suspect(_block(8, b"f"), HeldRecordsError((8,)))
+    bench.faults.reached(9)
+    kept = bench.run.rows
+    bench.run = PartitionRun(kept, bench.run._transactions, bench.faults, bench.run._host)  # noqa: SLF001
+    await bench.run.take(_block(8, b"f"))
+    assert bench.processor.told == [suspected, {}, {}], "rows that are kept are told, whatever they knew"
+
+
+async def test_what_can_not_be_stepped_now_is_no_record_s_fault_and_is_told_until_it_can(bench: _Bench) -> None:
+    for _ in range(8):
+        assert await _attempt(bench, b"a", b"away", b"b")
+    assert bench.transactions.committed == []
+    assert bench.rebuilds[-1] >= 8 * bench.rebuilds[-4]
+    assert bench.run.is_excused
+    assert "no process" in bench.watch.standing_for[-1]
+    bench.known.add("away")
+    assert not await _attempt(bench, b"a", b"away", b"b")
+    assert bench.watch.standing_for[-1] == ""
+    assert (bench.transactions.values("out"), bench.transactions.values("dead")) == ([b"a", b"away", b"b"], [])
+
+
+@pytest.mark.parametrize("may_wait", [False, True])
+async def test_rows_are_kept_while_what_steps_need_outside_is_away_and_it_is_looked_for_later_and_later(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch, *, may_wait: bool
+) -> None:
+    monkeypatch.setattr("streams.faults.FIRST_DELAY_S", 0.01)
+    rows, bench.processor.may_wait = bench.processor, may_wait
+    await bench.run.take(_block(0, b"a"))
+    bench.known.add("none")
+    began_s = time.monotonic()
+    await bench.run.take(_block(1, b"b", b"c"))
+    await bench.run.take(_block(3, b"d"))
+    assert time.monotonic() - began_s < 0.3, "other partitions go on"
+    async with asyncio.timeout(5):
+        while bench.faults.count < 4:  # noqa: ASYNC110 - counted by the way
+            await asyncio.sleep(0.01)
+    assert (rows.stepped, bench.source.paused, bench.run.is_excused) == ([b"a"], {0}, True)
+    assert "offset 1 can't be stepped now: no process" in bench.watch.standing_for[-1]
+    bench.known.remove("none")
+    async with asyncio.timeout(5):
+        while bench.source.paused:  # noqa: ASYNC110 - a task ends it
+            await asyncio.sleep(0.01)
+    await bench.flushed()
+    assert (bench.rebuilds, bench.processor) == ([], rows)
+    assert bench.transactions.values("out") == [b"a", b"b", b"c", b"d"]
+    assert (bench.watch.standing_for[-1], bench.faults.count) == ("", 0)
+
+
+async def test_a_partition_that_is_let_go_while_a_step_is_prepared_is_left_to_the_next_owner(bench: _Bench) -> None:
+    bench.processor.slow_to_prepare = True
+    stepping = asyncio.create_task(bench.run.take(_block(0, b"a")))
+    await asyncio.sleep(0.05)
+    assert await bench.run.close(0.01) is None
+    await stepping
+    assert (bench.processor.stepped, bench.faults.count, bench.faults.end) == ([], 0, 0), "no record is suspected"
+
+
+async def test_failures_of_transactions_alone_give_transactions_more_time(bench: _Bench) -> None:
+    for values in ((b"away",), (b"x", b"a"), (b"x", b"a")):
+        assert await _attempt(bench, *values)
+    assert (bench.faults.count, bench.faults.flushes) == (3, 0)
+    bench.transactions.fault = ConnectionError("away")
+    for turn in range(2):
+        assert await _attempt(bench, b"a")
+        assert bench.faults.flushes == turn + 1
+    bench.transactions.fault = None
+    assert not await _attempt(bench, b"a")
+    assert bench.faults.flushes == 0
 
 
 async def test_what_a_partition_stands_still_for_is_logged_once_and_observed_until_it_goes_on(bench: _Bench) -> None:

@@ -1,6 +1,7 @@
 # ruff: noqa: SLF001  # what Faust calls is private
 """What Faust gets: one message per partition and fetch, whatever the fetch brought."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from faust.types import TP
 
 from streams.block import Block
+from streams.fetch_pace import FetchPace
 from streams.transport import BlockConsumer, _merged
 
 PLACE, OTHER = TP("input", 3), TP("input", 4)
@@ -43,12 +45,18 @@ async def test_a_partition_that_is_held_back_is_asked_for_again_soon(active: set
         return {PLACE: [_block(1, 3, 1), _block(3, 4, 3)], OTHER: []}
 
     consumer: Any = object.__new__(BlockConsumer)
-    consumer._thread = SimpleNamespace(getmany=getmany, assignment=lambda: {PLACE, OTHER})
+    fetcher = SimpleNamespace(_fetch_min_bytes=1)
+    consumer._thread = SimpleNamespace(
+        getmany=getmany, assignment=lambda: {PLACE, OTHER}, _consumer=SimpleNamespace(_fetcher=fetcher)
+    )
+    consumer._pace = FetchPace(0.01)
+    consumer._pace.fetched(1_000_000, time.monotonic() - 2.0)
     consumer._read_offset = {PLACE: 70, OTHER: 8}
     fetched = await consumer._getmany(active, 1.0)
     assert asked == [(active, timeout_s)]
     assert [block.offsets.tolist() for block in fetched.pop(PLACE)] == [[1, 3]]
     assert not fetched
+    assert 4_000 < fetcher._fetch_min_bytes < 5_100, "under a steady load the broker waits for some records"
     assert PLACE not in consumer._read_offset, "Faust would drop what lies below, also when the input begins anew"
 
 

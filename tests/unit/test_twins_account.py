@@ -1,5 +1,6 @@
 """The loss account of a partition against a plain one of sets, however records fell into blocks and restarts."""
 
+import dataclasses
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from support.stepping import START_NS, STRANGERS, TWINS, Run, Stepping, reading,
 
 from schemas.headers import BOOT, HOPS, REDRIVE, SEQ, SOURCE
 from streams.log.record import LogRecord
+from streams.processor import Lineage
 from twins import account, trails
+from twins.processor import TwinProcessor
 from twins.twin_type import TwinType
 
 TWIN, OTHER = TWINS[:2]
@@ -239,6 +242,60 @@ def test_twins_without_a_row_have_an_account(cache: Path, tmp_path: Path) -> Non
     assert found == {"mqtt": {"expected": 4, "received": 4, "duplicate": 1, "deadlettered": 2, "missing": 1}}
 
 
+def test_a_twin_that_was_declared_since_goes_on_with_the_counters_it_had_before_also_after_a_restart(
+    cache: Path, tmp_path: Path
+) -> None:
+    declared = load_type(stepping.probe_type(tmp_path, provision="declared"), "content", cache)
+    found = counted(declared, sent("mqtt:t", TWIN, 1), stepping.put(TWIN, {}), sent("mqtt:t", TWIN, 1))
+    assert found == {"mqtt": {"expected": 1, "received": 2, "duplicate": 1, "deadlettered": 1}}
+
+
+def test_a_record_in_a_partition_where_its_twin_is_not_has_come(probe: TwinType) -> None:
+    here = Stepping(probe)
+    astray = [
+        sent("mqtt:t", STRANGERS[0], 2, "x"),
+        sent("mqtt:t", STRANGERS[0], 4, "x", b="no"),
+        record(STRANGERS[0], b"?", source="mqtt:t"),
+    ]
+    outcome = here.processor.process(block_of([one._replace(offset=at) for at, one in enumerate(astray)]))
+    here.run.take(outcome)
+    here.snapshot()
+    assert figures(here.run) == {"mqtt": {"received": 3, "deadlettered": 3}}
+    ((topic, notes),) = outcome.routed.items()
+    assert (topic, len(notes)) == ("twinstream.probe.telemetry", 1)
+
+    there = Stepping(probe)
+    there.processor = TwinProcessor.of(probe, dataclasses.replace(stepping.LINEAGE, partition=1))
+    made = [record(key, value)._replace(headers=headers) for key, value, headers in notes]
+    there.step(sent("mqtt:t", STRANGERS[0], 1, "x"), sent("mqtt:t", STRANGERS[0], 3, "x"), *made, made[0])
+    there.snapshot()
+    assert figures(there.run) == {"mqtt": {"expected": 4, "received": 2, "duplicate": 2}}
+    there.step(made[0]._replace(value=b"?"), made[0]._replace(value=(made[0].value or b"").replace(b"[[", b"[[7,")))
+    there.snapshot()
+    assert figures(there.run) == {"mqtt": {"expected": 4, "received": 2, "duplicate": 2}}
+    # A note that comes to where its twin is not goes no further.
+    assert here.processor.process(block_of([made[0]._replace(offset=9)])).routed == {}
+
+
+def test_records_of_many_twins_that_lay_astray_make_one_note_for_each_partition_and_source(probe: TwinType) -> None:
+    """Each note ends a block where it goes."""
+    here, numbers = Stepping(probe), range(1, 21)
+    strangers = [twin for partition in (1, 2) for twin in stepping.ids_of(partition, 10)]
+    made = [
+        sent(f"{source}:{twin!r}", twin, n, "x") for n in numbers for twin in strangers for source in ("mqtt", "amqp")
+    ]
+    numbered = [one._replace(offset=at) for at, one in enumerate(made)]
+    (notes,) = here.processor.process(block_of(numbered)).routed.values()
+    assert len(notes) == 4
+    for partition in (1, 2):
+        there = Stepping(probe)
+        there.processor = TwinProcessor.of(probe, dataclasses.replace(stepping.LINEAGE, partition=partition))
+        there.step(*(record(key, value)._replace(headers=headers) for key, value, headers in notes))
+        there.snapshot()
+        # The notes of the other partition tell of no twin here.
+        assert figures(there.run) == {"mqtt": {"expected": 200}, "amqp": {"expected": 200}}
+
+
 def test_a_device_that_begins_with_zero_loses_nothing(probe: TwinType) -> None:
     found = counted(probe, *(sent("mqtt:t", TWIN, seq) for seq in (0, 1, 2, 0)))
     assert found == {"mqtt": {"expected": 2, "received": 4, "duplicate": 1}}
@@ -261,6 +318,26 @@ def test_telemetry_before_any_version_and_processing_that_fails_are_in_the_accou
     engine.run.take(engine.processor.refuse(block_of([sent("mqtt:t", TWIN, 4)._replace(offset=9)]), "x"))
     engine.snapshot()
     assert figures(engine.run) == {"mqtt": {"expected": 4, "received": 3, "deadlettered": 2, "missing": 1}}
+
+
+@pytest.mark.parametrize("lineage", [Lineage("cluster", "made anew", 0), Lineage("another", "topic", 0)])
+def test_an_input_that_was_made_anew_begins_a_new_account(cache: Path, tmp_path: Path, lineage: Lineage) -> None:
+    engine = Stepping(load_type(stepping.probe_type(tmp_path, expected_rate_hz="1"), "content", cache))
+    without = [record(OTHER, msgspec.json.encode({**GOOD, "a": a}), received_ns=START_NS) for a in (1.0, 2.0)]
+    engine.step(*(sent("mqtt:t", TWIN, seq, "x") for seq in (1, 2, 5)), sent("amqp:e/k", TWIN, 2), *without)
+    engine.snapshot()
+    assert engine.run.changelog[account.TRAILS_KEY_PREFIX + TWIN] is not None
+    engine.lineage = lineage
+    engine.restart()
+    # What devices send again is no duplicate here, and what was missing there is not filled.
+    later = record(OTHER, msgspec.json.encode({**GOOD, "a": 3.0}), received_ns=START_NS + 60 * 10**9)
+    run = engine.step(*(sent("mqtt:t", TWIN, seq, "x") for seq in (1, 2, 3)), later)
+    engine.restart()
+    wanted = {"mqtt": {"expected": 3, "received": 3}, "amqp": {}, "kafka": {"expected": 1, "received": 1}}
+    assert figures(run) == wanted
+    stored = msgspec.json.decode(run.changelog[b"#account"] or b"")
+    assert (stored["cluster"], stored["topic_id"]) == (lineage.cluster, lineage.topic_id)
+    assert run.changelog[account.TRAILS_KEY_PREFIX + TWIN] is None
 
 
 def test_memory_is_bounded(probe: TwinType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +365,9 @@ def test_what_a_device_without_a_counter_should_have_sent_is_told_by_its_rate(ca
     }
     # What comes after all is missing no longer: by the rate nobody can tell which it was.
     assert counted(rated, *records, at(15.6), at(15.7))["mqtt"]["missing"] == 1
+    # What a bridge refused came, too.
+    note = record(TWIN, b'{"reason":"too_large"}', kind="refused", source="mqtt:t", received_ns=START_NS + 2 * 10**9)
+    assert counted(rated, at(0), note, at(4)) == {"mqtt": {"expected": 3, "received": 3, "deadlettered": 1}}
     # From another source it begins anew.
     assert counted(rated, at(0), at(4), at(20, source="amqp:e/k"), at(22, source="amqp:e/k")) == {
         "mqtt": {"expected": 3, "received": 2, "missing": 1},

@@ -10,7 +10,7 @@ from support.stepping import START_NS, TWINS, record
 from schemas.clock import LATEST_NS
 from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE
 from streams.log.record import LogRecord
-from twins.arrival import arrivals, arrivals_ns
+from twins.arrival import arrival_ns, arrivals
 from twins.record import received_ns
 
 stamps = st.one_of(
@@ -54,10 +54,9 @@ def _expected_hops(item: LogRecord) -> int:
 def test_arrival_and_kind_do_not_depend_on_the_cut(rows: list[tuple[int, list[tuple[str, bytes]]]]) -> None:
     records = [_record(index, *row) for index, row in enumerate(rows)]
     block = block_of(records)
-    assert arrivals_ns(block).tolist() == [_expected_ns(item) for item in records]
     assert [received_ns(block, index) for index in range(len(records))] == [_expected_ns(item) for item in records]
     came, others = arrivals(block)
-    assert came.received_ns.tolist() == arrivals_ns(block).tolist()
+    assert came.received_ns.tolist() == [_expected_ns(item) for item in records]
     assert others.tolist() == [
         index
         for index, item in enumerate(records)
@@ -72,7 +71,8 @@ def test_arrival_and_kind_do_not_depend_on_the_cut(rows: list[tuple[int, list[tu
 
 @pytest.mark.parametrize(("timestamp_ms", "expected_ns"), [(-1, 0), (2**62, LATEST_NS), (7, 7_000_000)])
 def test_times_of_writing_that_no_int64_holds_are_clamped(timestamp_ms: int, expected_ns: int) -> None:
-    assert arrivals_ns(block_of([_record(0, timestamp_ms, [])])).tolist() == [expected_ns]
+    assert arrival_ns(b"", timestamp_ms) == expected_ns
+    assert arrivals(block_of([_record(0, timestamp_ms, [])]))[0].received_ns.tolist() == [expected_ns]
 
 
 def test_what_is_added_to_the_latest_arrival_fits() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.definition import Definition
 from schemas.definition_file import read_definition
 from schemas.reasons import Reason
+from twins import telemetry as telemetry_module
 from twins.columns import Columns
 from twins.payloads import Payloads
 from twins.telemetry import TelemetryDecoder
@@ -184,8 +185,11 @@ def _carefully(decoder: TelemetryDecoder, raws: Sequence[bytes]) -> Columns:
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_any_payloads_together_decode_as_each_by_itself(name: str) -> None:
+def test_any_payloads_together_decode_as_each_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = TelemetryDecoder(_definition(name))
+    # Few of them are tried at once, too.
+    monkeypatch.setattr(telemetry_module, "_TOGETHER", 3)
+    monkeypatch.setattr(telemetry_module, "_WORTH_IT", 1)
 
     @given(payloads)
     @settings(max_examples=300)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.definition_file import read_definition
 from twins import telemetry as telemetry_module
+from twins.columns import Columns
 from twins.flat_json import FlatJsonDecoder
 from twins.payloads import Payloads
 from twins.telemetry import TelemetryDecoder
@@ -79,7 +80,7 @@ def test_what_may_be_no_number_is_left_alone(text: str) -> None:
         b'{"t1":1,"n":1.0,"hot":true}',
         b'{"t1":1,"n":1,"hot":tru}',
         b'{"t1":1,"n":1,"hot":1}',
-        b'{"t1":1,"n":1,"hot":true,"x":1}',
+        b'{"t1":1,"n":1,"hot":true,"x":[1]}',
         b'{"t1":null,"n":1,"hot":true}',
         b'{"t\\u0031":1,"n":1,"hot":true}',
         b'{"t1":1,"n":1,"hot":true,"time":-1}',
@@ -128,8 +129,10 @@ def test_flat_objects_are_understood_in_any_order_and_spacing(
     assert found.inputs[0].tolist() == [fields["t1"], float(str(fields["n"])), float(hot)]
     assert found.time_ns[0] == fields.get("time", -1)
     assert found.seq[0] == fields.get("seq", -1)
-    assert found.boots == ([fields["boot"]] if "boot" in fields else [])
-    assert found.booted.tolist() == ([0] if "boot" in fields else [])
+    assert (found.boots is not None) == ("boot" in fields)
+    if found.boots is not None:
+        start, end = (found.boots[0] - 1).tolist()  # a blank stands before the payload
+        assert payload[start:end].decode() == fields["boot"]
 
 
 def test_a_missing_field_is_nan_where_the_last_value_holds() -> None:
@@ -156,13 +159,68 @@ def test_odd_payloads_in_a_plain_block_decode_as_by_themselves(monkeypatch: pyte
     payloads = [payload for one in odd for payload in (GOOD, one, GOOD)]
     received = 1_700_000_000_000_000_000 + np.arange(len(payloads), dtype=np.int64)
     results = []
-    for share in (1.0, -1.0):
-        monkeypatch.setattr(telemetry_module, "_CAREFUL_SHARE", share)
+    for worth_it in (2, 1000):
+        monkeypatch.setattr(telemetry_module, "_TOGETHER", 4)
+        monkeypatch.setattr(telemetry_module, "_WORTH_IT", worth_it)
         results.append(TelemetryDecoder(read_definition(DEFINITION)).decode(Payloads.of(payloads), received))
-    mixed, careful = results
+    results.append(TelemetryDecoder(read_definition(DEFINITION))._one_by_one(list(payloads), received))  # noqa: SLF001
+    *others, careful = results
+    for mixed in others:
+        _assert_same(mixed, careful, payloads)
+
+
+def _assert_same(mixed: Columns, careful: Columns, payloads: list[bytes]) -> None:
     assert mixed.refused == careful.refused
     assert mixed.extra == careful.extra == 1
     kept = [index for index in range(len(payloads)) if index not in careful.refused]
     assert len(kept) == len(payloads) - 2
     for name in ("inputs", "time_ns", "seq", "boot", "payload"):
         assert getattr(mixed, name)[kept].tobytes() == getattr(careful, name)[kept].tobytes(), name
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "t", "t10", "fields", "measurement", "", "n n"]) | st.text("ab", max_size=6),
+            st.sampled_from(["1", "-0", "0.1234567890123456789", "1e99", "1E-99", "true", "false", '"x"', '""'])
+            | st.sampled_from(["01", "1.", "-", "1e", "1e999", "tru", '"\\u00e9"', "null", "[1]", "{}", "NaN", '"\t"'])
+            | st.floats(allow_nan=False, allow_infinity=False).map(repr),
+        ),
+        max_size=3,
+    ),
+    st.integers(0, 3),
+)
+@settings(max_examples=500)
+def test_undeclared_fields_are_passed_over_or_their_record_is_left_alone(
+    others: list[tuple[str, str]], place: int
+) -> None:
+    pairs = ['"t1":21.5', '"n":3', '"hot":true']
+    pairs[place:place] = [f'"{name}":{value}' for name, value in others]
+    payload = f"{{{','.join(pairs)}}}".encode()
+    found = parser.decode(Payloads.of([GOOD, payload, GOOD]))
+    received = np.zeros(3, np.int64)
+    alone = TelemetryDecoder(read_definition(DEFINITION)).decode(Payloads.of([payload]), received[:1])
+    careful = _careful(payload)
+    assert (alone.refused, alone.extra) == (careful.refused, careful.extra)
+    if found.understood[1]:
+        assert not careful.refused
+        assert found.inputs[1].tolist() == [21.5, 3.0, 1.0]
+        assert found.extra == careful.extra
+
+
+def _careful(payload: bytes) -> Columns:
+    decoder = TelemetryDecoder(read_definition(DEFINITION))
+    return decoder._one_by_one([payload], np.zeros(1, np.int64))  # noqa: SLF001 - what the others must equal
+
+
+def test_many_undeclared_fields_and_those_that_come_twice_are_left_to_the_careful_decoder() -> None:
+    for others, understood in (([f'"x{n}":1' for n in range(16)], True), ([f'"x{n}":1' for n in range(17)], False)):
+        found = parser.decode(Payloads.of([f'{{"t1":1,"n":3,"hot":true,{",".join(others)}}}'.encode()]))
+        assert found.understood[0] == understood
+        assert found.extra == (16 if understood else 0)
+    assert not parser.decode(Payloads.of([b'{"t1":1,"x":1,"n":3,"x":2,"hot":true}'])).understood[0]
+
+
+def test_where_undeclared_fields_are_refused_their_records_are_left_alone() -> None:
+    strict = FlatJsonDecoder(read_definition(DEFINITION + "extra: deadletter\n"))
+    assert strict.decode(Payloads.of([GOOD, b'{"t1":1,"n":3,"hot":true,"x":1}'])).understood.tolist() == [True, False]

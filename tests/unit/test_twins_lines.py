@@ -117,3 +117,13 @@ def test_blocks_are_cut_between_lines_below_the_limit_and_lose_nothing() -> None
     lines = b"".join(blocks).splitlines()
     kept = np.flatnonzero(~np.isnan(values).all(axis=1))
     assert [int(line.rpartition(b" ")[2]) for line in lines] == kept.tolist()
+
+
+def test_new_rows_begin_their_lines_as_rows_without_tags_do() -> None:
+    one_by_one, together = LineWriter("my type,x", ("a",)), LineWriter("my type,x", ("a",))
+    for first, twins in ((0, ["a", "B-2"]), (2, ["c_3"]), (1, ["d", "e", "f"])):  # the last ones in others' places
+        for slot, twin in enumerate(twins, first):
+            one_by_one.prefixes.set(slot, twin, {})
+        together.prefixes.add_all(first, [twin.encode() for twin in twins])
+    slots, times, values = np.arange(4), np.full(4, 5, np.int64), np.ones((4, 1))
+    assert together.write(slots, times, values) == one_by_one.write(slots, times, values)

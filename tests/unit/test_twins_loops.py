@@ -48,6 +48,9 @@ def step(state, a, n):
 
     for index in range(3):
         state.v[index] += a
+    if a == -6.0:
+        a = sum([a * i * j for i in range(n) for j in range(n)])
+
     count = 0
     while count < n:
         count += 1
@@ -88,8 +91,9 @@ def looping(tmp_path_factory: pytest.TempPathFactory) -> TwinType:
         (-3.0, 1, "more.py:2"),
         (-4.0, 1, "steps.py:16"),
         (-5.0, 150, "steps.py:21"),
-        (1.0, 20_001, "steps.py:27"),
-        (1.0, 10_001, "steps.py:31"),
+        (-6.0, 150, "steps.py:27"),
+        (1.0, 20_001, "steps.py:30"),
+        (1.0, 10_001, "steps.py:34"),
     ],
 )
 def test_a_loop_without_end_quarantines_its_twin_and_tells_the_line(
@@ -151,7 +155,7 @@ def step(a, x):
             a += x[i] * j
     for one in (1.0, 2.0):
         a += one
-    return a
+    return a + sum([x[i] * 2.0 for i in range(3)])
 """
     (tmp_path / "steps.py").write_text(source)
     function = AuthoredCode(tmp_path).function("steps.py:step")
@@ -165,11 +169,23 @@ def step(a, x):
         "for i in range(5000): a += 1.0\nreturn a",
         "def within(b):\n  while b > 0.0: b += 1.0\n  return b\nreturn within(a)",
         "n = 0\nwhile n < 3:\n  n += 1\n  for i in range(9000): a += 1.0\nreturn a",
+        "return sum([a * i for i in range(5000)])",
+        "return sum([a * i * j for i in range(100) for j in range(100)])",
+        "return sum([sum([a * j for j in range(i + 1)]) for i in range(100)])",
+        "for i in range(50):\n  a += 0.0 * sum([a * j for j in range(int(a) + 99)])\nreturn a",
+        "for i in range(50):\n  for k in range(100):\n    a += len([j for j in range(9)])\nreturn a",
+        "x = np.zeros(5000)\nreturn sum([i * b for i, b in enumerate(x)])",
+        "x = np.zeros(5000)\nreturn sum([c * b for c, b in zip(x, x)])",
+        "return np.array([a * i for i in range(5000)]).sum()",
+        "return a + len([i for i in range(10**12) if i < 0])",
     ],
 )
 def test_loops_are_counted_wherever_they_stand(tmp_path: Path, body: str) -> None:
     lines = body.replace("\n", "\n    ")
-    (tmp_path / "steps.py").write_text(f"def step(a):\n    {lines}\n")
+    (tmp_path / "steps.py").write_text(f"import numpy as np\n\ndef step(a):\n    {lines}\n")
     code = AuthoredCode(tmp_path)
     with pytest.raises(Exception, match="more than 4,000 rounds"):
         jit(code.function("steps.py:step"), code, 4000)(1.0)
+    if "]" in body and "10**12" not in body:
+        plain = code.function("steps.py:step")(1.0)
+        assert jit(code.function("steps.py:step"), code, 10**7)(1.0) == pytest.approx(plain)

@@ -7,11 +7,13 @@ import pytest
 
 from schemas import messages
 from schemas.bundle import read_folder
+from schemas.definition_file import read_definition
 from schemas.messages import Cause, Command
 from streams.processor import Lineage, Outcome
 from twins.kernel.commands import SENT
 from twins.layout import RowLayout
 from twins.output import OutputWriter
+from twins.rows import RowTable
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
 
@@ -39,3 +41,23 @@ def test_command_is_the_encoded_message(kind: str, value: float, typed: messages
     sent = messages.encode(expected)[:-1] + b',"status":"issued"}'
     assert outcome.outputs == {"twinstream.statistics.commands": [(b"twin-1", sent, ())]}
     assert msgspec.json.decode(sent, type=Command) == expected
+
+
+def test_documents_of_new_twins_are_those_of_their_rows() -> None:
+    text = (FOLDER / "twin.yaml").read_text()
+    place = '  place: {type: string, default: "100 %d \\"id\\":1, %b"}\n'
+    text = text.replace("parameters:\n", "parameters:\n" + place, 1)
+    definition = read_definition(text)
+    layout = RowLayout.of(definition)
+    table = RowTable(layout)
+    writer = OutputWriter(definition, "a1b2", Lineage("cluster", "topic", 3), layout)
+    for twins in ([b"twin-1"], [b"twin-2", b"A_3"]):
+        stamps = [1_700_000_000_000_000_000 + number for number in range(len(twins))]
+        first = table.add_all(twins)
+        slots = range(first, first + len(twins))
+        table.rows["created_ns"][list(slots)] = stamps
+        found, expected = Outcome(), Outcome()
+        writer.new_documents(found, table, twins, stamps)
+        writer.documents(expected, table, slots, stamps)
+        assert found.outputs == expected.outputs
+        assert len(found.outputs["twinstream.statistics.metadata"]) == len(twins)

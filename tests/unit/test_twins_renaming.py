@@ -50,7 +50,7 @@ def _filled(version: Definition, **values: float) -> RowTable:
     for name, value in values.items():
         row["s_count"][name] = row[f"p_p{name}"] = value
         row["set"][f"p{name}"] = 1
-        table.tags[slot][f"#t{name}"] = str(value)
+    table.tags[slot] = {f"#t{name}": str(value) for name, value in values.items()}
     table.dirty[slot] = 1
     return table
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,9 @@ from support.played import played
 from support.stepping import TWINS, Stepping, reading, record, request, stepped, tick, write_type
 
 from schemas.definition_file import examine
+from streams.processor import HeldRecordsError
+from twins.kernel.run import KernelRun
+from twins.processor import TwinProcessor
 from twins.twin_type import TwinType
 
 TWIN, OTHER = TWINS[:2]
@@ -133,6 +137,50 @@ def test_a_record_waits_until_a_later_one_or_a_tick_and_what_comes_later_still_i
     run = engine.step(tick(5))
     assert [line.split("level=")[1].split(",")[0] for line in run.lines()] == ["1.0", "2.0", "3.0"]
     assert [one["value"] for one in run.messages("commands") if one["status"] == "issued"] == [1, 2, 3]
+
+
+def test_of_records_that_waited_the_one_alone_that_fails_becomes_a_letter(
+    gate: TwinType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = KernelRun.run
+
+    def failing(self: KernelRun, slot: Any, offsets: Any, columns: Any) -> Any:
+        if 1 in offsets:
+            message = "no memory"
+            raise RuntimeError(message)
+        return run(self, slot, offsets, columns)
+
+    monkeypatch.setattr(KernelRun, "run", failing)
+    waiting = [reading(TWIN, at, level=at) for at in (10, 11, 12)]
+
+    def engine(suspected: dict[int, str]) -> Stepping:
+        found = Stepping(gate)
+        found.step(*waiting)
+        found.restart()
+        found.processor.suspect(suspected)
+        return found
+
+    for suspected in ({}, {0: "", 1: "", 2: ""}):
+        with pytest.raises(HeldRecordsError) as caught:
+            engine(suspected).step(tick(100))
+        assert caught.value.offsets == ((1,) if suspected else (0, 1, 2))
+        assert str(caught.value.__cause__) == "no memory"
+    last = engine({0: "", 1: "RuntimeError: no memory", 2: ""})
+    run_ = last.step(tick(100))
+    assert [letter["detail"] for letter in run_.messages("deadletter")] == [
+        "processing failed: RuntimeError: no memory"
+    ]
+    assert last.state(TWIN).state["trace"]["digest"] == _digest(10, 12)
+    assert not [key for key, value in run_.changelog.items() if key.startswith(b"#held/") and value is not None]
+
+
+def test_what_is_suspected_before_the_first_version_is_in_force_is_suspected_under_it(gate: TwinType) -> None:
+    engine = Stepping(gate)
+    engine.processor = TwinProcessor("gate", stepping.LINEAGE, {gate.content: gate})
+    engine.processor.suspect({1: ""})
+    engine.step(stepping.switch(gate.content))
+    assert engine.processor.version is not None
+    assert engine.processor.version.waiting.suspected == {1: ""}
 
 
 def test_a_switch_lets_everything_go_under_the_version_that_took_it(

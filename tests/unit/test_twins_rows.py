@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infra.bench.processor import INCUBATOR
+from infra.bench.jobs import INCUBATOR_FOLDER
 from schemas.bundle import read_folder
 from twins.layout import RowLayout
 from twins.rows import RowTable
@@ -11,7 +11,7 @@ from twins.rows import RowTable
 
 @pytest.fixture(scope="module")
 def layout() -> RowLayout:
-    return RowLayout.of(read_folder(INCUBATOR).definition())
+    return RowLayout.of(read_folder(INCUBATOR_FOLDER).definition())
 
 
 def test_every_row_starts_as_a_new_twins_however_the_table_grew(layout: RowLayout) -> None:

@@ -1,7 +1,7 @@
 """What goes on from version to version, what doesn't, and how that is told before anything happens."""
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ from twins.renaming import sources
 from twins.row_format import RowFormat
 from twins.succession import succession
 from twins.texts import renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _definition(
@@ -94,7 +97,7 @@ def test_what_was_renamed_has_its_old_name_again_after_going_back() -> None:
         step="tally",
     )
     row, form = _row(one, total=7, limit=3)
-    texts = {"#line": "line-3", "place": "hall"}
+    texts: Mapping[str, str] = {"#line": "line-3", "place": "hall"}
     for _, version in pairwise([one, two, one, two, one]):
         layout = RowLayout.of(version)
         row, _ = carried_over(layout, row, form)

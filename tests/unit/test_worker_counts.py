@@ -77,3 +77,19 @@ def test_restores_and_what_is_kept_warm_are_counted_and_shown() -> None:
     assert detail() == "partitions 0,1; keeps 2,3 warm"
     observer.warm({}, 0)
     assert (detail(), figure("standby_partitions")) == ("partitions 0,1", 0)
+
+
+def test_a_restore_that_is_cut_short_or_fails_is_shown_no_longer() -> None:
+    registry = CollectorRegistry()
+    elsewhere: Any = MagicMock()
+    observer = WorkerObserver(registry, "box", elsewhere, elsewhere, elsewhere)
+
+    def to_read() -> float | None:
+        return registry.get_sample_value("twinstream_restore_offsets", {"type": "box", "state": "total"})
+
+    observer.restoring(0, 25, 100)
+    observer.restoring(1, 25, 100)
+    observer.failed(0, "open")
+    assert to_read() == 100
+    observer.given_up()
+    assert to_read() == 0

@@ -3,6 +3,7 @@
 It imports the author's modules, says that it is ready, and steps what it is told to. It ends with its worker.
 """
 
+import errno
 import faulthandler
 import fcntl
 import os
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MEBIBYTE = 1 << 20
+_MACHINES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EIO}
+"""Errors that are no fault of who gets them."""
 
 
 def end_with(lifeline: int) -> None:
@@ -121,6 +124,7 @@ class _EnoughError(Exception):
 
 def _serve(line: socket.socket, segment: Segment) -> None:
     incoming = Incoming(line)
+    send(line, Said())
     content = incoming.wait()
     if content is None:
         return
@@ -129,7 +133,10 @@ def _serve(line: socket.socket, segment: Segment) -> None:
     try:
         steps = [UncompiledStep(one.step, code.function(one.step.target), code.folder) for one in plan.functions]
     except DefinitionError as error:
-        send(line, Said(fault=f"{error.problems[0].message} ({error.problems[0].file}:{error.problems[0].line})"))
+        fault = f"{error.problems[0].message} ({error.problems[0].file}:{error.problems[0].line})"
+        cause = error.__context__
+        by_machine = isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in _MACHINES)
+        send(line, Said(fault=fault, is_of_author=not by_machine))
         return
     sys.meta_path.insert(0, _Imports(segment))
     memory = _Memory()

@@ -77,6 +77,7 @@ class Said(msgspec.Struct, frozen=True):
         done: All records were stepped, or at the beginning: it is ready.
         grown: Bytes that it holds beyond what it held when it was ready.
         fault: Why it will never be ready.
+        is_of_author: Whether that is due to the author's modules, and not to the machine.
     """
 
     record: int = -1
@@ -84,3 +85,4 @@ class Said(msgspec.Struct, frozen=True):
     done: bool = False
     grown: int = 0
     fault: str = ""
+    is_of_author: bool = True

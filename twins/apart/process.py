@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -18,12 +20,17 @@ from numpy.typing import NDArray
 
 from streams.rows_thread import others_go_on
 from twins.apart import traces
+from twins.apart.ending import MARK, how, kill_group, kill_marked
+from twins.apart.environment import author_environment
 from twins.apart.frames import Incoming, send
 from twins.apart.plan import Function, Order, Plan, Said
 from twins.apart.printed import pass_on
 from twins.apart.segment import IN_WORK, Segment, new_segment, records_at_once
 from twins.apart.usage import IMPORTING_S, Usage
 from twins.kernel.uncompiled import Answer, Failure
+
+if TYPE_CHECKING:
+    import threading
 
 START_LIMIT_S = 30.0
 """How long importing the author's modules may take."""
@@ -32,7 +39,6 @@ _LOOK_MS = 15
 _STOOD_S = 0.03
 """A call that lasts longer holds the other partitions up no more."""
 
-_OURS = "TWINSTREAM_"
 _ROOMY = 8
 _MEBIBYTE = 1 << 20
 
@@ -58,13 +64,13 @@ class Stretch:
         upto: How many were stepped, those that failed included.
         limit: Why the process is to be stepped by no more: `time`, `memory`, or `ended` if it is no more; the last of
             the failures is due to that. `grown` when no call is to blame; `""`: nothing of the kind.
-        was_roomy: What had been stepped by the process before had left next to nothing behind.
+        is_certain: Whether nothing that earlier calls left behind can be why, as far as is known.
     """
 
     answer: Answer
     upto: int
     limit: str = ""
-    was_roomy: bool = True
+    is_certain: bool = True
     failures: dict[int, Failure] = field(default_factory=dict)
 
 
@@ -82,18 +88,25 @@ class StepProcess:
     def __init__(self, plan: Plan, type_name: str) -> None:
         self._plan = plan
         self.grown_mb = 0.0
-        ours, theirs = socket.socketpair()
-        lifeline, self._lifeline = os.pipe()
-        self._traces, segment = new_segment(), new_segment()
-        os.ftruncate(self._traces, 0)
-        self._segment = Segment(segment)
-        self._line = ours
-        handles = (theirs.fileno(), segment, self._traces, lifeline)
-        try:
+        self.is_used = False
+        self._mark = uuid.uuid4().hex
+        with ExitStack() as passed, ExitStack() as kept:
+            self._line, theirs = socket.socketpair()
+            kept.callback(self._line.close)
+            passed.callback(theirs.close)
+            lifeline, self._lifeline = os.pipe()
+            kept.callback(os.close, self._lifeline)
+            passed.callback(os.close, lifeline)
+            self._traces = new_segment()
+            kept.callback(os.close, self._traces)
+            os.ftruncate(self._traces, 0)
+            segment = new_segment()
+            passed.callback(os.close, segment)
+            self._segment = Segment(segment)
+            handles = (theirs.fileno(), segment, self._traces, lifeline)
             self._process = subprocess.Popen(  # noqa: S603 - our own
                 (sys.executable, "-P", "-m", "twins.apart.child", *map(str, handles)),
-                env={name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-                | {"PYTHONUNBUFFERED": "1"},
+                env=author_environment() | {"PYTHONUNBUFFERED": "1", MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -101,18 +114,10 @@ class StepProcess:
                 # A group of its own: what it started is found by it, and ended with it.
                 start_new_session=True,
             )
-        except BaseException:
-            ours.close()
-            os.close(self._lifeline)
-            os.close(self._traces)
-            raise
-        finally:
-            theirs.close()
-            os.close(segment)
-            os.close(lifeline)
-        if self._process.stdout is not None:
-            pass_on(self._process.stdout, type_name)
-        self._incoming = Incoming(ours)
+            kept.pop_all()
+        self._type_name = type_name
+        self._printed: threading.Thread | None = None
+        self._incoming = Incoming(self._line)
 
     @property
     def pid(self) -> int:
@@ -123,30 +128,33 @@ class StepProcess:
         """Wait until it has imported the modules.
 
         Raises:
-            NotStartedError: they can't be imported, or not in time; it is no more.
+            NotStartedError: they can't be imported, or not in time.
+            OSError: the system lacks what it takes.
+            psutil.Error: it has ended.
+            RuntimeError: there is no thread for what it prints.
         """
-        try:
-            send(self._line, self._plan)
+        if self._process.stdout is not None:
+            self._printed = pass_on(self._process.stdout, self._type_name)
+        content, is_there = None, False
+        with contextlib.suppress(OSError):
             self._line.settimeout(START_LIMIT_S)
+            is_there = self._incoming.wait() is not None
+            send(self._line, self._plan)
             content = self._incoming.wait()
             self._line.settimeout(None)
-        except OSError:
-            content = None
         if content is None:
             code = self._process.poll()
-            self.end()
             if code is None:
                 raise NotStartedError(f"its modules were not imported within {START_LIMIT_S:g} s", is_of_author=False)
             # A machine without memory ends processes by this signal.
-            by_machine = code == -signal.SIGKILL
-            raise NotStartedError(
-                f"importing its modules ended the process ({_how(code)})", is_of_author=not by_machine
-            )
+            by_machine = not is_there or code == -signal.SIGKILL
+            raise NotStartedError(f"importing its modules ended the process ({how(code)})", is_of_author=not by_machine)
         said = msgspec.json.decode(content, type=Said)
         if said.fault:
-            self.end()
-            raise NotStartedError(said.fault, is_of_author=True)
+            raise NotStartedError(said.fault, is_of_author=said.is_of_author)
         self.usage = Usage(self.pid)
+        self._computes = self._was_used = False
+        self._was_roomy = True
 
     def step(self, number: int, given: NDArray[np.void], state: NDArray[np.void]) -> Stretch:
         """Step as many of m records as it can; arguments as of `UncompiledStep.run`."""
@@ -155,7 +163,9 @@ class StepProcess:
         there, answer = self._segment.arrays(function, count)
         there[:], answer.state[:] = given[:count], state[:count]
         self._segment.marks[:2] = 0
-        found = Stretch(answer, count, was_roomy=self.grown_mb < function.step.memory_mb / _ROOMY)
+        found = Stretch(answer, count)
+        self._was_used, self.is_used = self.is_used, True
+        self._was_roomy = self._is_roomy(function)
         try:
             send(self._line, Order(number, count))
         except OSError:
@@ -168,17 +178,17 @@ class StepProcess:
         found.answer = Answer(kept, answer.state[: found.upto].copy())
         return found
 
+    def kill(self) -> None:
+        """Stop it at once, and what it started; to be followed by `end`."""
+        kill_group(self.pid)
+
     def end(self) -> None:
-        """End it at once, and whatever it started."""
-        below: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
-            below = psutil.Process(self.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for process in below:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        """End it, and whatever it started, as far as the machine lets us find that; it raises nothing."""
+        self.kill()
+        kill_marked(self._mark, self.pid)
         self._process.wait()
+        if self._printed is None and self._process.stdout is not None:
+            self._process.stdout.close()
         for handle in (self._lifeline, self._traces):
             with contextlib.suppress(OSError):
                 os.close(handle)
@@ -219,7 +229,7 @@ class StepProcess:
         try:
             self.usage.look(in_work)
             grown_mb = self.usage.grown_mb()
-        except psutil.Error:  # it has ended, of which we hear in a moment
+        except (psutil.Error, OSError):  # it has ended, of which we hear in a moment, or there is no file number now
             return "", in_work
         if self.usage.is_over(function.step.time_s + (IMPORTING_S if imported == in_work + 1 else 0.0)):
             return "time", in_work
@@ -236,12 +246,16 @@ class StepProcess:
             found.failures[said.record] = failure
         elif said.done:
             self.grown_mb = said.grown / _MEBIBYTE
+            if found.limit == "memory":
+                # What it took itself it has given back; what is left others may have left.
+                found.is_certain = self._is_first(found) or self._is_roomy(function)
             if not found.limit and self.grown_mb > function.step.memory_mb / 2:
                 found.limit = "grown"
         return said.done
 
     def _give_up(self, found: Stretch, function: Function, limit: str, in_work: int) -> None:
         """End it for what a record uses; it may have come to that one's end since."""
+        self._computes = self.usage.computes_alone
         traces.ask(self._traces, self.pid)
         detail = self._memory_limit(function)
         if limit == "time":
@@ -256,7 +270,7 @@ class StepProcess:
         except subprocess.TimeoutExpired:
             self._failed(found, function, "ended", "closed what connects its process: no step may")
             return
-        self._failed(found, function, "ended", f"ended its process ({_how(code)}): no step may")
+        self._failed(found, function, "ended", f"ended its process ({how(code)}): no step may")
 
     def _failed(self, found: Stretch, function: Function, limit: str, detail: str, in_work: int | None = None) -> None:
         in_work = int(self._segment.marks[IN_WORK]) if in_work is None else in_work
@@ -266,17 +280,18 @@ class StepProcess:
         found.limit, found.upto = limit, at + 1
         found.failures = {record: why for record, why in found.failures.items() if record < at}
         found.failures[at] = Failure(shown)
+        # Who waits may wait for what an earlier call holds; who computes where nobody else does, does not.
+        knows = (limit == "time" and self._computes) or (limit == "memory" and at == 0 and self._was_roomy)
+        found.is_certain = knows or self._is_first(found)
+
+    def _is_first(self, found: Stretch) -> bool:
+        """Whether the last record is the first that the process stepped."""
+        return not self._was_used and found.upto == 1
+
+    def _is_roomy(self, function: Function) -> bool:
+        """Whether the calls so far have left next to nothing behind."""
+        return self.grown_mb < function.step.memory_mb / _ROOMY
 
     @staticmethod
     def _memory_limit(function: Function) -> str:
         return f"needs more memory than its limit of {function.step.memory_mb:g} MiB; or raise limits.memory_mb"
-
-
-def _how(code: int) -> str:
-    """How a process ended, by its exit code."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

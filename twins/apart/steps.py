@@ -7,6 +7,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from streams.processor import NotNowError
 from twins.apart.plan import Format, Function, Plan
 from twins.apart.process import NotStartedError, Stretch
 from twins.apart.processes import Processes, Told
@@ -37,8 +38,7 @@ class ApartStep:
         """Step m records, each of another twin; arguments as of `UncompiledStep.run`.
 
         Raises:
-            NotStartedError: the machine gives no process in time.
-            OSError: likewise.
+            NotNowError: the machine gives no process in time.
         """
         count = len(given)
         results: dict[str, NDArray[Any]] = {
@@ -47,17 +47,18 @@ class ApartStep:
         answer, first, again = Answer(results, state.copy()), 0, -1
         while first < count:
             try:
-                stretch = self._stretch(given[first:], state[first:])
+                stretch = self._stretch(given[first:], state[first:], fresh=again >= first)
             except NotStartedError as error:
                 if not error.is_of_author:
-                    raise
+                    message = f"no process can be started for step {self.plan.name}: {error}"
+                    raise NotNowError(message) from error
                 why = Failure(f"step {self.plan.name} can't be called: {error}: mend it and deploy anew")
                 answer.failures |= dict.fromkeys(range(first, count), why)
                 break
             upto = first + stretch.upto
-            if stretch.limit == "memory" and not stretch.was_roomy and upto != again:
-                # Those before it may have left little: it is tried once more, behind others that left half at most.
-                again = upto
+            if not stretch.is_certain and upto - 1 != again:
+                # It may have been what others left behind: it is called once more, where there is nothing of them.
+                again = upto - 1
                 stretch.upto -= 1
                 del stretch.failures[stretch.upto]
                 upto -= 1
@@ -68,9 +69,9 @@ class ApartStep:
             first = upto
         return answer
 
-    def _stretch(self, given: NDArray[np.void], state: NDArray[np.void]) -> Stretch:
+    def _stretch(self, given: NDArray[np.void], state: NDArray[np.void], *, fresh: bool) -> Stretch:
         """What one process makes of the records, before it is ended for one of them or done."""
-        with self._processes.one() as process:
+        with self._processes.one(fresh=fresh) as process:
             found = process.step(self._number, given, state)
             if not found.limit:
                 self._processes.take_back(process)
@@ -101,7 +102,17 @@ def apart(twin_type: TwinType, told: Told) -> tuple[TwinType, Processes | None]:
     plan = Plan(str(twin_type.code.folder), tuple(functions.values()))
     processes = Processes(plan, str(twin_type.definition.type_name), told)
     steps = {name: ApartStep(one.step, number, processes) for number, (name, one) in enumerate(functions.items())}
-    return replace(twin_type, kernels=_replaced(kernels, steps), is_apart=True), processes
+
+    def await_process() -> None:
+        try:
+            processes.await_one()
+        except NotStartedError as error:
+            # What is the author's fault, the step says of its records.
+            if not error.is_of_author:
+                message = f"no process can be started for steps: {error}"
+                raise NotNowError(message) from error
+
+    return replace(twin_type, kernels=_replaced(kernels, steps), await_process=await_process), processes
 
 
 def _replaced(kernels: Kernels, steps: dict[str, ApartStep]) -> Kernels:

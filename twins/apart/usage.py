@@ -27,6 +27,8 @@ class Usage:
         self._process = psutil.Process(pid)
         self._clock = clock or SystemClock()
         self._before_bytes = self._process.memory_info().rss
+        self._threads = self._process.num_threads()
+        self._waits = False
         self._call = -1
         self._began_s = self._looked_s = self._computed_s = self._used_s = 0.0
 
@@ -35,7 +37,7 @@ class Usage:
         now_s = self._clock.monotonic_s()
         with self._process.oneshot():
             times = self._process.cpu_times()
-            is_waiting = self._process.status() not in _NOT_COUNTED
+            is_waiting = self._waits = self._process.status() not in _NOT_COUNTED
         computed_s = times.user + times.system
         if call == self._call:
             passed_s = min(now_s - self._looked_s, _MOST_AT_ONCE_S)
@@ -56,6 +58,14 @@ class Usage:
     def stood_s(self) -> float:
         """How long the call is known to last."""
         return self._looked_s - self._began_s
+
+    @property
+    def computes_alone(self) -> bool:
+        """Whether the call computes, as far as is known, and the process has no more threads than at the beginning."""
+        try:
+            return not self._waits and self._process.num_threads() <= self._threads
+        except (psutil.Error, OSError):
+            return False
 
     def grown_mb(self) -> float:
         """How much more memory is used than at the beginning, MiB."""

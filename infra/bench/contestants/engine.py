@@ -19,7 +19,7 @@ from schemas.topics import type_of_topic
 def main() -> int:
     """Step the whole input, report when the last transaction was committed, and go on until told to stop."""
     job = Job.from_argv()
-    watch = Stopwatch(job)
+    watch = Stopwatch(job.report)
 
     class TimedObserver(WorkerObserver):
         """The worker's own observer, with an eye on the first block and the last commit."""

@@ -6,14 +6,14 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.bench.job import Job, Stopwatch
-from infra.bench.workload import Telemetry
+from infra.bench.telemetry import Telemetry
 
 _TIMEOUT_MS = 100
 
 
 async def consume(job: Job) -> None:
     """Read every record once and decode its value; commits nothing."""
-    watch = Stopwatch(job)
+    watch = Stopwatch(job.report)
     decode = msgspec.json.Decoder(Telemetry).decode
     partitions = [TopicPartition(job.topic, number) for number in range(len(job.ends))]
     done = 0

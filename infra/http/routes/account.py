@@ -19,8 +19,12 @@ OfType = Annotated[str, Query(alias="type", description="Only of this type.")]
 
 @router.get("/api/account", summary="Show the loss account", responses=answers({200: AccountList}, Kind.INVALID_VALUES))
 async def account(services: Using, *, type_name: OfType = "") -> Response:
-    """One row for each source and type, cumulative, as of the last commit; also while Kafka or a bridge is away."""
-    return json_response({"items": services.accounts.rows(type_name)})
+    """One row for each source and type, cumulative, as of the last commit; also while Kafka or a bridge is away.
+
+    A caller who is limited sees the types that are granted as a whole.
+    """
+    rows = services.accounts.rows(type_name)
+    return json_response({"items": [row for row in rows if services.grants.sees_all_of(row["type"])]})
 
 
 @router.get(
@@ -35,4 +39,4 @@ async def twins(
     limit: Annotated[int, Query(ge=1, le=MOST_TWINS, description="Most items.")] = 100,
 ) -> Response:
     """Those of which most is missing first; the last 20 stretches of counters of each boot."""
-    return json_response({"items": services.accounts.twins(type_name, limit)})
+    return json_response({"items": services.accounts.twins(type_name, limit, services.grants.sees)})

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from infra.http.letters import Place, Selection
+from infra.access.grants import Scope
+from infra.http.access import needs
+from infra.http.letters import Entry, Place, Selection
 from infra.http.models import (
     DeadLetterList,
     DeadLetterNumber,
@@ -21,7 +24,7 @@ from infra.http.models import (
 from infra.http.moments import moment
 from infra.http.problems import Fault, Kind, ProblemError, answers
 from infra.http.responses import json_response
-from infra.http.services import LogUnavailableError, Using
+from infra.http.services import LogUnavailableError, Services, Using
 from schemas.reasons import Reason
 
 PAGE_LIMIT = 1000
@@ -53,11 +56,15 @@ async def deadletters(
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Most items of a page.")] = 100,
     after: Annotated[str, Query(description="`next` of the page before.")] = "",
 ) -> Response:
-    """Newest first, each with what became of it; also while Kafka is away."""
+    """Newest first, each with what became of it; also while Kafka is away.
+
+    For a caller who is limited to some twins a page may hold fewer than `limit`, or none, and have a `next`.
+    """
     selection = _selection(type_name, reason, (letter,) if letter else (), since, until)
     found = await asyncio.to_thread(services.dead_letters.newest, selection, after=_place(after), limit=limit + 1)
     cursor = str(found[limit - 1].place) if len(found) > limit else None
-    return json_response({"items": [msgspec.Raw(entry.shown()) for entry in found[:limit]], "next": cursor})
+    items = [entry for entry in found[:limit] if _sees(services, entry)]
+    return json_response({"items": [msgspec.Raw(entry.shown()) for entry in items], "next": cursor})
 
 
 @router.get(
@@ -73,19 +80,21 @@ async def number(
     since: Since = None,
     until: Until = None,
 ) -> Response:
-    """How many there are now; also while Kafka is away."""
+    """How many there are now; also while Kafka is away. For a caller who is limited those of granted types."""
     selection = _selection(type_name, reason, (), since, until)
-    return json_response({"number": await asyncio.to_thread(services.dead_letters.number, selection)})
+    grants = services.grants
+    names = [type_name] if grants.unlimited else sorted(grants.types & {type_name} if type_name else grants.types)
+    selections = [replace(selection, type=name) for name in names]
+    numbers = [await asyncio.to_thread(services.dead_letters.number, one) for one in selections]
+    return json_response({"number": sum(numbers)})
 
 
 @router.post(
     "/api/deadletters/redrive",
     summary="Send dead letters once more",
+    openapi_extra=needs(Scope.DEPLOY),
     responses=answers(
         {200: RedrivenLetters},
-        Kind.INVALID_JSON,
-        Kind.TOO_LARGE,
-        Kind.UNSUPPORTED_MEDIA_TYPE,
         Kind.INVALID_VALUES,
         Kind.UNAVAILABLE,
     ),
@@ -95,6 +104,7 @@ async def redrive(services: Using, wanted: LettersToRedrive) -> Response:
 
     What a worker makes of them is in `redriven.outcome` of each letter. Go on with `after` until `next` is null.
     """
+    _whole_type(services, wanted)
     with _log():
         done = await services.letter_sender.redrive(
             _selected(wanted), refused_again=wanted.refused_again, after=_place(wanted.after), limit=wanted.limit
@@ -111,11 +121,9 @@ async def redrive(services: Using, wanted: LettersToRedrive) -> Response:
 @router.post(
     "/api/deadletters/purge",
     summary="Remove dead letters",
+    openapi_extra=needs(Scope.ADMIN),
     responses=answers(
         {200: PurgedLetters},
-        Kind.INVALID_JSON,
-        Kind.TOO_LARGE,
-        Kind.UNSUPPORTED_MEDIA_TYPE,
         Kind.INVALID_VALUES,
         Kind.UNAVAILABLE,
     ),
@@ -125,9 +133,28 @@ async def purge(services: Using, wanted: LetterSelection) -> Response:
 
     `twinstream_deadletters_total` still counts them, and their bytes stay in the topic as long as Kafka keeps those.
     """
+    _whole_type(services, wanted)
     with _log():
         purged = await services.letter_sender.purge(_selected(wanted), limit=wanted.limit)
     return json_response({"items": purged})
+
+
+def _sees(services: Services, entry: Entry) -> bool:
+    if services.grants.unlimited:
+        return True
+    letter = entry.letter()
+    return services.grants.sees(letter.type, letter.twin)
+
+
+def _whole_type(services: Services, wanted: LetterSelection) -> None:
+    """Letters are sent and removed by type: refuse callers who are limited to other ones, or to some twins.
+
+    Raises:
+        ProblemError: naming what is granted.
+    """
+    if not services.grants.unlimited and wanted.type not in services.grants.types:
+        granted = ", ".join(sorted(services.grants.types)) or "none"
+        raise ProblemError(Kind.FORBIDDEN, f"`type` must be one that is granted as a whole: {granted}")
 
 
 def _selected(wanted: LetterSelection) -> Selection:

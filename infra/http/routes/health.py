@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from infra.access.grants import Scope
+from infra.http.access import needs
 from infra.http.models import Health, Ready
 from infra.http.problems import Kind, MissingPart, ProblemError, answers
 from infra.http.responses import json_response
@@ -46,6 +48,7 @@ async def readyz(services: Using) -> Response:
 @router.get(
     "/metrics",
     summary="Show metrics",
+    openapi_extra=needs(Scope.READ, whole=True),
     response_class=Response,
     responses=answers(
         {200: _TEXT},

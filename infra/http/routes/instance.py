@@ -6,6 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from infra import VERSION
+from infra.access.grants import Scope
+from infra.http.access import needs
 from infra.http.models import Instance, Status
 from infra.http.problems import answers
 from infra.http.responses import json_response
@@ -13,15 +15,23 @@ from infra.http.services import Using
 from infra.status import as_document
 
 router = APIRouter(tags=["instance"])
+_WHOLE = needs(Scope.READ, whole=True)
 
 
-@router.get("/api/instance", summary="Show where the instance's log is", responses=answers({200: Instance}))
+@router.get(
+    "/api/instance",
+    summary="Show where the instance's log is",
+    openapi_extra=_WHOLE,
+    responses=answers({200: Instance}),
+)
 async def instance(services: Using) -> Response:
     """Where clients find Kafka, and how topics are made; never credentials."""
     return json_response({"version": VERSION, "kafka": services.kafka.model_dump()})
 
 
-@router.get("/api/status", summary="Show what every role is doing", responses=answers({200: Status}))
+@router.get(
+    "/api/status", summary="Show what every role is doing", openapi_extra=_WHOLE, responses=answers({200: Status})
+)
 async def status(services: Using) -> Response:
     """Every role of the API's data directory, up or not; waits 2 s at most for those that don't answer."""
     return json_response(as_document(await asyncio.to_thread(services.status)))

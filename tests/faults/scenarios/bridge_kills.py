@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from faults.entrances import AmqpEntrance, Entrance, MqttEntrance
 from faults.run import Run
-from faults.site import TOPICS, Site
+from faults.site import LOADED, TOPICS, Site
 from support.role_process import RoleProcess
 
 _TICK_S = 0.02
 _QUIET_S = 3.0
+_LOST_S = 30.0
+"""After so long without a record what is still missing is lost, and is counted as such."""
 
 
 async def publish(site: Site, entrance: Entrance, records: int, per_second: float) -> None:
@@ -38,7 +40,7 @@ async def carried_over(site: Site, timeout_s: float = 300.0) -> None:
         found = await site.arrived()
         if found != seen:
             seen, quiet_since_s = found, time.monotonic()
-        elif seen >= site.load.count and time.monotonic() - quiet_since_s > _QUIET_S:
+        elif time.monotonic() - quiet_since_s > (_QUIET_S if seen >= site.load.count else _LOST_S):
             return
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{seen} of {site.load.count} records in {TOPICS.telemetry} after {timeout_s:g} s")
@@ -68,10 +70,12 @@ class BridgeKills(ABC):
         async with Site(run) as site, self.entrance(run) as entrance:
             bridge = bridge_of(site, entrance)
             await site.ready(site.worker(), bridge)
+            idle = 0
             for number in range(self.kills):
                 share = (number + 1) * self.records // self.kills - site.load.count
                 publishing = asyncio.create_task(publish(site, entrance, share, self.per_second))
-                await asyncio.sleep(run.rng.random() * share / self.per_second)
+                await asyncio.sleep(run.rng.random() * LOADED * share / self.per_second)
+                idle += publishing.done()
                 bridge.kill()
                 bridge = bridge_of(site, entrance)
                 await publishing
@@ -79,6 +83,7 @@ class BridgeKills(ABC):
                 run.say(f"kill {number + 1}: {await site.arrived()} of {site.load.count} are in the input topic")
             await carried_over(site)
             await site.drained()
+            run.exactly("kills while nothing was published", 0, idle)
             copies = await site.compare()
             run.no_more("copies of records for each kill", entrance.in_flight, -(-copies // self.kills))
 

@@ -6,9 +6,10 @@ from random import Random
 from typing import Literal
 
 from faults.breakable import Breakable
+from faults.dealing import deals
 from faults.entrances import MqttEntrance
 from faults.proxy import Proxy
-from faults.run import Run
+from faults.run import Run, until
 from faults.scenarios.bridge_kills import bridge_of, carried_over, publish
 from faults.site import Site
 from faults.wired_kafka import WiredKafka
@@ -46,26 +47,43 @@ class BrokenWires:
                 site.address = f"127.0.0.1:{kafka_wire.port}"
                 roles = [site.worker(), site.worker(), bridge_of(site, entrance, broker_wire.port)]
                 await site.ready(*roles)
+                without, evictions = 0, 0
                 for number, hurts in enumerate(self.schedule(run.rng)):
                     records = round(2 * (self.hurt_s + 1) * self.per_second)
                     publishing = asyncio.create_task(publish(site, entrance, records, self.per_second))
                     for wire, name, hurt in ((broker_wire, "MQTT", hurts[0]), (kafka_wire, "Kafka", hurts[1])):
                         await asyncio.sleep(run.rng.random())
                         run.say(f"round {number + 1}: the wire to {name} is {hurt}")
-                        await self._hurt(wire, hurt)
+                        before = deals(roles[:2])
+                        without += not await self._hurt(wire, hurt)
+                        if (name, hurt) == ("Kafka", "half-open"):
+                            # Sessions ended meanwhile: who is back is given its partitions anew.
+                            await until(lambda before=before: deals(roles[:2]) > before, "workers were shut out")  # type: ignore[misc]
+                            evictions += 1
                     await publishing
                 await carried_over(site)
                 await site.drained()
+                run.say(f"{evictions} times workers lost their sessions and came back")
+                run.exactly("hurts that met no connection, or no byte on it", 0, without)
+                run.at_least("connections that were cut, and bytes that were held", 1, _met(kafka_wire, broker_wire))
                 run.exactly("roles that had to be started again", 0, sum(not role.running() for role in roles))
                 await site.compare()
 
-    async def _hurt(self, wire: Proxy, hurt: Hurt) -> None:
+    async def _hurt(self, wire: Proxy, hurt: Hurt) -> bool:
+        """Do it while somebody is connected; return whether anybody could notice."""
+        await until(lambda: wire.connections > 0, "somebody uses the wire")
+        before = _met(wire)
         if hurt == "cut":
             wire.cut()
-            return
+            return _met(wire) > before
         if hurt == "slow":
             wire.slow(_SLOW_BYTES_PER_S)
         else:
             wire.stall()
         await asyncio.sleep(self.hurt_s)
         wire.resume()
+        return _met(wire) > before
+
+
+def _met(*wires: Proxy) -> int:
+    return sum(wire.broken + wire.held_bytes for wire in wires)

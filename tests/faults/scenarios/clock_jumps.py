@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from faults.dealing import deals
+from faults.jumping import JUMPED
 from faults.run import Run
 from faults.site import Site
 from support.role_process import ROOT
 
-_ASSIGNED = "partitions assigned"
 _QUIET_S = 8.0
 
 
@@ -35,7 +36,7 @@ class ClockJumps:
             path = f"{ROOT}:{ROOT / 'tests'}"
             workers = [site.worker(("-m", "faults.jumping", str(clock)), PYTHONPATH=path) for clock in clocks]
             await site.ready(*workers)
-            deals = await _quiet(lambda: sum(worker.output().count(_ASSIGNED) for worker in workers))
+            before = await _quiet(lambda: deals(workers))
             ahead_s = [0, 0]
             for _ in range(self.jumps):
                 # Each jumps, to somewhere else than it was.
@@ -47,15 +48,16 @@ class ClockJumps:
                     clock.write_text(str(seconds))
                 await site.send(round(self.seconds * self.per_second), self.per_second)
                 run.at_most("until all is committed after a jump", 5.0, await site.drained(), "s")
-            more = sum(worker.output().count(_ASSIGNED) for worker in workers) - deals
-            run.exactly("times that partitions were dealt out anew", 0, more)
+            jumped = sum(worker.output().count(JUMPED) for worker in workers)
+            run.exactly("jumps that workers' clocks made", len(workers) * self.jumps, jumped)
+            run.exactly("times that partitions were dealt out anew", 0, deals(workers) - before)
             await site.compare()
 
 
-async def _quiet(deals: Callable[[], int]) -> int:
+async def _quiet(dealt: Callable[[], int]) -> int:
     """Wait until partitions are dealt out no more, as they are once a standby is warm; return how often they were."""
     while True:
-        before = deals()
+        before = dealt()
         await asyncio.sleep(_QUIET_S)
-        if deals() == before:
+        if dealt() == before:
             return before

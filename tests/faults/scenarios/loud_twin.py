@@ -43,6 +43,8 @@ class LoudTwin:
                         f"99th percentile of the others {even_s * 1000:.0f} ms, beside the loud one {loud_s * 1000:.0f}"
                     )
             run.at_most("the others' latency beside the loud one, median of pairs", 2.0, float(np.median(ratios)), "")
+            wanted = round(0.25 * self.pairs * self.seconds * self.per_second)
+            run.at_least("records of the loud twin", wanted, site.load.sent[_LOUD])
             await site.compare()
 
     async def _p99_s(self, site: Site, watch: Watch, share: float) -> float:

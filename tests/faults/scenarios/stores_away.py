@@ -12,9 +12,9 @@ from faults.breakable import Breakable
 from faults.run import Run
 from faults.site import TOPICS, Site
 from influxdb_client import InfluxDBClient
-from servers.influxdb import InfluxDb, find_influxd
 from support import oracle
 
+from infra.bench.servers.influxdb import InfluxDb, find_influxd
 from infra.embedded.documents import EmbeddedDocuments
 from infra.roles.sink import METADATA_GROUP, TIMESERIES_GROUP
 from schemas.errors import SetupError
@@ -29,6 +29,7 @@ DOCUMENTS = (METADATA_GROUP, (TOPICS.commands, TOPICS.events, TOPICS.metadata))
 """Consumer group of each sink, and what it reads."""
 
 _TIMEOUT_S = 60.0
+_AWAY = "store is away"
 
 
 class Stores:
@@ -65,6 +66,10 @@ class Stores:
             sink.end()
         await self.documents.__aexit__(kind, error, trace)
         await self.series.__aexit__(kind, error, trace)
+
+    def aways(self, number: int) -> int:
+        """How often a sink has told that its store went away."""
+        return self.sinks[number].output().count(_AWAY)
 
     def points(self) -> dict[str, tuple[int, float]]:
         """Number of points and last sum of every twin."""
@@ -128,9 +133,11 @@ class StoresAway:
             await site.ready(site.worker())
             ended = asyncio.Event()
             sending = asyncio.create_task(site.send(UNBOUNDED, self.per_second, ended))
-            for name, victim, other in (
-                ("InfluxDB", stores.series, DOCUMENTS),
-                ("the document server", stores.documents, SERIES),
+            for number, (name, victim, own, other) in enumerate(
+                (
+                    ("InfluxDB", stores.series, SERIES, DOCUMENTS),
+                    ("the document server", stores.documents, DOCUMENTS, SERIES),
+                )
             ):
                 await asyncio.sleep(2)
                 run.say(f"{name} is away")
@@ -138,9 +145,11 @@ class StoresAway:
                 half = self.away_s / 2
                 before = await stores.progress(*other)
                 await asyncio.sleep(half)
-                between = await stores.progress(*other)
+                between, stood = await stores.progress(*other), await stores.progress(*own)
                 await asyncio.sleep(half)
                 after = await stores.progress(*other)
+                run.exactly(f"committed by the sink of {name} meanwhile", 0, await stores.progress(*own) - stood)
+                run.at_least(f"times that it said that {name} is away", 1, stores.aways(number))
                 run.at_least(f"stored by the other sink while {name} was away, first half", 1, between - before)
                 run.at_least(f"stored by the other sink while {name} was away, second half", 1, after - between)
                 await victim.start()

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from faults.dealing import owned
 from faults.run import Run
-from faults.site import Site
+from faults.site import LOADED, Site
 from support.worker_process import WorkerProcess
 
 Strike = Literal["one worker", "all workers", "Kafka"]
@@ -43,21 +44,31 @@ class WorkerBounces:
             workers = [site.worker() for _ in range(self.workers)]
             await site.ready(*workers)
             schedule = self.schedule(run.rng)
+            idle, stood_by = 0, 0
             for number, strike in enumerate(schedule):
                 share = (number + 1) * self.records // len(schedule) - site.load.count
                 sending = asyncio.create_task(site.send(share, self.per_second))
-                await asyncio.sleep(run.rng.random() * share / self.per_second)
+                await asyncio.sleep(run.rng.random() * LOADED * share / self.per_second)
                 run.say(f"round {number + 1} of {len(schedule)}: {strike}")
-                await self._strike(strike, site, workers, run.rng)
+                idle += sending.done()
+                stood_by += await self._strike(strike, site, workers, run.rng)
                 await sending
+                # Who is struck next works: a process that still starts has nothing to lose.
+                await site.ready(*workers)
             run.say(f"drained after {await site.drained():.1f} s")
+            run.exactly("strikes while nothing was sent", 0, idle)
+            run.exactly("struck workers that had no partitions", 0, stood_by)
             await site.compare()
 
-    async def _strike(self, strike: Strike, site: Site, workers: list[WorkerProcess], rng: Random) -> None:
+    async def _strike(self, strike: Strike, site: Site, workers: list[WorkerProcess], rng: Random) -> int:
+        """Strike; return how many of those that were struck had no partitions."""
         if strike == "Kafka":
             await site.kafka.kill()
             await site.kafka.start()
-            return
+            return 0
+        stood_by = 0
         for index in range(len(workers)) if strike == "all workers" else [rng.randrange(len(workers))]:
+            stood_by += not owned(workers[index])
             workers[index].kill()
             workers[index] = site.worker()
+        return stood_by

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import psutil
+from faults.dealing import owned, said, taken_over
 from faults.freezing import POINTS
 from faults.run import Run, until
 from faults.site import PARTITIONS, TOPICS, Site
@@ -11,8 +12,15 @@ from support.role_process import ROOT
 from support.transactions import until_nothing_hangs
 
 IDLE = "idle"
-_REFUSED = ("fenced: another worker owns", "last flush failed", "flush failed, rebuilding")
-_GAVE_UP = "partitions given up"
+_FENCED = ("fenced: another worker owns", "Fenced", "InvalidProducerEpoch", "InvalidTxnState")
+_FAILED = ("last flush failed", "flush failed, rebuilding")
+_SHUT_OUT = {
+    IDLE: (*_FENCED, *_FAILED, "partitions given up"),
+    POINTS[0]: (*_FENCED, *_FAILED),
+    POINTS[1]: _FENCED,
+    POINTS[2]: _FENCED,
+}
+"""What one of these says when it thaws: Kafka refuses a transaction that is open, and who has none begins none."""
 
 
 class Trapped:
@@ -40,9 +48,9 @@ class Trapped:
         self.worker.thaw()
 
     def was_shut_out(self) -> bool:
-        """Whether what it tried to write since was refused; an idle one has nothing to write, and gives up."""
-        said = self.worker.output()[self._read :]
-        return any(text in said for text in ((*_REFUSED, _GAVE_UP) if self.point == IDLE else _REFUSED))
+        """Whether it has said since that it may not write; an idle one has nothing to write, and gives up."""
+        told = said(self.worker, self._read)
+        return any(text in told for text in _SHUT_OUT[self.point])
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,18 @@ class Zombies:
         """Freeze them together, let the fifth take everything over, and thaw them under load."""
         async with Site(run) as site:
             zombies = [Trapped(site, point) for point in (IDLE, *POINTS)]
-            await site.ready(site.worker(), *(zombie.worker for zombie in zombies))
+            fifth = site.worker()
+            await site.ready(fifth, *(zombie.worker for zombie in zombies))
+            not_taken_over = 0
             shut_out = dict.fromkeys((zombie.point for zombie in zombies), 0)
             for number in range(self.rounds):
                 await site.send(200, 1000)
                 await site.drained()
+                await until(
+                    lambda: all(owned(one) for one in (fifth, *(zombie.worker for zombie in zombies))), "all work"
+                )
                 idle, *busy = zombies
+                before = len(fifth.output())
                 await idle.freeze()
                 sending = asyncio.create_task(site.send(self.records, 1000))
                 await asyncio.gather(*(zombie.freeze() for zombie in busy))
@@ -74,6 +88,8 @@ class Zombies:
                 run.say(
                     f"round {number + 1}: all four are frozen, the fifth goes on after {await site.drained():.1f} s"
                 )
+                theirs = frozenset[int]().union(*(owned(zombie.worker) for zombie in zombies))
+                not_taken_over += len(theirs - taken_over(fifth, before))
                 for zombie in zombies:
                     zombie.thaw()
                 await site.send(self.records, 1000)
@@ -81,6 +97,7 @@ class Zombies:
                     await until(zombie.was_shut_out, f"the one that was {zombie.point} was shut out")
                     shut_out[zombie.point] += 1
                 await site.drained()
+            run.exactly("partitions of frozen workers that nobody took over meanwhile", 0, not_taken_over)
             for point, times in shut_out.items():
                 run.exactly(f"fenced, frozen {point}", self.rounds, times)
             await site.compare()
@@ -106,7 +123,9 @@ class FrozenInTransaction:
             loop = asyncio.get_running_loop()
             frozen_s = loop.time()
             await until_nothing_hangs(site.options.bootstrap_servers, TOPICS.all(), 90)
-            run.at_most("readers were held back for", 15.0, loop.time() - frozen_s, "s")
+            held_s = loop.time() - frozen_s
+            run.at_least("seconds that readers were held back at all", 1, int(held_s))
+            run.at_most("readers were held back for", 15.0, held_s, "s")
             zombie.thaw()
             await sending
             await site.send(PARTITIONS * 100, 1000)

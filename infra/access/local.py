@@ -1,0 +1,37 @@
+"""The secret by which the owner of the data directory is let in: a file that only the owner may read."""
+
+import os
+import secrets
+from pathlib import Path
+
+from infra.registry import RUN_FOLDER
+
+FILE = "api-token"
+_BYTES = 32
+
+
+def publish(data_dir: Path) -> str:
+    """Write a fresh secret for this run of the API; return it."""
+    path = data_dir / RUN_FOLDER / FILE
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret = secrets.token_urlsafe(_BYTES)
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(secret)
+    fresh.replace(path)
+    return secret
+
+
+def withdraw(data_dir: Path, secret: str) -> None:
+    """Remove the file, unless another API put its own in place meanwhile."""
+    if local_secret(data_dir) == secret:
+        (data_dir / RUN_FOLDER / FILE).unlink(missing_ok=True)
+
+
+def local_secret(data_dir: Path) -> str:
+    """What lets the owner of the data directory in; `""` when there is none, or it may not be read."""
+    try:
+        return (data_dir / RUN_FOLDER / FILE).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,1 @@
+"""The console: pages for operators, served by the `api` role beside the API."""

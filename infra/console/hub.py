@@ -1,0 +1,109 @@
+"""What all open pages share of what happens now: the fleet at a glance, and the latest events of each twin."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from infra.console.fleet_index import FleetIndex
+from infra.console.frames import told
+from infra.console.glance import Glancer
+from infra.http.services import Services
+
+EVENTS_OF_A_TWIN = 100
+_TWINS_WITH_EVENTS = 2_000
+_PAUSE_S = 0.2
+_QUIET_S = 60.0
+_AGAIN_S = 1.0
+_TURN = 1_000
+"""Rows that are read before others of the process have their turn."""
+
+Event = dict[str, Any]
+"""As on the events topic."""
+
+
+class Hub:
+    """Hears of everything once, however many pages are open.
+
+    Args:
+        services: Of the API.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._glancer = Glancer(services)
+        self._events: OrderedDict[tuple[str, str], deque[Event]] = OrderedDict()
+        self._index: FleetIndex | None = None
+        self._watchers = 0
+        self._types: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            with self._services.feed.subscribe() as subscription:
+                while not subscription.closing:
+                    if await subscription.wait(_QUIET_S):
+                        self._remember(subscription.take(self._see))
+                        await asyncio.sleep(_PAUSE_S)
+            # It was cut off: so much happened at once. What was missed is read again.
+            if self._index is not None:
+                await self._fill(self._index)
+            await asyncio.sleep(_AGAIN_S)
+
+    def events(self, type_name: str, twin: str) -> list[Event]:
+        """The latest events of a twin since this process began, oldest first."""
+        return list(self._events.get((type_name, twin), ()))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keep the fleet's index as long as somebody looks at it."""
+        self._watchers += 1
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._index = None
+
+    async def index(self) -> FleetIndex:
+        """The fleet at a glance; filled when nobody looked at it before."""
+        deployed = {name: found.deployment.hash for name, found in self._services.catalogue.types().items()}
+        if self._index is None or deployed != self._types:
+            self._types = deployed
+            index = FleetIndex()
+            # Changes that come meanwhile go into it already.
+            self._index = index
+            await self._fill(index)
+            return index
+        return self._index
+
+    async def _fill(self, index: FleetIndex) -> None:
+        states = self._services.states
+        for type_name in sorted(self._services.catalogue.types()):
+            after = ""
+            while twins := states.page(type_name, after, _TURN):
+                for twin in twins:
+                    self._put(index, type_name, twin, states.raw(type_name, twin))
+                after = twins[-1]
+                await asyncio.sleep(0)
+
+    def _see(self, type_name: str, twin: str, row: bytes | None) -> None:
+        if self._index is not None:
+            self._put(self._index, type_name, twin, row)
+
+    def _put(self, index: FleetIndex, type_name: str, twin: str, row: bytes | None) -> None:
+        glance = None if row is None else self._glancer.glance(type_name, twin, row)
+        if glance is None:
+            index.drop(type_name, twin)
+        else:
+            index.put(glance)
+
+    def _remember(self, frames: bytes) -> None:
+        for name, data in told(frames):
+            if name == "event":
+                key = str(data.get("type")), str(data.get("twin"))
+                self._events.setdefault(key, deque(maxlen=EVENTS_OF_A_TWIN)).append(data)
+                self._events.move_to_end(key)
+                if len(self._events) > _TWINS_WITH_EVENTS:
+                    self._events.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Grafana boards and data sources, made from the definitions of twin types."""
