@@ -80,8 +80,9 @@ def _root(
     ] = False,
 ) -> None:
     """Options before any command."""
-    # What a command prints is its result, perhaps read by a machine; roles configure logs of their own.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # What a command prints is its result, perhaps read by a machine; roles configure logs of their own. Standard error
+    # is looked up at each line: whoever runs commands inside a program may replace and close it.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 for module in (
