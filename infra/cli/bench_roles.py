@@ -115,9 +115,10 @@ def scale(
     model = bench.fit(results)
     if as_json:
         show_json(report.as_json(results, ground, machine.versions()) | {"model": model.as_json()})
-        return
-    show_table(report.COLUMNS, report.as_rows(results), empty="nothing was measured")
-    typer.echo(f"a record costs workers {model.worker_s * 1e6:.2f} µs of CPU and Kafka {model.broker_s * 1e6:.2f} µs")
-    show_table(bench.MODEL_COLUMNS, model.rows(), empty="nothing")
+    else:
+        show_table(report.COLUMNS, report.as_rows(results), empty="nothing was measured")
+        cost = f"workers {model.worker_s * 1e6:.2f} µs of CPU and Kafka {model.broker_s * 1e6:.2f} µs"
+        typer.echo(f"a record costs {cost}")
+        show_table(bench.MODEL_COLUMNS, model.rows(), empty="nothing")
     if any(result.failed for result in results):
         raise typer.Exit(FAILED)
