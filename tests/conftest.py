@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import structlog
 from hypothesis import settings
 from servers.availability import unavailable
 from servers.background import BackgroundLoop
@@ -35,6 +36,13 @@ settings.load_profile("tests")
 Server = TypeVar("Server", bound=EmbeddedServer)
 
 _ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _own_log_lines() -> Iterator[None]:
+    """Commands and roles say where log lines go; what one test says holds for no other."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ SHORT_ENGINE: tuple[Scenario, ...] = (
     FrozenInTransaction(records=1000),
     CleanStops(rounds=1),
     TakeOver(rows=5000, fill_per_second=5000, per_second=200),
-    Poison(records=10_000, pairs=1),
+    Poison(records=20_000, pairs=3),
     LoudTwin(per_second=500, seconds=4, pairs=1),
     ClockJumps(jumps=2, seconds=3),
 )

@@ -30,7 +30,6 @@ def _own_logging() -> Iterator[None]:
     root.handlers[:] = before
     root.setLevel(level)
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
 
 
 def test_a_line_goes_to_file_console_and_backlog_without_secrets(tmp_path: Path) -> None:
