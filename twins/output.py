@@ -14,7 +14,6 @@ from schemas.definition import Definition
 from schemas.headers import STATUS
 from schemas.messages import Cause, Event, Severity, TwinDocument, Value
 from schemas.topics import TypeTopics
-from streams.block import Header
 from streams.processor import Lineage, Outcome, OutputRecord
 from twins.kernel.commands import SENT, refusals
 from twins.layout import RowLayout, named
@@ -25,6 +24,7 @@ from twins.traces import Traces
 if TYPE_CHECKING:
     from schemas.quantity import Input
     from schemas.step import StepOutput
+    from streams.block import Header
 
 Wanted = tuple[int, int, float, bytes, int, int, int, int]
 """A command that leaves or is refused: its position in the definition, mark of the kernel, value, twin, offset, event
@@ -227,7 +227,7 @@ class OutputWriter:
         then: tuple[int, Mapping[str, Value | None], int],
         offset: int,
     ) -> None:
-        """Add a twin's metadata document as it was `then` (revision, metadata, status bits) by the record at `offset`."""
+        """Add a twin's metadata document as it was `then`: revision, metadata, status bits. `offset`: of its record."""
         rows = table.rows[slot : slot + 1]
         (numbers,) = self._layout.numbers(rows)
         self._document(outcome, table, slot, updated_ns, int(rows["created_ns"][0]), numbers, then, offset)

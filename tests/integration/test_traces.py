@@ -4,7 +4,6 @@ import asyncio
 import json
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple, Self
 
 import aio_pika
@@ -233,9 +232,3 @@ async def test_a_traceparent_that_says_nothing_changes_nothing(
     telemetry = await record_of(own_kafka, TOPICS.telemetry, "mqtt-4")
     assert TRACEPARENT not in dict(telemetry.headers)
     assert site.get("/api/deadletters")["items"] == []
-
-
-def test_up_says_at_once_that_spans_can_not_leave_as_asked_for(tmp_path: Path) -> None:
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    with pytest.raises(AssertionError, match="OTEL_EXPORTER_OTLP_PROTOCOL is grpc"):
-        Instance(tmp_path, environment=environment).__enter__()
