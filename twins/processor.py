@@ -235,7 +235,8 @@ class TwinProcessor:
 
     def _control(self, block: Block, index: int, came: Arrivals, outcome: Outcome) -> bool:
         """Carry out a record that is no telemetry; False when it switches to a version that is not there."""
-        self._traces.begin(block.part(index, index + 1), came.part(index, index + 1).traced, outcome)
+        if came.traced is not None:
+            self._traces.begin(block.part(index, index + 1), came.part(index, index + 1).traced, outcome)
         if _is_switch(block, index):
             return self._switch(block, index, outcome)
         if _is_refusal(block, index):
