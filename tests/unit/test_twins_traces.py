@@ -138,10 +138,18 @@ def test_what_becomes_of_a_redriven_record_belongs_to_its_trace(valve: TwinType)
 
 def test_a_record_that_is_given_up_leaves_a_letter_of_its_trace(valve: TwinType) -> None:
     processor = TwinProcessor.of(valve, LINEAGE)
-    outcome = processor.refuse(block_of([_traced(reading(TWIN, 1, flow=1.0), _parent(4))]), "it failed")
+    refused = _traced(reading(TWIN, 1, flow=1.0), _parent(4))._replace(offset=0)
+    outcome = processor.refuse(block_of([refused]), "it failed")
     assert _traces(outcome.outputs[DEADLETTER]) == [[_parent(4)]]
     later = processor.process(block_of([reading(TWIN, 2, flow=1.0, open=True)._replace(offset=0)]))
     assert _traces(_outputs([later])["commands"]) == [[], []]
+
+
+def test_nothing_is_kept_of_traces_whose_records_are_stepped(valve: TwinType) -> None:
+    processor = TwinProcessor.of(valve, LINEAGE)
+    records = [_traced(reading(TWIN, 1, flow=1.0, open=True), _parent(1)), _traced(record(TWIN, b"{"), _parent(2))]
+    processor.process(block_of([item._replace(offset=at) for at, item in enumerate(records)]))
+    assert processor._traces.headers == {}  # noqa: SLF001
 
 
 def test_requests_and_changes_lead_to_events_and_documents_of_their_traces(valve: TwinType) -> None:
