@@ -90,11 +90,11 @@ class Device:
         self._subscribed = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._client.on_subscribe = lambda *_: loop.call_soon_threadsafe(self._subscribed.set)
+        self._client.on_connect = lambda *_: self._client.subscribe(f"twins/statistics/{twin}/commands/+", 1)
         self._client.connect(host, int(port))
         self._client.loop_start()
 
     async def __aenter__(self) -> Self:
-        self._client.subscribe(f"twins/statistics/{self._twin}/commands/+", 1)
         await asyncio.wait_for(self._subscribed.wait(), 10)
         return self
 
