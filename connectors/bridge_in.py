@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+import msgspec
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
@@ -17,6 +18,8 @@ from connectors.ports import BrokerAwayError, Delivery, Inlet, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
 from schemas.errors import TwinstreamError
+from schemas.headers import TRACEPARENT
+from schemas.trace import NO_TRACER, Span, Tracer, handed_on
 from streams.log.retry import LONGEST_DELAY_S
 
 if TYPE_CHECKING:
@@ -29,6 +32,10 @@ _GATHER_S = 0.005
 some twenty messages."""
 _PORTION_BYTES = 4 * 1024 * 1024
 """So much is handed to Kafka at once, of packed messages unpacked."""
+
+
+_Taken = tuple[Delivery, Entry | None, Span | None]
+"""A delivery, what it becomes, and what is told of it."""
 
 
 class _WriteFailedError(TwinstreamError):
@@ -47,6 +54,7 @@ class InboundBridge:
         writer: Makes a new writer of Kafka's log.
         known_type: Whether a qualified type name is deployed.
         reachability: What both bridges of a broker say about it together.
+        tracer: Is told of messages that say which trace they belong to.
     """
 
     def __init__(
@@ -58,12 +66,14 @@ class InboundBridge:
         clock: Clock,
         observer: BridgeObserver | None = None,
         reachability: Reachability | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._connector = connector
         self._name = connector.name
         self._writer = writer
         self._intake = Intake(connector.inbound, known_type, lambda: uuid.uuid4().hex)
         self._observer = observer or Silent()
+        self._tracer = tracer
         self._alone = 0
         self._outage = Outage("in", clock, self._observer, reachability or Reachability(self._name, clock))
 
@@ -102,23 +112,25 @@ class InboundBridge:
             self._observer.received(len(deliveries), sum(len(delivery.payload) for delivery in deliveries))
             for portion in self._portions(deliveries):
                 await flight.room()
-                written = await self._written(writer, [entry for _, entry in portion])
+                written = await self._written(writer, [entry for _, entry, _ in portion])
                 flight.add(
-                    Flying(delivery, entry, durable, alone=len(portion) == 1)
-                    for (delivery, entry), durable in zip(portion, written, strict=True)
+                    Flying(delivery, entry, durable, alone=len(portion) == 1, span=span)
+                    for (delivery, entry, span), durable in zip(portion, written, strict=True)
                 )
             self._observer.in_flight(len(flight))
 
-    def _portions(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Entry | None]]]:
+    def _portions(self, deliveries: Sequence[Delivery]) -> Iterator[list[_Taken]]:
         """What to write together: each alone while Kafka's refusal of one among many is looked into.
 
         A portion is bounded in bytes, and made when it is asked for: packed payloads may be a thousand times as large.
         """
-        portion: list[tuple[Delivery, Entry | None]] = []
+        portion: list[_Taken] = []
         size_bytes = 0
         for delivery in deliveries:
-            entry = self._intake.entry(delivery)
-            portion.append((delivery, entry))
+            entry, span = self._intake.entry(delivery), None
+            if delivery.traceparent and entry is not None:
+                entry, span = self._traced(delivery, entry)
+            portion.append((delivery, entry, span))
             size_bytes += len(entry.value) if entry else 0
             if self._alone or size_bytes >= _PORTION_BYTES:
                 self._alone = max(0, self._alone - 1)
@@ -126,6 +138,22 @@ class InboundBridge:
                 portion, size_bytes = [], 0
         if portion:
             yield portion
+
+    def _traced(self, delivery: Delivery, entry: Entry) -> tuple[Entry, Span | None]:
+        """An entry that says which trace it belongs to, and what is told of it."""
+        attributes: dict[str, str | int] = {
+            "messaging.system": self._name,
+            "messaging.destination.name": delivery.address,
+            "messaging.operation.type": "receive",
+            "twinstream.type": entry.type,
+            "twinstream.twin": (entry.key or b"").decode(),
+            "twinstream.deadletter": entry.reason,
+        }
+        span = self._tracer.begin(
+            f"bridge {self._name} in", "consumer", delivery.traceparent, attributes, delivery.received_ns
+        )
+        parent = handed_on(span, delivery.traceparent)
+        return msgspec.structs.replace(entry, headers=[*entry.headers, (TRACEPARENT, parent)]), span
 
     async def _written(self, writer: Writer, entries: Sequence[Entry | None]) -> list[Written | None]:
         records: list[NewRecord] = []
@@ -147,6 +175,9 @@ class InboundBridge:
         while True:
             done = await self._durable(flight)
             counts = Counter([one.counted for one in done])
+            for one in done:
+                if one.span is not None:
+                    one.span.end()
             if echoed := counts.pop(None, 0):
                 self._observer.echoed(echoed)
             for counted, records in counts.items():

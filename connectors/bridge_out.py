@@ -12,12 +12,14 @@ from connectors.connector import Connector
 from connectors.dispatch import Dispatch, Plan, groups, letter, outcomes, outgoing, plan
 from connectors.hang_ups import MOST_HANG_UPS, HangUps
 from connectors.observer import BridgeObserver, Silent
-from connectors.ports import BrokerAwayError, BrokerSilentError, Outlet, Reader, Receipt, Writer
+from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Outlet, Reader, Receipt, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
 from schemas.clock import Clock
+from schemas.headers import TRACEPARENT
 from schemas.messages import Command, encode
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, TypeTopics
+from schemas.trace import NO_TRACER, Span, Tracer
 from streams.log.record import LogRecord
 from streams.log.retry import LONGEST_DELAY_S, retrying
 
@@ -47,6 +49,7 @@ class OutboundBridge:
         reader: Makes a new member of the bridge's group on the topics of `OUTPUT_PATTERN`.
         writer: Makes a new writer of Kafka's log.
         reachability: What both bridges of a broker say about it together.
+        tracer: Is told of messages that belong to a trace.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class OutboundBridge:
         clock: Clock,
         observer: BridgeObserver | None = None,
         reachability: Reachability | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._connector = connector
         self._name = connector.name
@@ -65,6 +69,7 @@ class OutboundBridge:
         self._writer = writer
         self._clock = clock
         self._observer = observer or Silent()
+        self._tracer = tracer
         self._outage = Outage("out", clock, self._observer, reachability or Reachability(self._name, clock))
         self._hang_ups = HangUps(_BATCH_RECORDS, clock)
 
@@ -105,8 +110,10 @@ class OutboundBridge:
             self._count(group, receipts)
             events = outcomes(group, receipts, self._name, self._clock.now_ns())
             self._observer.expired(sum(event.name == "command_expired" for event in events))
+            parents = [one.traceparent for one in group if isinstance(one.message, Command)]
             for durable in [
-                await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event) for event in events
+                await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event, parent)
+                for event, parent in zip(events, parents, strict=True)
             ]:
                 await durable
 
@@ -134,9 +141,29 @@ class OutboundBridge:
             return [None] * len(offered)
         targets = [target for dispatch in dispatches for target in dispatch.targets()]
         self._hang_ups.asking(target for target, one in zip(targets, offered, strict=True) if one is not None)
+        messages, spans = self._traced(messages)
         said = iter(await outlet.publish(messages))
+        for span in spans:
+            span.end()
         self._hang_ups.answered()
         return [None if one is None else next(said) for one in offered]
+
+    def _traced(self, messages: list[Outgoing]) -> tuple[list[Outgoing], list[Span]]:
+        """Messages as they leave, and what is told of those that belong to traces."""
+        spans = []
+        for index, one in enumerate(messages):
+            if not one.traceparent:
+                continue
+            attributes: dict[str, str | int] = {
+                "messaging.system": self._name,
+                "messaging.destination.name": one.address,
+                "messaging.operation.type": "send",
+            }
+            span = self._tracer.begin(f"bridge {self._name} out", "producer", one.traceparent, attributes)
+            if span is not None:
+                spans.append(span)
+                messages[index] = msgspec.structs.replace(one, traceparent=span.traceparent)
+        return messages, spans
 
     def _hung_up_at(self, dispatches: Sequence[Dispatch]) -> list[tuple[LogRecord, Reason, str]]:
         """Records with a message that ended too many connections."""
@@ -175,7 +202,7 @@ class OutboundBridge:
                 self._observer.undelivered(receipt.value, 1)
 
     async def _send(
-        self, writer: Writer, topic: str, key: bytes | None, message: msgspec.Struct
+        self, writer: Writer, topic: str, key: bytes | None, message: msgspec.Struct, parent: bytes = b""
     ) -> asyncio.Future[tuple[int, int]]:
-        value = encode(message)
-        return await retrying(lambda: writer.send(topic, key, value), f"bridge {self._name}")
+        value, headers = encode(message), [(TRACEPARENT, parent)] if parent else []
+        return await retrying(lambda: writer.send(topic, key, value, headers=headers), f"bridge {self._name}")

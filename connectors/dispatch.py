@@ -9,11 +9,12 @@ from connectors.outbound import OutboundRoute, Rendered
 from connectors.ports import Outgoing, Receipt
 from schemas.clock import NS_PER_S
 from schemas.errors import InvalidNameError
-from schemas.headers import STATUS
+from schemas.headers import STATUS, TRACEPARENT
 from schemas.messages import Command, DeadLetter, Event, dead_letter, stable_id
 from schemas.names import check_field, check_twin_id, parse_type
 from schemas.reasons import Reason
 from schemas.topics import type_of_topic
+from schemas.trace import traceparent_of
 from streams.log.record import LogRecord
 
 INTERNAL_EVENTS = frozenset({"command_sent", "command_acknowledged"})
@@ -28,11 +29,16 @@ _UNUSABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, Recursi
 
 
 class Dispatch(msgspec.Struct, frozen=True):
-    """A message and what it looks like on each route that takes it, by the route's index; at least one."""
+    """A message and what it looks like on each route that takes it, by the route's index; at least one.
+
+    Attributes:
+        traceparent: Of the trace that it belongs to, `b""` for none.
+    """
 
     record: LogRecord
     message: Command | Event
     rendered: Mapping[int, Rendered]
+    traceparent: bytes = b""
 
     def targets(self) -> list[Target]:
         """Of each of its messages on the broker."""
@@ -41,7 +47,7 @@ class Dispatch(msgspec.Struct, frozen=True):
 
     def apart(self) -> list["Dispatch"]:
         """The same, route by route."""
-        return [Dispatch(self.record, self.message, {route: one}) for route, one in self.rendered.items()]
+        return [msgspec.structs.replace(self, rendered={route: one}) for route, one in self.rendered.items()]
 
 
 class Plan(msgspec.Struct):
@@ -91,7 +97,13 @@ def outgoing(dispatches: Iterable[Dispatch], now_ns: int) -> list[Outgoing | Non
     return [
         None
         if isinstance(dispatch.message, Command) and dispatch.message.expires_ns < now_ns
-        else Outgoing(rendered.exchange, rendered.address, rendered.payload, _left_s(dispatch.message, now_ns))
+        else Outgoing(
+            rendered.exchange,
+            rendered.address,
+            rendered.payload,
+            _left_s(dispatch.message, now_ns),
+            dispatch.traceparent,
+        )
         for dispatch in dispatches
         for rendered in dispatch.rendered.values()
     ]
@@ -176,7 +188,9 @@ def _dispatch(record: LogRecord, routes: Sequence[OutboundRoute]) -> Dispatch | 
     if isinstance(message, Event) and message.name in INTERNAL_EVENTS:
         return None
     rendered = {index: route.render(message) for index, route in enumerate(routes) if route.takes(message)}
-    return Dispatch(record, message, rendered) if rendered else None
+    if not rendered:
+        return None
+    return Dispatch(record, message, rendered, traceparent_of(record.header(TRACEPARENT)) if record.headers else b"")
 
 
 def _check(message: Command | Event, type_name: str) -> None:

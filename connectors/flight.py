@@ -7,6 +7,7 @@ from typing import Any
 
 from connectors.intake import Counted, Entry
 from connectors.ports import IN_FLIGHT_BYTES, Delivery
+from schemas.trace import Span
 
 Written = asyncio.Future[Any]
 
@@ -21,11 +22,20 @@ class Flying:
         held: Bytes of it that are held until it is durable.
         written: Done when what it becomes is durable; None for nothing.
         alone: Whether it was handed to Kafka without others.
+        span: Ends when it is durable; None for nobody who wants to know.
     """
 
-    __slots__ = ("alone", "counted", "delivery", "held", "size", "type", "written")
+    __slots__ = ("alone", "counted", "delivery", "held", "size", "span", "type", "written")
 
-    def __init__(self, delivery: Delivery, entry: Entry | None, written: Written | None, *, alone: bool) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        entry: Entry | None,
+        written: Written | None,
+        *,
+        alone: bool,
+        span: Span | None = None,
+    ) -> None:
         self.delivery = delivery
         self.counted: Counted | None = None
         self.type, self.size, self.held = "", 0, len(delivery.payload)
@@ -34,6 +44,7 @@ class Flying:
             self.type, self.size = entry.type, entry.size
             self.held = max(self.held, len(entry.value))
         self.written = written
+        self.span = span
         self.alone = alone
 
 

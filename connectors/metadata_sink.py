@@ -7,6 +7,7 @@ from connectors.ports import Reader, Writer
 from connectors.projection import Step, project
 from connectors.sink import INEXPRESSIBLE, Sink, SinkObserver
 from connectors.stores import Refusal, StoreRefusedError
+from schemas.trace import NO_TRACER, Tracer
 from streams.log.record import LogRecord
 
 
@@ -15,9 +16,16 @@ class MetadataSink(Sink):
 
     what = "metadata"
 
-    def __init__(self, reader: Reader, store: DocumentSink, writer: Writer, observer: SinkObserver) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        store: DocumentSink,
+        writer: Writer,
+        observer: SinkObserver,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         """Store what to work with, as `Sink` says."""
-        super().__init__(reader, writer, observer)
+        super().__init__(reader, writer, observer, tracer)
         self._documents = store
 
     async def _store(self, records: Sequence[LogRecord]) -> None:

@@ -43,6 +43,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         received_ns: Arrival in this process, UTC nanoseconds.
         tag: What the inlet recognises the delivery by when it is acknowledged.
         encoding: How the payload is packed, as the message says (AMQP's content-encoding); `""` for not at all.
+        traceparent: As the message says, valid; `b""` for none.
     """
 
     address: str
@@ -52,6 +53,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     received_ns: int
     tag: int
     encoding: str = ""
+    traceparent: bytes = b""
 
 
 class Receipt(StrEnum):
@@ -69,12 +71,14 @@ class Outgoing(msgspec.Struct, frozen=True):
         exchange: AMQP exchange; `""` for MQTT.
         address: MQTT topic or AMQP routing key.
         expires_in_s: The broker must not deliver it after this long, if the protocol can say so; None keeps it.
+        traceparent: To be told with it, if the protocol can; `b""` for none.
     """
 
     exchange: str
     address: str
     payload: bytes
     expires_in_s: float | None = None
+    traceparent: bytes = b""
 
 
 class Inlet(Protocol):

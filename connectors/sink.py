@@ -17,9 +17,11 @@ import structlog
 from connectors.ports import Reader, Writer
 from connectors.projection import position_of
 from connectors.stores import Refusal, StoreUnavailableError
+from schemas.headers import TRACEPARENT
 from schemas.messages import dead_letter, encode
 from schemas.reasons import Reason
 from schemas.topics import DEADLETTER, type_of_topic
+from schemas.trace import MOST_SPANS, NO_TRACER, Span, Tracer, traceparent_of
 from streams.log.record import LogRecord
 from streams.log.retry import retrying
 
@@ -75,14 +77,16 @@ class Sink(ABC):
     what: str
     """Name of the store in log lines."""
 
-    def __init__(self, reader: Reader, writer: Writer, observer: SinkObserver) -> None:
+    def __init__(self, reader: Reader, writer: Writer, observer: SinkObserver, tracer: Tracer = NO_TRACER) -> None:
         """Store what to work with; all of it is entered and left by the caller.
 
         Args:
             reader: Of the topics of this sink, in a group of its own.
             writer: For dead letters.
             observer: Is told what happens.
+            tracer: Is told of records that belong to traces.
         """
+        self._tracer = tracer
         self._reader = reader
         self._writer = writer
         self._observer = observer
@@ -110,10 +114,34 @@ class Sink(ABC):
         await self._gather()
         if not self._read:
             return
+        spans = self._begun(self._read)
         await self._store(self._read)
         await self._reader.commit()
+        for span in spans:
+            span.end()
         self._observer.stored(len(self._read), _size_bytes(self._read))
         self._read = []
+
+    def _begun(self, records: Sequence[LogRecord]) -> list[Span]:
+        """What is told of records that belong to traces; a record with many lines may belong to many."""
+        parents = [
+            (record, traceparent_of(value))
+            for record in records
+            if record.headers
+            for name, value in record.headers
+            if name == TRACEPARENT
+        ]
+        spans = [
+            self._tracer.begin(
+                f"sink {self.what}",
+                "consumer",
+                parent,
+                {"messaging.system": "kafka", "messaging.destination.name": record.topic},
+            )
+            for record, parent in parents[:MOST_SPANS]
+            if parent
+        ]
+        return [span for span in spans if span is not None]
 
     @abstractmethod
     async def _store(self, records: Sequence[LogRecord]) -> None:

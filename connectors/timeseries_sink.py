@@ -8,6 +8,7 @@ from connectors.projection import position_of
 from connectors.series import PositionedSeriesSink, SeriesSink
 from connectors.sink import INEXPRESSIBLE, Sink, SinkObserver
 from connectors.stores import Block, Refusal, StoreRefusedError
+from schemas.trace import NO_TRACER, Tracer
 from streams.log.record import LogRecord
 
 TIMESERIES_PATTERN = r"^twinstream\.[a-z0-9_-]+\.timeseries$"
@@ -32,9 +33,16 @@ class TimeseriesSink(Sink):
 
     what = "time series"
 
-    def __init__(self, reader: SeekableReader, store: SeriesSink, writer: Writer, observer: SinkObserver) -> None:
+    def __init__(
+        self,
+        reader: SeekableReader,
+        store: SeriesSink,
+        writer: Writer,
+        observer: SinkObserver,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         """Store what to work with, as `Sink` says."""
-        super().__init__(reader, writer, observer)
+        super().__init__(reader, writer, observer, tracer)
         self._seekable = reader
         self._series = store
         self._placed: set[tuple[str, int]] = set()

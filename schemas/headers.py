@@ -28,6 +28,8 @@ COUNTED = "ts-counted"
 """Of a note about a telemetry record: it lay in a partition where its twin is not, and was counted there."""
 UNKNOWN = "ts-unknown"
 """Of a dead letter of a bridge: telemetry of which no type's input topic has a note, since no type is deployed."""
+TRACEPARENT = "traceparent"
+"""Which trace a record belongs to, as `schemas.trace` reads it; of whatever follows from such a record, too."""
 STATUS = "ts-status"
 """Of a record of `.commands`: `refused` when it is none that may leave; absent when it is."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from schemas.trace import Span
 from streams.block import Block
 from streams.changelog import POSITION_KEY, Position
 from streams.processor import Lineage, Outcome, OutputRecord, Processor
@@ -44,6 +45,7 @@ class Snapshot:
     outputs: dict[str, list[OutputRecord]]
     counts: Counter[tuple[str, str]]
     routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
 
     def output_count(self) -> int:
         """Number of output records."""
@@ -83,6 +85,7 @@ class PartitionRows:
     _outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
     _routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _spans: list[Span] = field(default_factory=list)
 
     @property
     def number(self) -> int:
@@ -139,6 +142,7 @@ class PartitionRows:
             for topic, records in added.items():
                 kept.setdefault(topic, []).extend(records)
         self._counts.update(outcome.counts)
+        self._spans += outcome.spans
         self.urgent |= outcome.urgent
         if (outcome.outputs or outcome.routed) and self.waiting_since_s is None:
             self.waiting_since_s = now_s
@@ -149,13 +153,14 @@ class PartitionRows:
         outputs, self._outputs = self._outputs, {}
         routed, self._routed = self._routed, {}
         counts, self._counts = self._counts, Counter()
+        spans, self._spans = self._spans, []
         rows: list[OutputRecord] = [(key, value, ()) for key, value in self.processor.snapshot()]
         position = Position(self.position, self.lineage.cluster, self.lineage.topic_id, dict(self.processor.note()))
         rows.append((POSITION_KEY, msgspec.json.encode(position), ()))
         self.urgent = False
         self.waiting_since_s = None
         self.last_flush_s = now_s
-        return Snapshot(self.position, rows, outputs, counts, routed)
+        return Snapshot(self.position, rows, outputs, counts, routed, spans)
 
     def flush_due(self, policy: FlushPolicy, now_s: float) -> bool:
         """Whether to flush now."""

@@ -352,6 +352,8 @@ class PartitionRun:
         self._faults.reached(snapshot.position)
         observer.flushed(self.number, len(snapshot.rows) - 1, snapshot.output_count(), time.monotonic() - started_s)
         observer.counted(snapshot.counts)
+        for span in snapshot.spans:
+            span.end()
         observer.position(self.number, snapshot.position, self._host.source.lag(self.number, rows.position))
 
     def _break(self, kind: str, *, at_least_s: float = 0.0) -> None:

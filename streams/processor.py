@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.trace import Span
 from streams.block import Block, Header
 
 OutputRecord = tuple[bytes | None, bytes | None, tuple[Header, ...]]
@@ -24,6 +25,7 @@ class Outcome:
         counts: How often something happened, by what and why; they count once the transaction is committed.
         wants: What the processor must be provided with before it can go on, `""` for nothing.
         upto: Where it stopped, if it wants something: offset of the first record that was not stepped.
+        spans: What is told of records that belong to traces; they end once the transaction is committed.
     """
 
     outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Outcome:
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     wants: str = ""
     upto: int = 0
+    spans: list[Span] = field(default_factory=list)
 
     def add(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...] = ()) -> None:
         """Append one output record."""

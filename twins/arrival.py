@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.clock import LATEST_NS
-from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE, SOURCE, Kind
+from schemas.headers import HOPS, KIND, RECEIVED, REDRIVE, SOURCE, TRACEPARENT, Kind
 from streams.block import Block
 from streams.unpacking import HeaderNames, find_headers
 
@@ -16,7 +16,7 @@ _LATEST_MS = LATEST_NS // 1_000_000
 _MOST_DIGITS = 19
 _ZERO, _NINE = b"09"
 
-_ALL = HeaderNames(RECEIVED, SOURCE, KIND, HOPS, REDRIVE)
+_ALL = HeaderNames(RECEIVED, SOURCE, KIND, HOPS, REDRIVE, TRACEPARENT)
 _TELEMETRY = np.frombuffer(Kind.TELEMETRY.value.encode(), np.uint8)
 
 
@@ -30,17 +30,21 @@ class Arrivals:
         hops: (n,) int64, how often each was routed from twin to twin, -1 where that can't be read; None for all 0.
         sources: (n, 2) int64, first byte and size of the header that names the source, size 0 for none; None for none
             at all.
+        traced: (n, 2) int64, the same of the header that names the trace.
     """
 
     received_ns: NDArray[np.int64]
     hops: NDArray[np.int64] | None
     sources: NDArray[np.int64] | None = None
+    traced: NDArray[np.int64] | None = None
 
     def part(self, first: int, last: int) -> "Arrivals":
         """Of records `first` to `last`, the latter excluded."""
         hops = None if self.hops is None else self.hops[first:last]
         sources = None if self.sources is None else self.sources[first:last]
-        return Arrivals(self.received_ns[first:last], hops if hops is not None and hops.any() else None, sources)
+        traced = None if self.traced is None else self.traced[first:last]
+        hops = hops if hops is not None and hops.any() else None
+        return Arrivals(self.received_ns[first:last], hops, sources, traced)
 
 
 def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
@@ -52,10 +56,12 @@ def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
     """
     received_ns = _written_ns(block)
     marks = np.zeros(len(block), np.bool_)
-    hops = sources = None
+    hops = sources = traced = None
     found = find_headers(block.data, block.places, _ALL)
     if found is not None:
-        stamps, sources, kinds, routed, redriven = found
+        stamps, sources, kinds, routed, redriven, traced = found
+        if not traced[:, 1].any():
+            traced = None
         _take_stamps(block.data, stamps, received_ns)
         _mark_others(block.data, kinds, _TELEMETRY, marks)
         marks |= redriven[:, 1] > 0
@@ -64,7 +70,7 @@ def arrivals(block: Block) -> tuple[Arrivals, NDArray[np.int64]]:
             _take_hops(block.data, routed, hops)
     if block.unreadable:
         marks |= np.isin(block.offsets, list(block.unreadable))
-    return Arrivals(received_ns, hops, sources), np.flatnonzero(marks)
+    return Arrivals(received_ns, hops, sources, traced), np.flatnonzero(marks)
 
 
 def arrival_ns(stamp: bytes, timestamp_ms: int) -> int:

@@ -101,7 +101,7 @@ class ControlRecords:
         elif not reason:
             if table.tags[slot] != tags:
                 self._population.set_prefix(slot)
-            self._output.documents(outcome, table, [slot], [received])
+            self._output.documents(outcome, table, [slot], [received], offset)
         return "rejected" if reason else "accepted"
 
     def _answer(

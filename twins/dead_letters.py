@@ -15,6 +15,7 @@ from streams.processor import Outcome
 from twins.account import Account
 from twins.arrival import arrival_ns
 from twins.record import header_text
+from twins.traces import Traces
 
 
 class DeadLetters:
@@ -23,9 +24,11 @@ class DeadLetters:
     Args:
         type_name: Of the twins.
         account: Is told of each.
+        traces: Which traces the records belong to.
     """
 
-    def __init__(self, type_name: str, account: Account) -> None:
+    def __init__(self, type_name: str, account: Account, traces: Traces) -> None:
+        self._traces = traces
         self._type = type_name
         self._account = account
         self._topic = TypeTopics(type_name).telemetry
@@ -94,7 +97,8 @@ class DeadLetters:
             raw=value or b"",
             headers=headers,
         )
-        self._letters.append((offset, key[: messages.TEXT_LIMIT] or None, messages.encode(letter), ()))
+        followed = self._traces.of(offset)
+        self._letters.append((offset, key[: messages.TEXT_LIMIT] or None, messages.encode(letter), followed))
 
     def tell(self, block: Block, index: int, outcome: str, detail: str = "") -> None:
         """Write down what became of a record that was a dead letter before."""

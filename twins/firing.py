@@ -124,7 +124,7 @@ class Firing:
             # As it was with this record: what later records of this block made of the twin depends on the cut.
             metadata = self._typed(self._definition.outputs.metadata, values[index])
             then = (int(values[index, columns.revision]), metadata, decision - DOCUMENT)
-            output.document(outcome, self._table, row, arrival_ns, then)
+            output.document(outcome, self._table, row, arrival_ns, then, offset)
         else:
             reason = stepped.details.get(index) or REFUSALS[int(stepped.status[index])][1]
             self._quarantined(row, offset, event_ns, arrival_ns, reason, outcome)
@@ -192,4 +192,4 @@ class Firing:
             event_ns=event_ns,
             data={"reason": detail, "remedy": "mend the type or the parameters, then send the request release"},
         )
-        self._output.documents(outcome, table, [slot], [received])
+        self._output.documents(outcome, table, [slot], [received], offset)

@@ -19,10 +19,12 @@ from twins.kernel.commands import SENT, refusals
 from twins.layout import RowLayout, named
 from twins.rows import RowTable
 from twins.texts import tags_of
+from twins.traces import Traces
 
 if TYPE_CHECKING:
     from schemas.quantity import Input
     from schemas.step import StepOutput
+    from streams.block import Header
 
 Wanted = tuple[int, int, float, bytes, int, int, int, int]
 """A command that leaves or is refused: its position in the definition, mark of the kernel, value, twin, offset, event
@@ -37,6 +39,9 @@ command to command."""
 
 _IDENTITY = b"\x1f%d\x1f%b\x1f%b"
 """Offset, twin and name: the part of `messages.stable_id` that differs between outputs of a partition."""
+
+_NO_RECORD = -1
+"""In place of an offset."""
 
 _REFUSED = ((STATUS, b"refused"),)
 
@@ -61,7 +66,10 @@ class _CommandForm(NamedTuple):
 class OutputWriter:
     """Adds outputs of one partition to an outcome."""
 
-    def __init__(self, definition: Definition, content: str, lineage: Lineage, layout: RowLayout) -> None:
+    def __init__(
+        self, definition: Definition, content: str, lineage: Lineage, layout: RowLayout, traces: Traces
+    ) -> None:
+        self._traces = traces
         self._definition = definition
         self._content = content
         self._lineage = lineage
@@ -92,6 +100,7 @@ class OutputWriter:
     def commands(self, outcome: Outcome, wanted: Iterable[Wanted]) -> None:
         """Add commands, those that leave and those that are refused, in this order."""
         digest, forms = self._digests[b"command"], self._commands
+        traced = self._traces.headers
         records: list[OutputRecord] = []
         for position, mark, value, twin, offset, event_ns, received_ns, revision in wanted:
             form = forms[position]
@@ -107,7 +116,10 @@ class OutputWriter:
                 revision,
                 form.statuses[mark],
             )
-            records.append((twin, text, () if mark == SENT else _REFUSED))
+            headers: tuple[Header, ...] = () if mark == SENT else _REFUSED
+            if traced and offset in traced:
+                headers += traced[offset]
+            records.append((twin, text, headers))
         if records:
             outcome.outputs.setdefault(self._topics.commands, []).extend(records)
             outcome.urgent = True
@@ -136,10 +148,17 @@ class OutputWriter:
             cause=self._cause(offset, revision),
             data=data,
         )
-        outcome.add(self._topics.events, twin, messages.encode(event))
+        outcome.add(self._topics.events, twin, messages.encode(event), self._traces.of(offset))
         outcome.urgent = True
 
-    def documents(self, outcome: Outcome, table: RowTable, slots: Sequence[int], updated_ns: Sequence[int]) -> None:
+    def documents(
+        self,
+        outcome: Outcome,
+        table: RowTable,
+        slots: Sequence[int],
+        updated_ns: Sequence[int],
+        offset: int = _NO_RECORD,
+    ) -> None:
         """Add the metadata documents of n twins as they are now.
 
         Args:
@@ -147,6 +166,7 @@ class OutputWriter:
             table: Has the rows.
             slots: (n,) rows.
             updated_ns: (n,) arrival of what they are written for.
+            offset: Of the one record that they are written for, if there is one.
         """
         rows = table.rows[list(slots)]
         names = self._definition.outputs.metadata
@@ -166,7 +186,7 @@ class OutputWriter:
             strict=True,
         ):
             now = (revision, dict(zip(names, values, strict=True)), status)
-            self._document(outcome, table, slot, at_ns, created_ns, numbers, now)
+            self._document(outcome, table, slot, at_ns, created_ns, numbers, now, offset)
 
     def new_documents(
         self, outcome: Outcome, table: RowTable, twins: Sequence[bytes], received_ns: Sequence[int]
@@ -205,11 +225,12 @@ class OutputWriter:
         slot: int,
         updated_ns: int,
         then: tuple[int, Mapping[str, Value | None], int],
+        offset: int,
     ) -> None:
-        """Add a twin's metadata document as it was `then`: revision, metadata and status bits."""
+        """Add a twin's metadata document as it was `then`: revision, metadata, status bits. `offset`: of its record."""
         rows = table.rows[slot : slot + 1]
         (numbers,) = self._layout.numbers(rows)
-        self._document(outcome, table, slot, updated_ns, int(rows["created_ns"][0]), numbers, then)
+        self._document(outcome, table, slot, updated_ns, int(rows["created_ns"][0]), numbers, then, offset)
 
     def _document(
         self,
@@ -220,6 +241,7 @@ class OutputWriter:
         created_ns: int,
         numbers: tuple[float, ...],
         then: tuple[int, Mapping[str, Value | None], int],
+        offset: int,
     ) -> None:
         revision, metadata, status = then
         twin, stored = table.ids[slot], table.tags[slot]
@@ -237,7 +259,7 @@ class OutputWriter:
             status=self._layout.status(status),
             metadata={name: value for name, value in metadata.items() if value is not None},
         )
-        outcome.add(self._topics.metadata, twin, messages.encode(document))
+        outcome.add(self._topics.metadata, twin, messages.encode(document), self._traces.of(offset))
 
     def _latest(self, rows: NDArray[np.void], field: str) -> list[Value | None]:
         """Latest value of an input or output of n rows, None before there is one."""

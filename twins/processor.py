@@ -8,6 +8,7 @@ from schemas.clock import SystemClock
 from schemas.deployment import read_switch
 from schemas.headers import KIND, REDRIVE, Kind
 from schemas.reasons import Reason
+from schemas.trace import NO_TRACER, Tracer
 from streams.block import Block
 from streams.processor import Lineage, Outcome
 from twins.account import ACCOUNT_KEY, Account
@@ -18,6 +19,7 @@ from twins.population import Population
 from twins.record import header, received_ns
 from twins.reordering import HELD_KEY_PREFIX
 from twins.ticks import TICK_KEY, is_tick
+from twins.traces import Traces
 from twins.twin_type import TwinType
 from twins.version import Version
 
@@ -40,14 +42,23 @@ class TwinProcessor:
         versions: Compiled versions by content hash; others are asked for when a record names them. One that must not
             be stepped any more may be replaced by another.
         content: Version in force, `""` before the first switch.
+        tracer: Is told of records that belong to traces.
     """
 
-    def __init__(self, type_name: str, lineage: Lineage, versions: Mapping[str, TwinType], content: str = "") -> None:
+    def __init__(
+        self,
+        type_name: str,
+        lineage: Lineage,
+        versions: Mapping[str, TwinType],
+        content: str = "",
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self._versions = versions
         self._lineage = lineage
         self._account = Account(type_name, lineage)
-        self._letters = DeadLetters(type_name, self._account)
-        self._version = Version(versions[content], lineage, self._letters, self._account) if content else None
+        self._traces = Traces(type_name, lineage, tracer)
+        self._letters = DeadLetters(type_name, self._account, self._traces)
+        self._version = self._under(versions[content]) if content else None
         # One that can't be stepped any more stands for another here.
         self._is_changed = bool(content) and versions[content].content != content
         self._layouts_written: set[bytes] = set()
@@ -124,23 +135,26 @@ class TwinProcessor:
             self._telemetry(block.part(first, index), came.part(first, index), outcome)
             if last := self._redriven(block, index):
                 self._telemetry(block.part(index, last), came.part(index, last), outcome, redriven=True)
-            elif not self._control(block, index, outcome):
+            elif not self._control(block, index, came, outcome):
                 outcome.upto = block.offset(index)
                 break
             first = last or index + 1
         else:
             self._telemetry(block.part(first, len(block)), came.part(first, len(block)), outcome)
         self._letters.send(outcome)
+        self._traces.forget()
         return outcome
 
     def refuse(self, record: Block, detail: str) -> Outcome:
         """Make a dead letter of a record that processing fails on, whatever it is."""
         outcome = Outcome()
+        self._traces.begin(record, arrivals(record)[0].traced, outcome)
         self._account.take_one(record, 0, self._population, outcome)
         self._letters.add(outcome, record, 0, Reason.STEP_FAILED, f"processing failed: {detail}")
         if self._version is not None:
             self._version.control.give_up(record, f"processing failed: {detail}", outcome)
         self._letters.send(outcome)
+        self._traces.forget()
         return outcome
 
     def suspect(self, held: Mapping[int, str]) -> None:
@@ -201,6 +215,7 @@ class TwinProcessor:
         if self._version is not None:
             self._version.telemetry(block, came, outcome, redriven=redriven)
             return
+        self._traces.begin(block, came.traced, outcome)
         for index in range(len(block)):
             self._account.take_one(block, index, None, outcome)
             self._letters.add(outcome, block, index, *_NO_VERSION)
@@ -215,8 +230,13 @@ class TwinProcessor:
             twins.add(twin)
         return len(block)
 
-    def _control(self, block: Block, index: int, outcome: Outcome) -> bool:
+    def _under(self, twin_type: TwinType) -> Version:
+        return Version(twin_type, self._lineage, self._letters, self._account, self._traces)
+
+    def _control(self, block: Block, index: int, came: Arrivals, outcome: Outcome) -> bool:
         """Carry out a record that is no telemetry; False when it switches to a version that is not there."""
+        if came.traced is not None:
+            self._traces.begin(block.part(index, index + 1), came.part(index, index + 1).traced, outcome)
         if _is_switch(block, index):
             return self._switch(block, index, outcome)
         if _is_refusal(block, index):
@@ -244,7 +264,7 @@ class TwinProcessor:
         if found is None:
             outcome.wants = content
             return False
-        self._version = Version(found, self._lineage, self._letters, self._account)
+        self._version = self._under(found)
         self._version.waiting.suspected = self._suspected
         if earlier is not None:
             self._version.succeed(earlier, received_ns(block, index), outcome)

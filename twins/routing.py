@@ -20,6 +20,7 @@ from twins.kernel.run import Stepped
 from twins.output import ENCODERS
 from twins.rows import RowTable
 from twins.texts import text_of
+from twins.traces import Traces
 
 if TYPE_CHECKING:
     from schemas.quantity import Input
@@ -56,7 +57,8 @@ class _Form(NamedTuple):
 class Routes:
     """Routes of one type, seen from one partition."""
 
-    def __init__(self, definition: Definition, table: RowTable, lineage: Lineage) -> None:
+    def __init__(self, definition: Definition, table: RowTable, lineage: Lineage, traces: Traces) -> None:
+        self._traces = traces
         self._definition = definition
         self._table = table
         self._cause = f"{TypeTopics(str(definition.type_name)).telemetry}/{lineage.partition}/"
@@ -117,6 +119,7 @@ class Routes:
                 (SOURCE, b"kafka:" + cause),
                 (HOPS, b"%d" % (1 if hops is None else hops[index] + 1)),
                 (CAUSE, cause),
+                *self._traces.of(int(offsets[index])),
             )
             outcome.route(form.topic, target.encode(), _payload(form, int(time_ns[index]), row), headers)
             outcome.count("routed")

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition
 from schemas.topics import TypeTopics
+from streams.block import Header
 from streams.processor import Outcome
 from twins.kernel.columns import KernelColumns
 from twins.lines import LineWriter
@@ -32,6 +33,7 @@ class Series:
         outcome: Outcome,
         *,
         on_tick: bool = False,
+        headers: tuple[Header, ...] = (),
     ) -> NDArray[np.bool_]:
         """Add the lines of n records, or of n twins on a tick.
 
@@ -42,6 +44,7 @@ class Series:
             stepped: (n,) which of them were stepped, and well.
             outcome: Takes the lines.
             on_tick: Which of the two it is.
+            headers: Of what leaves.
 
         Returns:
             (n,) for which of them a line is due.
@@ -51,5 +54,5 @@ class Series:
         due = stepped & (values[:, self._line] != 0.0) if self._marked else stepped
         kept = slice(None) if due.all() else np.flatnonzero(due)
         for text in self._lines.write(slot[kept], time_ns[kept], values[kept]):
-            outcome.add(self._topic, None, text)
+            outcome.add(self._topic, None, text, headers)
         return due

@@ -30,6 +30,7 @@ from twins.routing import Routes, refuse_far
 from twins.series import Series
 from twins.telemetry import TelemetryDecoder
 from twins.ticks import Ticks
+from twins.traces import Traces
 from twins.twin_type import TwinType
 
 if TYPE_CHECKING:
@@ -65,12 +66,15 @@ class Version:
         lineage: Where records come from.
         letters: Takes what can't be used.
         account: Takes what came.
+        traces: Which traces they belong to.
 
     What becomes of records is counted in the outcomes: `accepted`, `duplicate`, `late`, `extra` (fields), `tick`,
     `tick_ignored` and, with its reason, `deadletter`.
     """
 
-    def __init__(self, twin_type: TwinType, lineage: Lineage, letters: DeadLetters, account: Account) -> None:
+    def __init__(
+        self, twin_type: TwinType, lineage: Lineage, letters: DeadLetters, account: Account, traces: Traces
+    ) -> None:
         definition = twin_type.definition
         self.type = twin_type
         self.watch: Callable[[NDArray[np.int64], NDArray[np.uint8]], None] | None = None
@@ -78,12 +82,13 @@ class Version:
         self._letters = letters
         self._account = account
         self._decoder = TelemetryDecoder(definition)
-        self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout)
+        self._traces = traces
+        self._output = OutputWriter(definition, twin_type.content, lineage, twin_type.layout, traces)
         self.population = Population(definition, twin_type.layout, lineage, twin_type.partitions, self._output)
         self.table = self.population.table
         self.kernel = KernelRun(definition, twin_type.kernels, self.table)
         self._firing = Firing(definition, self.table, self._output)
-        self._routes = Routes(definition, self.table, lineage)
+        self._routes = Routes(definition, self.table, lineage, traces)
         self._series = Series(definition, self.population.lines)
         self.ticks = Ticks(definition, self.table, self.kernel, self._series, self._firing, self._routes)
         self.waiting = Reordering(definition.reorder_s)
@@ -165,6 +170,7 @@ class Version:
         """
         for part, why in self.waiting.parts(block):
             if why:
+                self._traces.begin(part, arrivals(part)[0].traced, outcome)
                 self._letters.add(outcome, part, 0, Reason.STEP_FAILED, f"processing failed: {why}")
                 continue
             try:
@@ -177,6 +183,7 @@ class Version:
     def _take(
         self, block: Block, came: Arrivals, outcome: Outcome, *, redriven: bool = False, waited: bool = False
     ) -> None:
+        self._traces.begin(block, came.traced, outcome)
         received, hops = came.received_ns, came.hops
         columns = self._decoder.decode(Payloads.of_block(block), received)
         if hops is not None:
@@ -234,7 +241,8 @@ class Version:
         status, values, fired = found.status, found.values, found.fired
         self.table.dirty[slot] = 1
         accepted = status <= admission.ACCEPTED_LATE
-        lines = self._series.add(slot, columns.time_ns, values, accepted, outcome)
+        headers = self._traces.of_all(offsets[accepted].tolist()) if self._traces.headers else ()
+        lines = self._series.add(slot, columns.time_ns, values, accepted, outcome, headers=headers)
         outcome.count("accepted", times=int(accepted.sum()))
         if not accepted.all() or bool((status == admission.ACCEPTED_LATE).any()):
             self._count(_picked(block, good), found, outcome)

@@ -18,6 +18,7 @@ from aiormq.abc import DeliveredMessage
 from connectors.amqp.settings import DEFAULT_EXCHANGE, AmqpSettings
 from connectors.amqp.tolerance import tolerate_foreign_fields
 from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Receipt
+from schemas.headers import TRACEPARENT
 
 T = TypeVar("T")
 
@@ -143,6 +144,7 @@ class AmqpConnection:
         expires_in_s = outgoing.expires_in_s
         message = aio_pika.Message(
             outgoing.payload,
+            headers={TRACEPARENT: outgoing.traceparent.decode()} if outgoing.traceparent else None,
             content_type="application/json",
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             # The broker too drops a command whose time is over.

@@ -12,6 +12,8 @@ from connectors.amqp.connection import AmqpConnection
 from connectors.amqp.settings import AmqpSettings
 from connectors.ports import BrokerAwayError, Delivery
 from schemas.clock import Clock
+from schemas.headers import TRACEPARENT
+from schemas.trace import traceparent_of
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractIncomingMessage
@@ -84,5 +86,7 @@ class AmqpInlet:
                 deliveries=deliveries,
             )
         encoding = message.content_encoding or ""
-        self._arrived.append(Delivery(key, exchange, source, message.body, self._clock.now_ns(), tag, encoding))
+        parent = traceparent_of(message.headers.get(TRACEPARENT))
+        now_ns = self._clock.now_ns()
+        self._arrived.append(Delivery(key, exchange, source, message.body, now_ns, tag, encoding, parent))
         self._some.set()

@@ -36,7 +36,7 @@ def timestamp(value: bytes) -> tuple[int, Any]:
 
 
 def table(value: bytes) -> tuple[int, Any]:
-    """A table of headers, empty when it can't be read: no header matters here."""
+    """A table of headers, empty when it can't be read: no header changes what a message means."""
     return _or_nothing(decode.field_table, value, (_LONG.size + int(_LONG.unpack_from(value)[0]), {}))
 
 

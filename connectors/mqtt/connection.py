@@ -21,7 +21,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from connectors.mqtt.loop_client import LoopClient
 from connectors.mqtt.settings import MqttSettings
 from connectors.ports import BrokerAwayError, BrokerSilentError
+from schemas.headers import TRACEPARENT
 from schemas.topics import PACKET_MAX_BYTES
+from schemas.trace import traceparent_of
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -31,6 +33,8 @@ _FAILURE = 0x80
 _LARGEST_PACKET_BYTES = 268_435_455
 _PACKET_OVERHEAD_BYTES = 16
 """Header, packet id and properties of a PUBLISH besides topic and payload, generously."""
+_PROPERTY_OVERHEAD_BYTES = 8
+"""Of a user property besides name and value, and of the greater lengths of what it is in."""
 
 Confirmation = asyncio.Future[Sequence[ReasonCode]]
 """Done with the broker's reason codes."""
@@ -140,19 +144,24 @@ class MqttConnection:
         if filters and self.session_present:
             self._check(self._client.unsubscribe(list(filters))[0])
 
-    def publish(self, topic: str, payload: bytes, expires_in_s: int | None) -> Confirmation:
+    def publish(self, topic: str, payload: bytes, expires_in_s: int | None, traceparent: bytes = b"") -> Confirmation:
         """Publish with QoS 1; the future is done when the broker has confirmed.
 
         Raises:
             ValueError: MQTT can't express it, or the broker said that it takes no packet of this size.
         """
-        if len(topic.encode()) + len(payload) + _PACKET_OVERHEAD_BYTES > self._largest_packet_bytes:
+        room_bytes = self._largest_packet_bytes - len(topic.encode()) - len(payload) - _PACKET_OVERHEAD_BYTES
+        if room_bytes < 0:
             message = "larger than the largest packet that the broker takes"
             raise ValueError(message)
         properties = None
-        if self._version5 and expires_in_s is not None:
+        if self._version5 and (expires_in_s is not None or traceparent):
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = expires_in_s
+            if expires_in_s is not None:
+                properties.MessageExpiryInterval = expires_in_s
+            # A message that fits without it leaves without it.
+            if traceparent and len(TRACEPARENT) + len(traceparent) + _PROPERTY_OVERHEAD_BYTES <= room_bytes:
+                properties.UserProperty = (TRACEPARENT, traceparent.decode())
         info = self._client.publish(topic, payload, qos=1, properties=properties)
         self._check(info.rc)
         return self._expect(info.mid)
@@ -291,6 +300,12 @@ class MqttConnection:
     def _arrived(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:
             self._on_message(message)
+
+
+def traceparent_in(message: paho.MQTTMessage) -> bytes:
+    """What a message says of its trace, in a user property of MQTT 5; `b""` for nothing, or for nothing valid."""
+    properties = getattr(message.properties, "UserProperty", None)
+    return traceparent_of(dict(properties).get(TRACEPARENT)) if properties else b""
 
 
 def _refusals(filters: Sequence[str], codes: Sequence[ReasonCode]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from connectors.mqtt.connection import MqttConnection
+from connectors.mqtt.connection import MqttConnection, traceparent_in
 from connectors.mqtt.settings import MqttSettings
 from connectors.ports import IN_FLIGHT_BYTES, BrokerAwayError, Delivery
 from schemas.clock import Clock
@@ -133,7 +133,9 @@ class MqttInlet:
             topic = "\ufffd"  # no broker should let this through; no route matches it
         self._number += 1
         payload = bytes(message.payload)
-        self._arrived.append(Delivery(topic, "", f"mqtt:{topic}", payload, self._clock.now_ns(), self._number))
+        parent = traceparent_in(message)
+        now_ns = self._clock.now_ns()
+        self._arrived.append(Delivery(topic, "", f"mqtt:{topic}", payload, now_ns, self._number, traceparent=parent))
         self._bytes += len(payload)
         if message.qos:
             self._unacknowledged.append((self._number, message.mid))

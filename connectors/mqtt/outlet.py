@@ -53,7 +53,7 @@ class MqttOutlet:
         left_s = message.expires_in_s
         expires_in_s = None if left_s is None else min(max(1, math.floor(left_s)), _LONGEST_EXPIRY_S)
         try:
-            return self._connection.publish(message.address, message.payload, expires_in_s)
+            return self._connection.publish(message.address, message.payload, expires_in_s, message.traceparent)
         except ValueError:
             return None
 

@@ -28,6 +28,7 @@ _HEADERS = {
     headers.HOPS: "How often what it says went from twin to twin, in digits.",
     headers.CAUSE: "Topic, partition and offset of the record that a routed one follows from.",
     headers.REDRIVE: "Id of the dead letter that is sent once more.",
+    headers.TRACEPARENT: "Trace that it belongs to, as W3C Trace Context has it.",
 }
 _HEAD = "# Made by `python -m infra.authoring.reference docs`: edit infra/authoring/asyncapi.py and schemas/.\n"
 

@@ -32,7 +32,9 @@ from infra.http.routes import (
     types,
 )
 from infra.http.services import Services
+from infra.http.traces import Traced
 from infra.metrics import new_registry
+from schemas.trace import NO_TRACER, Tracer
 
 _MODULES = (health, instance, types, twins, history, requests, deadletters, account, stream, session, tokens, audit)
 
@@ -44,12 +46,13 @@ are, they send a token as `Authorization: Bearer …`.
 """
 
 
-def create_app(services: Services, registry: CollectorRegistry | None = None) -> FastAPI:
+def create_app(services: Services, registry: CollectorRegistry | None = None, tracer: Tracer = NO_TRACER) -> FastAPI:
     """The application over `services`; it starts nothing and needs no lifespan.
 
     Args:
         services: What endpoints work with.
         registry: Where `/metrics` looks; None makes a new one.
+        tracer: Is told of requests that belong to traces.
 
     The interactive pages of FastAPI are left out: they load scripts from elsewhere into this origin.
     """
@@ -72,6 +75,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_failure)
     app.add_middleware(Access, services=services)
+    app.add_middleware(Traced, tracer=tracer)
     app.add_middleware(Guard, hosts=services.hosts)
     app.add_middleware(Measured, services=services, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -11,8 +11,9 @@ import msgspec
 from infra.http.feed import REFUSED
 from infra.http.problems import Kind, ProblemError
 from infra.http.services import LogUnavailableError, Services
+from infra.tracing import CURRENT
+from schemas.headers import TRACEPARENT, input_headers
 from schemas.headers import Kind as RecordKind
-from schemas.headers import input_headers
 from schemas.messages import Event
 from schemas.topics import TypeTopics
 from twins.layout import TwinState
@@ -46,6 +47,8 @@ async def write(
     headers = input_headers(
         received_ns=services.clock.now_ns(), source=f"http:{path}", kind=kind, name=name, record_id=record_id
     )
+    if parent := CURRENT.get():
+        headers.append((TRACEPARENT, parent))
     topic = TypeTopics(type_name).telemetry
     try:
         place = await services.writer.write(topic, twin.encode(), msgspec.json.encode(body), headers)

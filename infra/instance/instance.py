@@ -38,6 +38,7 @@ from infra.settings import Settings
 from infra.settings_file import write_private
 from infra.supervisor.process import ProcessRunner, child_environment, role_argv
 from infra.supervisor.supervisor import Child, Supervisor
+from infra.tracing import check_tracing
 from schemas.bundle import read_folder
 from schemas.errors import SetupError
 
@@ -126,6 +127,7 @@ class Instance:
     async def _run(self) -> None:
         settings = self._settings
         check_listening(settings)
+        check_tracing()
         check_ports(settings)
         if self._demo is not None:
             example(self._demo.example)  # asked early: a clone that is incomplete is told before anything is started

@@ -84,7 +84,7 @@ async def serve(role: Role) -> None:
                 answers_file=settings.data_dir / ANSWERS_FILE,
             )
         )
-        app = create_app(services, role.metrics)
+        app = create_app(services, role.metrics, role.tracer)
         desk = await stack.enter_async_context(open_desk(services, settings))
         await stack.enter_async_context(console_opened(app, desk))
         role.ready(url=settings.http.model_copy(update={"port": port}).url)

@@ -114,9 +114,16 @@ async def _both_ways(
             clock=clock,
             observer=observer,
             reachability=reachability,
+            tracer=role.tracer,
         )
         outbound = OutboundBridge(
-            connector=connector, reader=reader, writer=writer, clock=clock, observer=observer, reachability=reachability
+            connector=connector,
+            reader=reader,
+            writer=writer,
+            clock=clock,
+            observer=observer,
+            reachability=reachability,
+            tracer=role.tracer,
         )
         await first_failure(inbound.run(), outbound.run(), budget.run())
 

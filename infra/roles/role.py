@@ -20,7 +20,9 @@ from infra.metrics import MetricsServer, RoleMetrics, new_registry
 from infra.registry import LOG_FOLDER, Presence, Registry
 from infra.settings import Settings
 from infra.supervisor.lifeline import supervised
+from infra.tracing import opened_tracer
 from schemas.errors import SetupError
+from schemas.trace import NO_TRACER
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +74,7 @@ class Role:
         kafka: How to reach the log.
         presence: Its run file.
         metrics: Where figures of its parts go.
+        tracer: Is told of what belongs to traces.
     """
 
     def __init__(self, name: str, settings: Settings, presence: Presence, metrics: CollectorRegistry) -> None:
@@ -80,6 +83,7 @@ class Role:
         self.kafka = settings.kafka.options()
         self.presence = presence
         self.metrics = metrics
+        self.tracer = NO_TRACER
         self._figures = RoleMetrics(metrics, name)
 
     def healthy(self) -> bool:
@@ -150,7 +154,8 @@ def run_role(name: str, settings: Settings, body: Body, *, as_json: bool = False
 
 def _run(role: Role, body: Body) -> int:
     try:
-        asyncio.run(_until_stopped(role, body))
+        with opened_tracer(role.name) as role.tracer:
+            asyncio.run(_until_stopped(role, body))
     except SetupError as error:
         log.error("can't work", error=str(error))  # noqa: TRY400 - the message says it all
         return FAILED

@@ -86,7 +86,7 @@ async def _documents(role: Role) -> None:
         _member(role, METADATA_GROUP, projection.PATTERN) as reader,
     ):
         observer = PrometheusSinkObserver(role.metrics, "mongodb", role.presence_detail)
-        sink = MetadataSink(reader, store, writer, observer)
+        sink = MetadataSink(reader, store, writer, observer, role.tracer)
         await _carry(role, sink, reader, without_credentials(role.settings.metadata.url or ""), "mongodb")
 
 
@@ -98,7 +98,7 @@ def group_of_file(file: Path) -> str:
 async def _series(role: Role, store: SeriesSink, technology: str, url: str, group: str) -> None:
     async with LogWriter(role.kafka) as writer, _member(role, group, TIMESERIES_PATTERN) as reader:
         observer = PrometheusSinkObserver(role.metrics, technology, role.presence_detail)
-        await _carry(role, TimeseriesSink(reader, store, writer, observer), reader, url, technology)
+        await _carry(role, TimeseriesSink(reader, store, writer, observer, role.tracer), reader, url, technology)
 
 
 @contextlib.asynccontextmanager

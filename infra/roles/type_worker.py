@@ -17,6 +17,7 @@ from infra.roles.worker_observer import WorkerObserver
 from infra.settings import Settings
 from infra.supervisor.lifeline import leave
 from infra.supervisor.step_mark import StepMark, mark_path
+from infra.tracing import opened_tracer
 from schemas.topics import TypeTopics
 from streams.engine import Engine, EngineOptions
 from streams.log.admin import SHARED_TOPICS, LogAdmin
@@ -52,12 +53,15 @@ def run(type_name: str, settings: Settings) -> int:
     observer = WorkerObserver(
         metrics, type_name, presence, RoleMetrics(metrics, role), StepMark(mark_path(run_files.folder, role))
     )
-    with MetricsServer(metrics, observer.healthy, host=settings.metrics.host, port=settings.metrics.port) as server:
+    with (
+        opened_tracer(role) as tracer,
+        MetricsServer(metrics, observer.healthy, host=settings.metrics.host, port=settings.metrics.port) as server,
+    ):
         presence.change(port=server.port, detail="compiling")
         try:
             ground = asyncio.run(_prepare(type_name, settings, kafka))
             condemned = Condemned(settings.data_dir).of(type_name)
-            versions = Versions(type_name, settings, kafka, observer.loading, condemned, observer.replaced)
+            versions = Versions(type_name, settings, kafka, observer.loading, condemned, observer.replaced, tracer)
             asyncio.run(versions.preload())
             presence.change(detail="joining")
             engine = _engine(type_name, settings, kafka, ground, versions, observer)

@@ -15,6 +15,7 @@ from infra.settings import Settings
 from schemas.bundle import Bundle
 from schemas.deployment import Deployment
 from schemas.errors import DefinitionError, Problem
+from schemas.trace import NO_TRACER, Tracer
 from streams.log.client import KafkaOptions
 from streams.processor import Lineage
 from twins.apart.processes import Processes, Told
@@ -36,6 +37,7 @@ class Versions:
         condemned: Versions that step nothing any more until they are deployed again; the one in force goes on in their
             place.
         replaced: Told why a process for steps in plain Python was replaced.
+        tracer: Is told of records that belong to traces.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Versions:
         tell: Callable[[str], None],
         condemned: Iterable[str] = (),
         replaced: Told = lambda _: None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._type = type_name
         self._settings = settings
         self._kafka = kafka
@@ -98,7 +102,7 @@ class Versions:
         content = note.get(NOTE_DEFINITION, "")
         if content:
             await self.provide(content)
-        return TwinProcessor(self._type, lineage, self._loaded, content)
+        return TwinProcessor(self._type, lineage, self._loaded, content, self._tracer)
 
     async def provide(self, wanted: str) -> None:
         """Load a version, compiling it if need be; waits for its bundle and for whatever is in the way."""

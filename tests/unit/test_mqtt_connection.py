@@ -371,6 +371,31 @@ async def test_every_reason_code_of_failure_refuses_one_message_and_so_does_a_pa
     assert all(b"\x05\x02" + (60).to_bytes(4, "big") in body for body in broker.of(PUBLISH)[:5])
 
 
+async def test_a_traceparent_leaves_as_a_user_property_and_stays_behind_where_the_packet_would_be_too_large(
+    fake: Fake,
+) -> None:
+    broker, settings = fake
+    parent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    said = b"\x26\x00\x0btraceparent\x00\x37" + parent
+    broker.connack = b"\x00\x00" + b"\x05\x27" + (200).to_bytes(4, "big")
+    sizes = (0, 1, 90, 109, 110, 120, 150, 180)
+    async with connector(settings.model_copy(update={"protocol": "5"}), SystemClock()).outlet() as outlet:
+        messages = [Outgoing("", "a", b"x" * size, traceparent=parent) for size in sizes]
+        assert await outlet.publish(messages) == ["taken"] * len(sizes)
+        assert await outlet.publish([Outgoing("", "a", b"plain")]) == ["taken"]
+    bodies = broker.of(PUBLISH)
+    assert [said in body for body in bodies] == [True] * 4 + [False] * 5
+    assert all(len(body) + 3 <= 200 for body in bodies)
+
+
+async def test_with_mqtt_3_a_traceparent_has_no_place(fake: Fake) -> None:
+    broker, settings = fake
+    async with connector(settings.model_copy(update={"protocol": "3.1.1"}), SystemClock()).outlet() as outlet:
+        assert await outlet.publish([Outgoing("", "a", b"1", traceparent=b"00-a-b-01")]) == ["taken"]
+    assert broker.of(PUBLISH)[0].endswith(b"1")
+    assert b"00-a-b-01" not in broker.of(PUBLISH)[0]
+
+
 async def test_nothing_listens_there(unused_tcp_port: int) -> None:
     settings = MqttSettings(url=f"mqtt://user:s3cret@127.0.0.1:{unused_tcp_port}")
     with pytest.raises(BrokerAwayError, match="refused") as caught:

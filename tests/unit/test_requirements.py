@@ -61,7 +61,8 @@ def _imported(folder: str) -> Iterator[str]:
 @pytest.mark.parametrize("room", _ROOMS)
 def test_every_package_that_is_imported_is_declared(room: str) -> None:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    texts = [*project["dependencies"], *project["optional-dependencies"]["traces"]]
+    declared = {canonicalize_name(Requirement(text).name) for text in texts}
     providers = packages_distributions()
     imported = {name.partition(".")[0] for name in _imported(room)} - sys.stdlib_module_names - {*_ROOMS}
     missing = {name for name in imported if not {canonicalize_name(p) for p in providers[name]} & declared}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from support.spans import KeptSpan
 
 from streams.block import Block
 from streams.faults import Faults
@@ -52,6 +53,7 @@ class _Slow:
         self.suspected: Mapping[int, str] = {}
         self.told: list[Mapping[int, str]] = []
         self.slow_to_prepare = False
+        self.spans: list[KeptSpan] = []
 
     def restore(self, rows: Block) -> None:
         """Nothing to take in."""
@@ -92,9 +94,16 @@ class _Slow:
                 message = "poison"
                 raise RuntimeError(message)
             outcome.add("out", b"k", value)
+            outcome.spans += self.begun(value)
             if value == b"far":
                 outcome.route("other", b"k", value, ())
         return outcome
+
+    def begun(self, value: bytes | None) -> list[KeptSpan]:
+        """The span of a `traced` record."""
+        spans = [KeptSpan("step", "consumer", b"", {}, b"")] if value == b"traced" else []
+        self.spans += spans
+        return spans
 
     def let_go(self, outcome: Outcome) -> None:
         alone = [(at,) for at in self.held if at in self.suspected]
@@ -306,6 +315,25 @@ async def test_what_goes_to_others_is_committed_together_with_everything_else_an
         (["changelog", "out", "to other"], 2), (["changelog", "out"], 4),
     ]  # fmt: skip
     assert bench.transactions.values("to other") == [b"far"]
+
+
+async def test_spans_end_when_their_records_are_committed_and_once(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"traced", b"traced"))
+    bench.transactions.gate.clear()
+    await bench.flushed()
+    assert [span.ended for span in bench.processor.spans] == [0, 0]
+    bench.transactions.gate.set()
+    await asyncio.sleep(0.05)
+    await bench.run.take(_block(2, b"b", b"c"))
+    await bench.flushed()
+    assert [span.ended for span in bench.processor.spans] == [1, 1]
+
+
+async def test_spans_of_records_that_are_not_committed_never_end(bench: _Bench) -> None:
+    await bench.run.take(_block(0, b"traced", b"a"))
+    bench.transactions.fault = ConnectionError("away")
+    await bench.flushed()
+    assert [span.ended for span in bench.processor.spans] == [0]
 
 
 async def test_rows_of_a_step_that_outlasts_the_release_are_not_kept(bench: _Bench) -> None:

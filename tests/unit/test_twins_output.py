@@ -14,8 +14,10 @@ from twins.kernel.commands import SENT
 from twins.layout import RowLayout
 from twins.output import OutputWriter
 from twins.rows import RowTable
+from twins.traces import Traces
 
 FOLDER = Path(__file__).parents[1] / "types" / "statistics"
+LINEAGE = Lineage("cluster", "topic", 3)
 
 
 @pytest.mark.parametrize(("kind", "value", "typed"), [("bool", 1.0, True), ("float", 0.1, 0.1), ("int", 7.0, 7)])
@@ -23,7 +25,7 @@ def test_command_is_the_encoded_message(kind: str, value: float, typed: messages
     bundle = read_folder(FOLDER)
     text = bundle.files["twin.yaml"].decode().replace("field: high, type: bool", f"field: high, type: {kind}")
     definition = type(bundle)({**bundle.files, "twin.yaml": text.encode()}, "").definition()
-    writer = OutputWriter(definition, "a1b2", Lineage("cluster", "topic", 3), RowLayout.of(definition))
+    writer = OutputWriter(definition, "a1b2", LINEAGE, RowLayout.of(definition), Traces("statistics", LINEAGE))
     outcome = Outcome()
     writer.commands(outcome, [(0, SENT, value, b"twin-1", 17, 1_700_000_000_000_000_000, 9, 5)])
     expected = Command(
@@ -50,7 +52,7 @@ def test_documents_of_new_twins_are_those_of_their_rows() -> None:
     definition = read_definition(text)
     layout = RowLayout.of(definition)
     table = RowTable(layout)
-    writer = OutputWriter(definition, "a1b2", Lineage("cluster", "topic", 3), layout)
+    writer = OutputWriter(definition, "a1b2", LINEAGE, layout, Traces("statistics", LINEAGE))
     for twins in ([b"twin-1"], [b"twin-2", b"A_3"]):
         stamps = [1_700_000_000_000_000_000 + number for number in range(len(twins))]
         first = table.add_all(twins)
