@@ -60,6 +60,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": str(services.public)}] if services.public else None,
         dependencies=[Depends(permitted), Depends(only_known)],
     )
     metrics = Metrics(services, registry or new_registry())
@@ -72,7 +73,7 @@ def create_app(services: Services, registry: CollectorRegistry | None = None) ->
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_failure)
     app.add_middleware(Access, services=services)
-    app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Guard, hosts=services.hosts, public=services.public)
     app.add_middleware(Measured, services=services, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

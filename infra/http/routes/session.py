@@ -59,9 +59,8 @@ async def begin(services: Using, request: Request, shown: Login) -> Response:
         lasts_s = min(lasts_s, (caller.expires_ns - now_ns) / NS_PER_S)
     cookie = services.gate.sessions.begin(caller, now_ns + round(lasts_s * NS_PER_S))
     response = json_response(_shown(caller))
-    response.set_cookie(
-        COOKIE, cookie, max_age=max(1, int(lasts_s)), httponly=True, samesite="lax", secure=_is_secure(request)
-    )
+    secure = _is_secure(services, request)
+    response.set_cookie(COOKIE, cookie, max_age=max(1, int(lasts_s)), httponly=True, samesite="lax", secure=secure)
     return response
 
 
@@ -85,7 +84,7 @@ async def end(services: Using, request: Request, caller: Calling) -> Response:
         services.gate.sessions.end(cookie)
         await _told(services, caller, request, "logout")
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=_is_secure(request))
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=_is_secure(services, request))
     return response
 
 
@@ -104,8 +103,9 @@ async def _told(services: Services, caller: Caller, request: Request, action: st
         services.audit.later(entry)  # looking is possible also while Kafka is away
 
 
-def _is_secure(request: Request) -> bool:
-    return request.url.scheme == "https"
+def _is_secure(services: Services, request: Request) -> bool:
+    """Whether browsers are to send the cookie over HTTPS alone: a proxy speaks plain HTTP to us all the same."""
+    return request.url.scheme == "https" or (services.public is not None and services.public.is_https)
 
 
 def _shown(caller: Caller) -> dict[str, Any]:
