@@ -9,7 +9,8 @@ from starlette.responses import HTMLResponse, Response
 from infra.access.audit import entry_of
 from infra.access.caller import Caller, CredentialError, UndecidedError
 from infra.access.sessions import COOKIE
-from infra.http.access import LOGIN_PATH, PUBLIC, SESSION_PATH, address_of, session_cookie
+from infra.http.access import LOGIN_PATH, PUBLIC, SESSION_PATH, session_cookie
+from infra.http.auditing import address_of
 from infra.http.login_page import login_page
 from infra.http.models import Login, WhoAmI
 from infra.http.problems import Kind, ProblemError, answers
