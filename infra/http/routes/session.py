@@ -40,6 +40,7 @@ async def login(next: str = "/") -> Response:  # noqa: A002, ARG001 - the page r
 
 @router.post(
     SESSION_PATH,
+    operation_id="log_in",
     summary="Log in",
     openapi_extra=PUBLIC,
     responses=answers({200: WhoAmI}, Kind.INVALID_VALUES, Kind.UNAVAILABLE),
@@ -65,7 +66,7 @@ async def begin(services: Using, request: Request, shown: Login) -> Response:
     return response
 
 
-@router.get(SESSION_PATH, summary="Show who calls", responses=answers({200: WhoAmI}))
+@router.get(SESSION_PATH, operation_id="get_session", summary="Show who calls", responses=answers({200: WhoAmI}))
 async def who_am_i(caller: Calling) -> Response:
     """Who the caller is, and what that permits."""
     return json_response(_shown(caller))
@@ -73,6 +74,7 @@ async def who_am_i(caller: Calling) -> Response:
 
 @router.delete(
     SESSION_PATH,
+    operation_id="log_out",
     summary="Log out",
     status_code=204,
     openapi_extra={"security": [{"bearer": ["read"]}]},
