@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from connectors.amqp.settings import AmqpSettings
@@ -12,6 +12,7 @@ from connectors.mqtt.settings import MqttSettings
 from connectors.settings import MetadataSettings, TimeseriesSettings
 from infra.access.grants import Scope
 from infra.access.loopback import is_loopback
+from infra.access.origin import Origin
 from streams.log.client import KafkaOptions
 
 ENV_PREFIX = "TWINSTREAM_"
@@ -71,9 +72,21 @@ class HttpSettings(Section):
     port: Port = 8080
     """Port to listen on; 0 takes any free one."""
     allowed_hosts: tuple[str, ...] = ()
-    """Further names that a request's Host and Origin may carry, besides loopback and `host`."""
+    """Further names that a request's Host and Origin may carry, besides loopback, `host` and that of `public_url`."""
+    public_url: str | None = None
+    """Where browsers and programs reach the API through an HTTPS proxy, such as `https://twins.example.org`."""
     requests_per_s: PositiveSeconds = 500.0
     """Requests per second that one caller may send over time; as many again, ten times, may come at once."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _names_an_origin(cls, value: str | None) -> str | None:
+        return None if value is None else str(Origin.of_url(value))
+
+    @property
+    def public_origin(self) -> Origin | None:
+        """What `public_url` names, None without one."""
+        return None if self.public_url is None else Origin.of_url(self.public_url)
 
     @property
     def url(self) -> str:

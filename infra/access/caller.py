@@ -26,6 +26,7 @@ class Caller:
         via: How it was proved.
         credential: Id of the token, or issuer and subject; `""` without any. One caller for rate limits.
         expires_ns: UTC nanoseconds from which on it is proved no longer, None for never.
+        session: Which session of a browser stands for it, `b""` where it was shown itself.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Caller:
     grants: Grants = UNLIMITED
     credential: str = ""
     expires_ns: int | None = None
+    session: bytes = b""
 
     def may(self, scope: Scope) -> bool:
         """Whether a scope is held."""

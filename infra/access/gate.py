@@ -94,6 +94,8 @@ class Gate:
         now_ns = self._clock.now_ns()
         if caller.expires_ns is not None and now_ns >= caller.expires_ns:
             return False
+        if caller.session and not self.sessions.lasts(caller.session, now_ns):
+            return False
         return caller.via != "token" or not self.tokens.fault(caller.credential, now_ns)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections import OrderedDict
+from dataclasses import replace
 
 from infra.access.caller import Caller
 
@@ -21,7 +22,8 @@ class Sessions:
     def begin(self, caller: Caller, until_ns: int) -> str:
         """Value of the new session's cookie; of too many sessions the oldest ends."""
         cookie = secrets.token_urlsafe(_BYTES)
-        self._callers[_kept(cookie)] = caller, until_ns
+        session = _kept(cookie)
+        self._callers[session] = replace(caller, session=session), until_ns
         while len(self._callers) > self._most:
             self._callers.popitem(last=False)
         return cookie
@@ -34,6 +36,11 @@ class Sessions:
             self.end(cookie)
             return None
         return caller
+
+    def lasts(self, session: bytes, now_ns: int) -> bool:
+        """Whether a caller's session goes on: nobody logged out of it, and its time is not over."""
+        _, until_ns = self._callers.get(session, (None, 0))
+        return now_ns < until_ns
 
     def end(self, cookie: str) -> None:
         """Log out."""

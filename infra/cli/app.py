@@ -16,6 +16,7 @@ from infra.cli import (
     bench,
     checking,
     definitions,
+    describing,
     devices,
     letters,
     looking,
@@ -98,6 +99,7 @@ for module in (
     devices,
     tokens,
     looking,
+    describing,
     bench,
 ):
     module.register(app)

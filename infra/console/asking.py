@@ -8,7 +8,7 @@ from typing import Any, Literal
 from infra.access.caller import Caller
 from infra.access.grants import Scope
 from infra.http import change, lookup, validation
-from infra.http.access import acting
+from infra.http.auditing import acting
 from infra.http.feed import ACCEPTED
 from infra.http.problems import Kind, ProblemError
 from infra.http.services import Services

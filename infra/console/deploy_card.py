@@ -9,7 +9,7 @@ from infra.console.deploying import WHO, RefusedError, deploy_files
 from infra.console.desk import Desk
 from infra.console.elements import DataTable, text
 from infra.console.receiving import DropZone
-from infra.http.access import acting
+from infra.http.auditing import acting
 from infra.http.problems import ProblemError
 from schemas.bundle import BUNDLE_LIMIT_BYTES
 

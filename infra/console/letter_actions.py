@@ -3,7 +3,7 @@
 from infra.access.caller import Caller
 from infra.access.grants import Scope
 from infra.console.asking import Outcome
-from infra.http.access import acting
+from infra.http.auditing import acting
 from infra.http.letters import Place, Selection
 from infra.http.problems import ProblemError
 from infra.http.services import LogUnavailableError, Services

@@ -14,7 +14,7 @@ from infra.console.desk import Desk
 from infra.console.elements import text
 from infra.console.receiving import DropZone
 from infra.http import lookup, validation
-from infra.http.access import acting
+from infra.http.auditing import acting
 from infra.http.problems import ProblemError
 from infra.recordings.reading import SUFFIXES, read_recording
 from infra.recordings.sending import Progress, send_recording

@@ -9,7 +9,7 @@ from infra.access.caller import Caller
 from infra.access.grants import Scope
 from infra.console.asking import Outcome
 from infra.http import lookup, validation
-from infra.http.access import acting
+from infra.http.auditing import acting
 from infra.http.letters import Selection
 from infra.http.problems import ProblemError
 from infra.http.services import LogUnavailableError, Services

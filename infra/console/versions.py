@@ -14,7 +14,7 @@ from infra.console.dialogs import confirmed
 from infra.console.elements import DataTable, Row, text
 from infra.deployment.asking import NoAnswerError
 from infra.deployment.deployer import rollback, undeploy
-from infra.http.access import acting
+from infra.http.auditing import acting
 from infra.http.problems import ProblemError
 from schemas.errors import DefinitionError, SetupError
 

@@ -1,27 +1,25 @@
-"""Who calls, checked before anything else is done, and what they changed, told to the audit trail."""
+"""Who calls, checked before anything else is done."""
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.access import grants
-from infra.access.audit import Entry, entry_of
 from infra.access.caller import ANYBODY, Caller, CredentialError, UndecidedError
 from infra.access.gate import bearer
 from infra.access.limiting import Limiter
 from infra.access.sessions import COOKIE
+from infra.http.auditing import Audited, address_of
 from infra.http.problems import Kind, ProblemError, problem_response
-from infra.http.services import LogUnavailableError, Services
+from infra.http.services import Services
+from infra.http.watching import POLICY_VIOLATION, watched
 
 SESSION_PATH = "/api/session"
 LOGIN_PATH = "/login"
@@ -29,8 +27,6 @@ _PUBLIC = frozenset({("GET", LOGIN_PATH), ("HEAD", LOGIN_PATH), ("POST", SESSION
 """By these one shows who one is."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _CHALLENGE = 'Bearer realm="twinstream"'
-_POLICY_VIOLATION = 1008
-_CONTENT_BYTES = 4096
 _WHOLE = "x-whole-instance"
 
 
@@ -79,56 +75,6 @@ async def permitted(request: Request) -> None:
         raise ProblemError(Kind.FORBIDDEN, "this is about the whole instance; the caller is limited to some twins")
 
 
-@asynccontextmanager
-async def acting(
-    services: Services, caller: Caller, scope: grants.Scope, action: str, type_name: str, twin: str, content: object
-) -> AsyncIterator[None]:
-    """Let somebody do one thing that is no HTTP request, and tell the audit trail what came of it.
-
-    Raises:
-        ProblemError: it is not permitted, or the audit trail could not be told.
-    """
-    status = 200
-    try:
-        _check(services, caller, scope, type_name, twin)
-        yield
-    except ProblemError as error:
-        status = error.status
-        raise
-    except BaseException:
-        status = 500
-        raise
-    finally:
-        entry = entry_of(
-            caller,
-            time_ns=services.clock.now_ns(),
-            action=action,
-            status=status,
-            type=type_name,
-            twin=twin,
-            content=msgspec.json.encode(content)[:_CONTENT_BYTES].decode(errors="replace"),
-        )
-        if entry.result == "done":
-            await _written(services, entry)
-        else:
-            services.audit.later(entry)
-
-
-def _check(services: Services, caller: Caller, scope: grants.Scope, type_name: str, twin: str) -> None:
-    if not services.gate.good(caller):
-        raise ProblemError(Kind.UNAUTHENTICATED, "what was shown to log in is good no longer: log in again")
-    if not caller.may(scope) or not caller.grants.sees(type_name, twin):
-        raise ProblemError(Kind.FORBIDDEN, f"this needs the scope {scope} for this twin")
-
-
-async def _written(services: Services, entry: Entry) -> None:
-    try:
-        await services.audit.write(entry)
-    except LogUnavailableError as error:
-        detail = f"it was done, but the log did not confirm the audit record ({error})"
-        raise ProblemError(Kind.UNAVAILABLE, detail, headers={"retry-after": "5"}) from None
-
-
 class Access:
     """ASGI middleware that finds out who calls, and lets nobody else in where somebody is required."""
 
@@ -149,11 +95,11 @@ class Access:
             return
         scope.setdefault("state", {})["caller"] = caller
         if scope["type"] == "websocket":
-            await self._app(scope, *self._watched(caller, receive, send))
+            await self._app(scope, *watched(lambda: self._services.gate.good(caller), receive, send))
         elif scope["method"] in _SAFE_METHODS or scope["path"] == SESSION_PATH:
             await self._app(scope, receive, send)
         else:
-            await _Audited(self._services, caller, scope, receive, send).run(self._app)
+            await Audited(self._services, caller, scope, receive, send).run(self._app)
 
     async def _caller(self, scope: Scope) -> Caller:
         headers = Headers(scope=scope)
@@ -188,7 +134,7 @@ class Access:
 
     async def _refuse(self, error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         wants_page = "text/html" in Headers(scope=scope).get("accept", "")
         if error.kind is Kind.UNAUTHENTICATED and wants_page and scope["method"] == "GET":
@@ -197,81 +143,6 @@ class Access:
             await RedirectResponse(f"{LOGIN_PATH}?next={quote(target, safe='')}", 303)(scope, receive, send)
             return
         await problem_response(error, scope["path"])(scope, receive, send)
-
-    def _watched(self, caller: Caller, receive: Receive, send: Send) -> tuple[Receive, Send]:
-        """Ends of a websocket that close once what the caller showed is good no longer."""
-        gate = self._services.gate
-
-        async def receive_if_good() -> Message:
-            message = await receive()
-            if gate.good(caller) or message["type"] == "websocket.disconnect":
-                return message
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-            return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
-
-        async def send_if_good(message: Message) -> None:
-            if message["type"] != "websocket.send" or gate.good(caller):
-                await send(message)
-
-        return receive_if_good, send_if_good
-
-
-class _Audited:
-    """One write: it is answered as done only when the audit trail has it."""
-
-    def __init__(self, services: Services, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
-        self._services = services
-        self._caller = caller
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._content = b""
-        self._replaced = False
-
-    async def run(self, app: ASGIApp) -> None:
-        await app(self._scope, self._heard, self._answered)
-
-    async def _heard(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request" and len(self._content) < _CONTENT_BYTES:
-            self._content = (self._content + message.get("body", b""))[:_CONTENT_BYTES]
-        return message
-
-    async def _answered(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            entry = self._entry(message["status"])
-            if entry.result == "done":
-                try:
-                    await _written(self._services, entry)
-                except ProblemError as problem:
-                    self._replaced = True
-                    await problem_response(problem, entry.path)(self._scope, self._receive, self._send)
-            else:
-                self._services.audit.later(entry)
-        if not self._replaced:
-            await self._send(message)
-
-    def _entry(self, status: int) -> Entry:
-        route = self._scope.get("route")
-        named: dict[str, str] = self._scope.get("path_params") or {}
-        path = self._scope["path"]
-        return entry_of(
-            self._caller,
-            time_ns=self._services.clock.now_ns(),
-            action=f"{self._scope['method']} {getattr(route, 'path', path)}",
-            status=status,
-            address=address_of(self._scope),
-            path=path,
-            type=str(named.get("type", "")),
-            twin=str(named.get("id", "")) if "type" in named else "",
-            content=self._content.decode(errors="replace"),
-        )
-
-
-def address_of(scope: Scope) -> str:
-    """The caller's end of the connection."""
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 def session_cookie(headers: Headers) -> str:

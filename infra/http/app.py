@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from infra import VERSION
+from infra.access.origin import Origin
 from infra.http.access import Access, permitted
 from infra.http.description import described
 from infra.http.faults import problem_of
@@ -53,32 +54,46 @@ def create_app(services: Services, registry: CollectorRegistry | None = None, tr
         services: What endpoints work with.
         registry: Where `/metrics` looks; None makes a new one.
         tracer: Is told of requests that belong to traces.
-
-    The interactive pages of FastAPI are left out: they load scripts from elsewhere into this origin.
     """
-    app = FastAPI(
-        title="twinstream",
-        version=VERSION,
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        dependencies=[Depends(permitted), Depends(only_known)],
-    )
+    app = _routed(services.public)
     metrics = Metrics(services, registry or new_registry())
     app.state.services = services
     app.state.metrics = metrics
-    for module in _MODULES:
-        app.include_router(module.router)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_failure)
     app.add_middleware(Access, services=services)
     app.add_middleware(Traced, tracer=tracer)
-    app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Guard, hosts=services.hosts, public=services.public)
     app.add_middleware(Measured, services=services, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def openapi_document(public: Origin | None = None) -> dict[str, Any]:
+    """The OpenAPI document, without anything behind it.
+
+    Args:
+        public: Where a proxy makes the API reachable; None: nowhere.
+    """
+    return described(_routed(public))
+
+
+def _routed(public: Origin | None) -> FastAPI:
+    app = FastAPI(
+        title="twinstream",
+        version=VERSION,
+        description=_DESCRIPTION,
+        # The interactive pages of FastAPI load scripts from elsewhere into this origin.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        servers=[{"url": str(public)}] if public else None,
+        dependencies=[Depends(permitted), Depends(only_known)],
+    )
+    for module in _MODULES:
+        app.include_router(module.router)
     return app
 
 

@@ -11,6 +11,7 @@ from infra.access.audit import AuditTrail
 from infra.access.gate import Gate
 from infra.access.log import AuditLog, TokenLog
 from infra.access.oidc import OidcIssuer
+from infra.access.origin import Origin
 from infra.access.tokens import TokenTable
 from infra.http.account import Accounts
 from infra.http.account_log import AccountLog
@@ -57,6 +58,7 @@ async def open_services(
     local_secret: str = "",
     requests_per_s: float = 500.0,
     hosts: Collection[str] = (),
+    public: Origin | None = None,
     letters_file: Path | None = None,
     account_file: Path | None = None,
     answers_file: Path | None = None,
@@ -77,6 +79,7 @@ async def open_services(
         local_secret: What the owner of the data directory shows; `""`: nothing.
         requests_per_s: Of one caller, over time.
         hosts: Further names, besides loopback, that a Host header may carry.
+        public: Where a proxy makes the API reachable; None: nowhere.
         letters_file: Where dead letters are kept, to be there while Kafka is away; None: in memory.
         account_file: Where the loss account is kept, likewise.
         answers_file: Where answers to requests with an idempotency key are kept; None: in memory.
@@ -154,6 +157,7 @@ async def open_services(
         clock=clock,
         sources=sources,
         hosts=frozenset(hosts),
+        public=public,
         gate=Gate(
             required=auth.is_required,
             tokens=tokens,

@@ -32,7 +32,12 @@ _BEARER = {
 def described(app: FastAPI) -> dict[str, Any]:
     """The document; every operation lists all that it can answer, and what a caller needs."""
     schema = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        servers=app.servers,
     )
     components = schema.setdefault("components", {})
     models = components.setdefault("schemas", {})

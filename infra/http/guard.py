@@ -1,23 +1,21 @@
 """What keeps foreign web pages out: checks of Host, Origin, media type and size before anything else runs."""
 
 import asyncio
-import re
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra.access.origin import Origin, host_and_port
 from infra.http.problems import Kind, ProblemError, problem_response
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 BODY_LIMIT_BYTES = 256 * 1024
 BODY_TIMEOUT_S = 10.0
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?", re.ASCII)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITHOUT_BODY = frozenset({"DELETE", "TRACE"})
 """They have no body that could be of another kind, and a page can't send them without asking first."""
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _POLICY_VIOLATION = 1008
 _HEADERS = {
     "cache-control": "no-store",
@@ -28,6 +26,8 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+_ONLY_HTTPS = {"strict-transport-security": "max-age=31536000"}
+"""A year, and this host alone: what its subdomains speak is not ours to say."""
 
 
 class Guard:
@@ -37,11 +37,27 @@ class Guard:
     loopback (DNS rebinding). So Host must be one of ours, Origin (which a page can't leave out of a write) must be
     our own, and a write must be `application/json`, which a page can't send without asking first. No CORS header is
     ever sent, so asking first fails.
+
+    Args:
+        app: What is guarded.
+        hosts: Further names, besides loopback, that a Host header may carry.
+        public: Where a proxy makes us reachable; None: nowhere.
+        body_limit_bytes: Most bytes of a body.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] = (), body_limit_bytes: int = BODY_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str] = (),
+        public: Origin | None = None,
+        body_limit_bytes: int = BODY_LIMIT_BYTES,
+    ) -> None:
         self._app = app
-        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
+        self._public = public
+        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts} | ({public.host} if public else set())
+        # Browsers hold it against every port of the host, so that it is said only where the host is ours.
+        self._headers = _HEADERS | (_ONLY_HTTPS if public and public.is_https and public.owns_host else {})
         self._body_limit_bytes = body_limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,14 +72,13 @@ class Guard:
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
         try:
             headers = Headers(scope=scope)
-            host, port = checked_host(headers, self._hosts)
-            check_origin(headers, scope["scheme"], host, port)
+            self._check_page(headers, scope["scheme"])
             if scope["method"] not in _SAFE_METHODS:
                 if scope["method"] not in _WITHOUT_BODY:
                     check_media_type(headers)
@@ -78,12 +93,18 @@ class Guard:
         """A page of another site may open a websocket to us, with our cookies, and is told nothing of a preflight."""
         try:
             headers = Headers(scope=scope)
-            host, port = checked_host(headers, self._hosts)
-            check_origin(headers, "https" if scope["scheme"] == "wss" else "http", host, port)
+            self._check_page(headers, "https" if scope["scheme"] == "wss" else "http")
         except ProblemError:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         await self._app(scope, receive, send)
+
+    def _check_page(self, headers: Headers, scheme: str) -> None:
+        host, port = checked_host(headers, self._hosts)
+        own = () if self._public and host == self._public.host else (Origin.of(scheme, host, port),)
+        # Under the public name only the public origin is ours: the proxy speaks plain HTTP to us, which must not
+        # make a page ours that came over plain HTTP, and may be somebody else's on the way.
+        check_origin(headers, (*own, self._public) if self._public else own)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._body_limit_bytes
@@ -113,29 +134,27 @@ def checked_host(headers: Headers, hosts: Collection[str]) -> tuple[str, str]:
         ProblemError: there is not exactly one, or it is none of `hosts`.
     """
     given = headers.getlist("host")
-    match = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None
-    if match is None or match[1] not in hosts:
+    named = host_and_port(given[0]) if len(given) == 1 else None
+    if named is None or named[0] not in hosts:
         shown = ascii(", ".join(given))[:80]
-        detail = f"Host is {shown}; reach this server by a loopback name or the configured http.host"
+        detail = (
+            f"Host is {shown}; reach this server by a loopback name, or the configured http.public_url, http.host or"
+            " http.allowed_hosts"
+        )
         raise ProblemError(Kind.FOREIGN_HOST, detail)
-    return match[1], match[2] or ""
+    return named
 
 
-def check_origin(headers: Headers, scheme: str, host: str, port: str) -> None:
-    """Accept no Origin, or our own.
+def check_origin(headers: Headers, own: Collection[Origin]) -> None:
+    """Accept no Origin, or one of our own.
 
     Raises:
         ProblemError: another origin; `null` is one.
     """
-    default = _DEFAULT_PORTS.get(scheme, "")
-    own = f"{scheme}://{host}:{port or default}"
     for origin in headers.getlist("origin"):
-        given_scheme, _, rest = origin.lower().partition("://")
-        match = _HOST.fullmatch(rest)
-        given = f"{given_scheme}://{match[1]}:{match[2] or _DEFAULT_PORTS.get(given_scheme, '')}" if match else ""
-        if given != own:
-            detail = f"Origin is {ascii(origin)[:80]}, not {scheme}://{host}{':' + port if port else ''}"
-            raise ProblemError(Kind.FOREIGN_ORIGIN, detail)
+        if Origin.parse(origin) not in own:
+            ours = " or ".join(map(str, own))
+            raise ProblemError(Kind.FOREIGN_ORIGIN, f"Origin is {ascii(origin)[:80]}, not {ours}")
 
 
 def check_media_type(headers: Headers) -> None:

@@ -12,6 +12,7 @@ from infra.access.audit import AuditTrail, AuditWriter
 from infra.access.caller import Caller
 from infra.access.gate import Gate
 from infra.access.grants import UNLIMITED, Grants
+from infra.access.origin import Origin
 from infra.access.tokens import Token
 from infra.http.account import Accounts
 from infra.http.conditions import Conditions
@@ -124,8 +125,7 @@ class NoTokenLog:
 
     async def put(self, token: Token) -> None:  # noqa: ARG002
         """Refuse."""
-        message = "kafka was not reached yet"
-        raise LogUnavailableError(message)
+        raise LogUnavailableError("kafka was not reached yet")
 
 
 class NoSender:
@@ -133,13 +133,11 @@ class NoSender:
 
     async def redrive(self, selection: Selection, **_: object) -> Redriving:  # noqa: ARG002
         """Refuse."""
-        message = "kafka was not reached yet"
-        raise LogUnavailableError(message)
+        raise LogUnavailableError("kafka was not reached yet")
 
     async def purge(self, selection: Selection, **_: object) -> list[str]:  # noqa: ARG002
         """Refuse."""
-        message = "kafka was not reached yet"
-        raise LogUnavailableError(message)
+        raise LogUnavailableError("kafka was not reached yet")
 
 
 async def nothing_missing() -> Missing:
@@ -174,6 +172,7 @@ class Services:
         loading: While it names something, what is not found is answered with 503 instead of 404.
         sources: Connectors that telemetry may come by, for figures that are there before the first message.
         hosts: Further names, besides loopback, that a Host header may carry.
+        public: Where a proxy makes the API reachable; None: nowhere.
         applied_timeout_s: How long a change of a twin waits for the worker.
         heartbeat_s: Pause after which a silent event stream says that it lives.
         gate: Who is let in.
@@ -205,6 +204,7 @@ class Services:
     clock: Clock = field(default_factory=SystemClock)
     sources: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
+    public: Origin | None = None
     applied_timeout_s: float = 5.0
     heartbeat_s: float = 15.0
     gate: Gate = field(default_factory=Gate)

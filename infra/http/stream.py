@@ -1,7 +1,7 @@
 """The response that never ends: server-sent events to one client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -31,6 +31,10 @@ class EventStream(StreamingResponse):
     """Server-sent events with an end for clients that don't read."""
 
     media_type = "text/event-stream"
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Say too that a proxy must not collect what never ends; nginx knows it by this name."""
+        super().init_headers({"x-accel-buffering": "no", **(headers or {})})
 
     async def stream_response(self, send: Send) -> None:
         """Send what the iterator yields; give up on a client that takes nothing."""

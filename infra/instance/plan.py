@@ -155,7 +155,10 @@ def _span(seconds: float) -> str:
 
 def urls_of(resolved: Settings) -> dict[str, str]:
     """What people are told: where each part is reached, without credentials."""
-    urls = {"API": resolved.http.url, "MQTT": without_credentials(resolved.mqtt.url or "")}
+    urls = {"API": resolved.http.url}
+    if resolved.http.public_url is not None:
+        urls["public"] = resolved.http.public_url
+    urls["MQTT"] = without_credentials(resolved.mqtt.url or "")
     if resolved.amqp.url is not None:
         urls["AMQP"] = without_credentials(resolved.amqp.url)
     urls["Kafka"] = resolved.kafka.options().bootstrap_servers

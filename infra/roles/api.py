@@ -79,6 +79,7 @@ async def serve(role: Role) -> None:
                 local_secret=local_secret,
                 requests_per_s=settings.http.requests_per_s,
                 hosts=host_names(settings.http),
+                public=settings.http.public_origin,
                 letters_file=settings.data_dir / LETTERS_FILE,
                 account_file=settings.data_dir / ACCOUNT_FILE,
                 answers_file=settings.data_dir / ANSWERS_FILE,

@@ -11,7 +11,7 @@ class Certificates:
 
     Attributes:
         ca_file: What clients trust.
-        certificate: The server's, for `localhost` and 127.0.0.1.
+        certificate: The server's, for `localhost`, 127.0.0.1 and what else was named.
         key: Its private key.
     """
 
@@ -20,11 +20,12 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
+def make_certificates(folder: Path, *hosts: str) -> Certificates:
     """Make an authority and one server certificate that holds for a day."""
     folder.mkdir(parents=True, exist_ok=True)
     names = folder / "names"
-    names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", "utf-8")
+    further = "".join(f",DNS:{host}" for host in hosts)
+    names.write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1{further}\n", "utf-8")
     day = ("-days", "1")
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for arguments in (

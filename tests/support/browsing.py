@@ -23,10 +23,14 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """A running browser without windows."""
+def browser(*arguments: str) -> Iterator[Browser]:
+    """A running browser without windows.
+
+    Args:
+        arguments: Further ones of its command line.
+    """
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", *arguments])
         yield running
         running.close()
 
@@ -44,7 +48,10 @@ class Viewer:
         self._width = size[0]
         self.faults: list[str] = []
         self.context: BrowserContext = running.new_context(
-            color_scheme=theme, viewport={"width": size[0], "height": size[1]}, timezone_id="Europe/Berlin"
+            color_scheme=theme,
+            viewport={"width": size[0], "height": size[1]},
+            timezone_id="Europe/Berlin",
+            ignore_https_errors=True,  # certificates of tests are signed by nobody whom a browser knows
         )
         self.page: Page = self.context.new_page()
         self.page.on("request", self._requested)

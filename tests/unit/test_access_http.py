@@ -13,6 +13,7 @@ from support.http_api import Api
 from infra.access.caller import CredentialError
 from infra.access.gate import LOCAL
 from infra.access.grants import Scope
+from infra.access.origin import Origin
 from infra.http import stream
 from infra.http.access import needed
 from infra.http.app import create_app
@@ -307,6 +308,23 @@ async def test_a_browser_logs_in_once_and_shows_a_cookie_from_then_on() -> None:
         assert (await client.get("/api/twins")).status_code == 401
     assert [entry.action for entry in api.audit.entries if entry.path == "/api/session"] == ["login", "logout"]
     assert secret not in str(api.audit.entries)
+
+
+@pytest.mark.parametrize(("url", "secure"), [("https://twins.example.org", True), ("http://localhost:8081", False)])
+async def test_behind_an_https_proxy_the_cookie_goes_over_https_alone(url: str, *, secure: bool) -> None:
+    api = Api()
+    api.require_tokens()
+    api.change(public=Origin.of_url(url))
+    secret = api.token("read")["authorization"].removeprefix("Bearer ")
+    async with api.client() as client:
+        answer = await client.post("/api/session", json={"token": secret}, headers={"origin": url})
+        cookie = answer.cookies["twinstream_session"]
+        ended = await client.delete(
+            "/api/session", headers={"origin": url, "cookie": f"twinstream_session={cookie}", "host": "localhost"}
+        )
+    assert ("; secure" in answer.headers["set-cookie"].lower()) is secure
+    assert ended.status_code == 204
+    assert ("; secure" in ended.headers["set-cookie"].lower()) is secure
 
 
 async def test_a_session_ends_with_its_token_and_after_its_time() -> None:

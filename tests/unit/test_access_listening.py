@@ -28,6 +28,14 @@ def test_any_other_address_is_refused_without_tokens_and_the_missing_setting_nam
     check_listening(Settings.model_validate({"http": {"host": host}, "auth": {"required": True}}))
 
 
+def test_a_public_url_elsewhere_is_refused_without_tokens_too() -> None:
+    check_listening(Settings.model_validate({"http": {"public_url": "https://localhost:8443"}}))
+    elsewhere = {"http": {"public_url": "https://twins.example.org"}}
+    with pytest.raises(SetupError, match=r"http\.public_url is https://twins\.example\.org.*auth\.required is missing"):
+        check_listening(Settings.model_validate(elsewhere))
+    check_listening(Settings.model_validate(elsewhere | {"auth": {"required": True}}))
+
+
 @pytest.mark.parametrize("command", ["up", "demo", "api"])
 def test_no_command_starts_where_others_could_call_without_a_token(command: str, tmp_path: Path) -> None:
     done = subprocess.run(

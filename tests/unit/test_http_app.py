@@ -1,10 +1,12 @@
+import json
+import re
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from support.http_api import Api
 
-from infra.http.app import create_app
+from infra.http.app import create_app, openapi_document
 from infra.http.models import Health, Ready
 from schemas.deployment import Deployment, HistoryItem
 from schemas.reasons import Reason
@@ -166,3 +168,23 @@ async def test_openapi_names_every_dead_letter_reason() -> None:
     async with Api().client() as client:
         schema = (await client.get("/openapi.json")).json()
     assert set(schema["components"]["schemas"]["Reason"]["enum"]) == {reason.value for reason in Reason}
+
+
+def test_every_operation_has_a_short_name_of_its_own() -> None:
+    found = [
+        (method, operation["operationId"])
+        for path in openapi_document()["paths"].values()
+        for method, operation in path.items()
+    ]
+    names = [name for _, name in found]
+    assert len(set(names)) == len(names)
+    # What the framework would make up ends with the method: list_twins_api_twins_get.
+    assert [
+        name for method, name in found if not re.fullmatch(r"[a-z]+_[a-z_]+", name) or name.endswith(f"_{method}")
+    ] == []
+    assert {"list_twins", "get_twin", "put_twin", "get_series", "send_request", "list_dead_letters"} <= set(names)
+
+
+async def test_the_document_is_the_same_without_a_running_api() -> None:
+    async with Api().client() as client:
+        assert (await client.get("/openapi.json")).json() == json.loads(json.dumps(openapi_document()))

@@ -6,6 +6,8 @@ import httpx
 import pytest
 from support.http_api import Api
 
+from infra.access.origin import Origin
+
 JSON = {"content-type": "application/json"}
 PROBLEM = "application/problem+json"
 
@@ -126,3 +128,108 @@ async def test_every_answer_forbids_sniffing_framing_and_storing(client: httpx.A
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
         assert headers["cache-control"] == "no-store"
+
+
+PUBLIC = "https://twins.example.org"
+
+
+def behind(url: str) -> Api:
+    """The API behind a proxy that makes it reachable there."""
+    api = Api()
+    api.row("a")
+    api.change(public=Origin.of_url(url))
+    return api
+
+
+@pytest.mark.parametrize("host", ["twins.example.org", "127.0.0.1:8080", "Twins.Example.org:443"])
+async def test_pages_of_the_public_url_may_write_whether_or_not_the_proxy_passes_their_host_on(host: str) -> None:
+    headers = {"host": host, "origin": PUBLIC, **JSON}
+    async with behind(PUBLIC).client() as client:
+        answer = await client.post("/api/twins/box/a/requests/reset", content="{}", headers=headers)
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("null", "twins.example.org"),
+        ("https://evil.example", "twins.example.org"),
+        ("https://twins.example.org:8443", "twins.example.org"),
+        ("https://twins.example.org:8443", "twins.example.org:8443"),
+        ("https://a.twins.example.org", "twins.example.org"),
+        # The proxy speaks plain HTTP to us: that makes no page ours that came to the browser over plain HTTP.
+        ("http://twins.example.org", "twins.example.org"),
+        ("http://127.0.0.1:8080", "twins.example.org"),
+    ],
+)
+async def test_every_other_origin_stays_foreign_under_the_public_host(origin: str, host: str) -> None:
+    headers = {"host": host, "origin": origin, **JSON}
+    async with behind(PUBLIC).client() as client:
+        for answer in (
+            await client.get("/api/twins", headers=headers),
+            await client.post("/api/twins/box/a/requests/reset", content="{}", headers=headers),
+        ):
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:twinstream:problem:foreign-origin")
+
+
+async def test_the_public_host_is_served_and_no_other_one_more() -> None:
+    async with behind(PUBLIC).client() as client:
+        assert (await client.get("/healthz", headers={"host": "twins.example.org"})).status_code == 200
+        assert (await client.get("/healthz", headers={"host": "www.twins.example.org"})).status_code == 400
+        page = await client.get("/healthz", headers={"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:8080"})
+        assert page.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [(PUBLIC, True), (PUBLIC + ":443", True), (PUBLIC + ":8443", False), ("http://twins.example.org", False)],
+)
+async def test_browsers_are_told_to_stay_with_https_only_where_the_whole_host_is_ours(url: str, *, told: bool) -> None:
+    async with behind(url).client() as client:
+        for path in ("/healthz", "/nothing"):
+            headers = (await client.get(path)).headers
+            assert headers.get("strict-transport-security") == ("max-age=31536000" if told else None)
+
+
+async def test_the_document_names_the_public_url() -> None:
+    async with behind(PUBLIC).client() as client:
+        assert (await client.get("/openapi.json")).json()["servers"] == [{"url": PUBLIC}]
+    async with Api().client() as client:
+        assert "servers" not in (await client.get("/openapi.json")).json()
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        (PUBLIC, PUBLIC),
+        ("https://Twins.Example.org:443/", PUBLIC),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+    ],
+)
+def test_a_public_url_is_the_origin_that_browsers_tell(url: str, origin: str) -> None:
+    assert str(Origin.of_url(url)) == origin
+    assert Origin.parse(origin) == Origin.of_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("twins.example.org", "https://"),
+        ("ftp://twins.example.org", "https://"),
+        ("https://twins.example.org/plant", "no path"),
+        ("https://twins.example.org/?a", "no path"),
+        ("https://twins.example.org#a", "no path"),
+        ("https://twins.example.org?", "no path"),
+        ("https://", "name a host"),
+        ("https://a@twins.example.org", "no user"),
+        ("https://twins.example.org:0", "a port"),
+        ("https://twins.example.org:99999", "a port"),
+        ("https://twins.example.org:x", "a port"),
+        ("https://a, https://b", "without spaces"),
+        ("https://zwillinge-m\xfcnchen.example", "ASCII"),
+    ],
+)
+def test_what_is_no_origin_is_no_public_url(url: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Origin.of_url(url)

@@ -134,6 +134,7 @@ async def test_the_stream_endpoint_refuses_what_is_unknown() -> None:
         invalid = await client.get("/api/stream", params={"id": "-"})
     assert (stream.status_code, unknown.status_code, invalid.status_code) == (200, 404, 422)
     assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert stream.headers["x-accel-buffering"] == "no"
     assert api.feed.clients == 0
 
 

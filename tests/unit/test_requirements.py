@@ -14,7 +14,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 _ROOT = Path(__file__).parents[2]
-_FILES = ("requirements.txt", "requirements-dev.txt", "tests/servers/secantus-requirements.txt")
+_FILES = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "tests/servers/secantus-requirements.txt",
+    "tests/servers/openapi-python-client-requirements.txt",
+)
 _ROOMS = ("schemas", "streams", "twins", "connectors", "infra")
 _PIN = re.compile(
     r"^([A-Za-z0-9._-]+)==(\S+)(?: ; [^\\]+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE

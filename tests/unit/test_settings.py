@@ -175,3 +175,16 @@ def test_a_password_that_is_the_user_name_blanks_no_word_elsewhere() -> None:
 )
 def test_passwords_in_urls_are_masked(url: str, shown: str) -> None:
     assert mask_url(url) == shown
+
+
+def test_a_public_url_with_a_path_is_a_fault_that_says_what_to_do(tmp_path: Path) -> None:
+    (fault,) = _faults(_file(tmp_path, "http:\n  public_url: https://example.org/twins\n"))
+    assert "site.yaml:2" in fault
+    assert "no path: give twinstream a host name, or a port, of its own" in fault
+
+
+def test_a_public_url_is_kept_as_browsers_write_it(tmp_path: Path) -> None:
+    settings = load(_file(tmp_path, "http:\n  public_url: https://Twins.Example.org:443/\n"))
+    assert settings.http.public_url == "https://twins.example.org"
+    write_private(settings, tmp_path / "c.yaml")
+    assert load(tmp_path / "c.yaml") == settings

@@ -17,7 +17,12 @@ router = APIRouter(tags=["account"])
 OfType = Annotated[str, Query(alias="type", description="Only of this type.")]
 
 
-@router.get("/api/account", summary="Show the loss account", responses=answers({200: AccountList}, Kind.INVALID_VALUES))
+@router.get(
+    "/api/account",
+    operation_id="get_account",
+    summary="Show the loss account",
+    responses=answers({200: AccountList}, Kind.INVALID_VALUES),
+)
 async def account(services: Using, *, type_name: OfType = "") -> Response:
     """One row for each source and type, cumulative, as of the last commit; also while Kafka or a bridge is away.
 
@@ -29,6 +34,7 @@ async def account(services: Using, *, type_name: OfType = "") -> Response:
 
 @router.get(
     "/api/account/twins",
+    operation_id="list_account_twins",
     summary="Show what is missing of which twin",
     responses=answers({200: AccountTwins}, Kind.INVALID_VALUES),
 )

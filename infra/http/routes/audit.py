@@ -21,6 +21,7 @@ router = APIRouter(tags=["access"])
 
 @router.get(
     "/api/audit",
+    operation_id="list_audit_entries",
     summary="Show who changed what",
     openapi_extra=needs(Scope.ADMIN, whole=True),
     responses=answers({200: AuditList}),

@@ -42,6 +42,7 @@ Until = Annotated[str | None, Query(description="Latest arrival, likewise.")]
 
 @router.get(
     "/api/deadletters",
+    operation_id="list_dead_letters",
     summary="List dead letters",
     responses=answers({200: DeadLetterList}, Kind.INVALID_VALUES),
 )
@@ -69,6 +70,7 @@ async def deadletters(
 
 @router.get(
     "/api/deadletters/number",
+    operation_id="count_dead_letters",
     summary="Count dead letters",
     responses=answers({200: DeadLetterNumber}, Kind.INVALID_VALUES),
 )
@@ -91,6 +93,7 @@ async def number(
 
 @router.post(
     "/api/deadletters/redrive",
+    operation_id="redrive_dead_letters",
     summary="Send dead letters once more",
     openapi_extra=needs(Scope.DEPLOY),
     responses=answers(
@@ -120,6 +123,7 @@ async def redrive(services: Using, wanted: LettersToRedrive) -> Response:
 
 @router.post(
     "/api/deadletters/purge",
+    operation_id="purge_dead_letters",
     summary="Remove dead letters",
     openapi_extra=needs(Scope.ADMIN),
     responses=answers(

@@ -22,6 +22,7 @@ _TEXT = {"description": "Prometheus text format.", "content": {"text/plain": {"s
 
 @router.get(
     "/healthz",
+    operation_id="get_health",
     summary="Is this process alive?",
     responses=answers(
         {200: Health},
@@ -32,7 +33,12 @@ async def healthz() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/readyz", summary="Is everything up?", responses=answers({200: Ready}, Kind.NOT_READY))
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Is everything up?",
+    responses=answers({200: Ready}, Kind.NOT_READY),
+)
 async def readyz(services: Using) -> Response:
     """200 once the log is reachable, everything in it was read, and every role is up; else what is missing."""
     missing = dict(await services.probe())
@@ -47,6 +53,7 @@ async def readyz(services: Using) -> Response:
 
 @router.get(
     "/metrics",
+    operation_id="get_metrics",
     summary="Show metrics",
     openapi_extra=needs(Scope.READ, whole=True),
     response_class=Response,

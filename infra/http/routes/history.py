@@ -41,6 +41,7 @@ Moment = Annotated[
 
 @router.get(
     "/api/twins/{type}/{id}/series",  # noqa: FAST003 - an alias in `TypeInPath`
+    operation_id="get_series",
     summary="Read the time series of one field",
     responses=answers(
         {200: Series},
@@ -69,6 +70,7 @@ async def series(
 
 @router.get(
     "/api/twins/{type}/{id}/series/buckets",  # noqa: FAST003 - an alias in `TypeInPath`
+    operation_id="get_series_buckets",
     summary="Read the time series of one field, thinned out",
     responses=answers(
         {200: SeriesBuckets},
@@ -121,6 +123,7 @@ def _asked(
 
 @router.get(
     "/api/twins/{type}/{id}/commands",  # noqa: FAST003 - an alias in `TypeInPath`
+    operation_id="list_commands",
     summary="List the commands of a twin",
     responses=answers(
         {200: CommandList},

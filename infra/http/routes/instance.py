@@ -20,6 +20,7 @@ _WHOLE = needs(Scope.READ, whole=True)
 
 @router.get(
     "/api/instance",
+    operation_id="get_instance",
     summary="Show where the instance's log is",
     openapi_extra=_WHOLE,
     responses=answers({200: Instance}),
@@ -30,7 +31,11 @@ async def instance(services: Using) -> Response:
 
 
 @router.get(
-    "/api/status", summary="Show what every role is doing", openapi_extra=_WHOLE, responses=answers({200: Status})
+    "/api/status",
+    operation_id="get_status",
+    summary="Show what every role is doing",
+    openapi_extra=_WHOLE,
+    responses=answers({200: Status}),
 )
 async def status(services: Using) -> Response:
     """Every role of the API's data directory, up or not; waits 2 s at most for those that don't answer."""

@@ -23,6 +23,7 @@ _ARGUMENTS = {"additionalProperties": {"type": ["boolean", "number", "string"]}}
 
 @router.post(
     "/api/twins/{type}/{id}/requests/{name}",  # noqa: FAST003 - an alias in `TypeInPath`
+    operation_id="send_request",
     summary="Ask something of a twin",
     openapi_extra=needs(Scope.REQUEST),
     status_code=202,

@@ -9,7 +9,8 @@ from starlette.responses import HTMLResponse, Response
 from infra.access.audit import entry_of
 from infra.access.caller import Caller, CredentialError, UndecidedError
 from infra.access.sessions import COOKIE
-from infra.http.access import LOGIN_PATH, PUBLIC, SESSION_PATH, address_of, session_cookie
+from infra.http.access import LOGIN_PATH, PUBLIC, SESSION_PATH, session_cookie
+from infra.http.auditing import address_of
 from infra.http.login_page import login_page
 from infra.http.models import Login, WhoAmI
 from infra.http.problems import Kind, ProblemError, answers
@@ -39,6 +40,7 @@ async def login(next: str = "/") -> Response:  # noqa: A002, ARG001 - the page r
 
 @router.post(
     SESSION_PATH,
+    operation_id="log_in",
     summary="Log in",
     openapi_extra=PUBLIC,
     responses=answers({200: WhoAmI}, Kind.INVALID_VALUES, Kind.UNAVAILABLE),
@@ -59,13 +61,12 @@ async def begin(services: Using, request: Request, shown: Login) -> Response:
         lasts_s = min(lasts_s, (caller.expires_ns - now_ns) / NS_PER_S)
     cookie = services.gate.sessions.begin(caller, now_ns + round(lasts_s * NS_PER_S))
     response = json_response(_shown(caller))
-    response.set_cookie(
-        COOKIE, cookie, max_age=max(1, int(lasts_s)), httponly=True, samesite="lax", secure=_is_secure(request)
-    )
+    secure = _is_secure(services, request)
+    response.set_cookie(COOKIE, cookie, max_age=max(1, int(lasts_s)), httponly=True, samesite="lax", secure=secure)
     return response
 
 
-@router.get(SESSION_PATH, summary="Show who calls", responses=answers({200: WhoAmI}))
+@router.get(SESSION_PATH, operation_id="get_session", summary="Show who calls", responses=answers({200: WhoAmI}))
 async def who_am_i(caller: Calling) -> Response:
     """Who the caller is, and what that permits."""
     return json_response(_shown(caller))
@@ -73,6 +74,7 @@ async def who_am_i(caller: Calling) -> Response:
 
 @router.delete(
     SESSION_PATH,
+    operation_id="log_out",
     summary="Log out",
     status_code=204,
     openapi_extra={"security": [{"bearer": ["read"]}]},
@@ -85,7 +87,7 @@ async def end(services: Using, request: Request, caller: Calling) -> Response:
         services.gate.sessions.end(cookie)
         await _told(services, caller, request, "logout")
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=_is_secure(request))
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=_is_secure(services, request))
     return response
 
 
@@ -104,8 +106,9 @@ async def _told(services: Services, caller: Caller, request: Request, action: st
         services.audit.later(entry)  # looking is possible also while Kafka is away
 
 
-def _is_secure(request: Request) -> bool:
-    return request.url.scheme == "https"
+def _is_secure(services: Services, request: Request) -> bool:
+    """Whether browsers are to send the cookie over HTTPS alone: a proxy speaks plain HTTP to us all the same."""
+    return request.url.scheme == "https" or (services.public is not None and services.public.is_https)
 
 
 def _shown(caller: Caller) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _STREAM = {"description": "Never ends.", "content": {"text/event-stream": {"sche
 
 @router.get(
     "/api/stream",
+    operation_id="stream_events",
     summary="Follow state, commands and events",
     response_class=EventStream,
     responses=answers({200: _STREAM}, Kind.UNKNOWN_TYPE, Kind.INVALID_NAME, Kind.UNAVAILABLE),

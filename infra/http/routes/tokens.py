@@ -20,7 +20,13 @@ router = APIRouter(tags=["access"])
 _ADMIN = needs(Scope.ADMIN, whole=True)
 
 
-@router.get("/api/tokens", summary="List API tokens", openapi_extra=_ADMIN, responses=answers({200: TokenList}))
+@router.get(
+    "/api/tokens",
+    operation_id="list_tokens",
+    summary="List API tokens",
+    openapi_extra=_ADMIN,
+    responses=answers({200: TokenList}),
+)
 async def tokens(services: Using) -> Response:
     """Every token, oldest first, also those that were revoked or are expired; never the secret."""
     now_ns = services.gate.now_ns()
@@ -29,6 +35,7 @@ async def tokens(services: Using) -> Response:
 
 @router.post(
     "/api/tokens",
+    operation_id="create_token",
     summary="Make an API token",
     status_code=201,
     openapi_extra=_ADMIN,
@@ -69,6 +76,7 @@ async def make_token(services: Using, caller: Calling, wanted: NewToken) -> Resp
 
 @router.delete(
     "/api/tokens/{token}",
+    operation_id="revoke_token",
     summary="Revoke an API token",
     openapi_extra=_ADMIN,
     responses=answers({200: TokenItem}, Kind.UNKNOWN_TOKEN, Kind.UNAVAILABLE),

@@ -26,6 +26,7 @@ IdInPath = Annotated[str, Path(alias="id", description="Twin id.", examples=["in
 
 @router.get(
     "/api/twins",
+    operation_id="list_twins",
     summary="List twins",
     responses=answers({200: TwinList}, Kind.UNKNOWN_TYPE, Kind.INVALID_VALUES, Kind.UNAVAILABLE),
 )
@@ -117,6 +118,7 @@ def _items(
 
 @router.get(
     "/api/twins/{type}/{id}",  # noqa: FAST003 - an alias in `TypeInPath`
+    operation_id="get_twin",
     summary="Show one twin",
     responses=answers({200: Twin}, Kind.UNKNOWN_TYPE, Kind.UNKNOWN_TWIN, Kind.INVALID_NAME, Kind.UNAVAILABLE),
 )
@@ -127,6 +129,7 @@ async def twin(services: Using, type_name: TypeInPath, twin_id: IdInPath) -> Res
 
 @router.put(
     "/api/twins/{type}/{id}",  # noqa: FAST003 - an alias in `TypeInPath`
+    operation_id="put_twin",
     summary="Create or change a twin",
     openapi_extra=needs(Scope.REQUEST),
     responses=answers(

@@ -18,6 +18,7 @@ router = APIRouter(tags=["types"])
 
 @router.get(
     "/api/types",
+    operation_id="list_types",
     summary="List the deployed types",
     responses=answers(
         {200: TypeList},
@@ -32,6 +33,7 @@ async def types(services: Using) -> Response:
 
 @router.get(
     "/api/types/{type}",
+    operation_id="get_type",
     summary="Show one type",
     responses=answers({200: TypeDetail}, Kind.UNKNOWN_TYPE, Kind.INVALID_NAME, Kind.UNAVAILABLE),
 )
@@ -44,6 +46,7 @@ async def type_detail(services: Using, type_name: Annotated[str, Path(alias="typ
 
 @router.get(
     "/api/deployments",
+    operation_id="list_deployments",
     summary="List what was ever in force",
     responses=answers({200: DeploymentList}, Kind.INVALID_NAME),
     name="deployments",

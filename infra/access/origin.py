@@ -1,0 +1,79 @@
+"""Where the API is reached from outside: the origin of web pages that are ours."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port, by which browsers tell pages of one site from those of another.
+
+    Attributes:
+        scheme: Such as `https`.
+        host: In lower case; an IPv6 address in brackets.
+        port: In digits, also where it is the scheme's own; `""` of a scheme that has none.
+    """
+
+    scheme: str
+    host: str
+    port: str
+
+    @classmethod
+    def of(cls, scheme: str, host: str, port: str = "") -> Self:
+        """With the scheme's own port where none is given."""
+        return cls(scheme, host, port or _DEFAULT_PORTS.get(scheme, ""))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """What a header `Origin` names; None when that is no origin, as `null` is none."""
+        scheme, delimiter, rest = text.lower().partition("://")
+        named = host_and_port(rest)
+        return cls.of(scheme, *named) if delimiter and named else None
+
+    @classmethod
+    def of_url(cls, url: str) -> Self:
+        """The origin that a configured URL names.
+
+        Raises:
+            ValueError: saying what is wrong with it.
+        """
+        if any(character.isspace() or not character.isascii() for character in url):
+            message = "it must be ASCII without spaces; write a host name with other letters as xn--…"
+            raise ValueError(message)
+        parts = urlsplit(url)
+        if parts.scheme not in _DEFAULT_PORTS:
+            message = "it must begin with https:// (or http://)"
+            raise ValueError(message)
+        if parts.path.strip("/") or parts.query or parts.fragment or "?" in url or "#" in url:
+            message = "it must have no path: give twinstream a host name, or a port, of its own"
+            raise ValueError(message)
+        named = host_and_port(parts.netloc.lower())
+        if named is None or int(named[1] or "1") not in range(1, 65536):
+            message = "it must name a host, with a port from 1 to 65535 or none, and no user"
+            raise ValueError(message)
+        return cls.of(parts.scheme, named[0], named[1].lstrip("0"))
+
+    @property
+    def is_https(self) -> bool:
+        """Whether nobody on the way can read or change what is sent."""
+        return self.scheme == "https"
+
+    @property
+    def owns_host(self) -> bool:
+        """Whether it is the usual place on its host, so that nothing else there is to be expected under that name."""
+        return self.port == _DEFAULT_PORTS.get(self.scheme)
+
+    def __str__(self) -> str:
+        """As browsers write it."""
+        return f"{self.scheme}://{self.host}" + ("" if self.owns_host or not self.port else f":{self.port}")
+
+
+def host_and_port(text: str) -> tuple[str, str] | None:
+    """Host and port (`""` for none) as a header `Host` has them, in lower case; None when it is malformed."""
+    match = _HOST.fullmatch(text.lower())
+    return (match[1], match[2] or "") if match else None
