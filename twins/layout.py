@@ -68,6 +68,7 @@ _HEADER: list[tuple[str, str]] = [
 RATED = ("rated_key", "rated_first_ns", "rated_came", "rated_expected")
 """Of messages without a counter: hash of their source, arrival of the first, how many came, and were expected."""
 
+_Place = tuple[str, int, tuple[str, ...]]
 _STATE_TYPES = {"float": "f8", "int": "i8", "bool": "?"}
 
 
@@ -232,32 +233,52 @@ class RowLayout:
             ValueError: the value has another layout.
         """
         rows, stored = self.split(value)
-        row, (numbers,) = rows[0], self.numbers(rows)
-        inputs, outputs = self.definition.inputs, self.definition.fields()
+        (numbers,) = self.numbers(rows)
+        # All at once, as for the numbers.
+        revision, parameter_revision, event_time_ns, offset, status, *others = rows.view(self._told).tolist()[0]
+        left = iter(others)
         return TwinState(
             version=self.definition.version,
-            revision=int(row["revision"]),
-            parameter_revision=int(row["parameter_revision"]),
-            event_time_ns=int(row["event_time_ns"]),
-            offset=int(row["offset"]),
-            status=self.status(int(row["status"])),
-            inputs={name: _plain(row[f"i_{name}"], declared.type) for name, declared in inputs.items()},
-            state={
-                step: {name: self._state_value(row, step, name) for name in state}
-                for step, state in self.states.items()
-                if state
-            },
-            outputs={
-                name: _plain(row[f"o_{name}"], declared.type, self.names.get(name, ()))
-                for name, declared in outputs.items()
-            },
+            revision=revision,
+            parameter_revision=parameter_revision,
+            event_time_ns=event_time_ns,
+            offset=offset,
+            status=self.status(status),
+            inputs={name: _plain(next(left), kind) for name, kind in self._inputs},
+            outputs={name: _plain(next(left), kind, names) for name, kind, names in self._outputs},
+            state={step: _state(next(left), places) for step, places in self._places.items()},
             parameters=self.parameters(numbers, stored),
             tags=tags_of(stored),
         )
 
-    def _state_value(self, row: Any, step: str, name: str) -> Any:  # noqa: ANN401 - a NumPy record, a number or a list
-        value = row[f"s_{step}"][name].tolist()
-        return named(value, self._state_names.get(step, {}).get(name, ()))
+    @cached_property
+    def _told(self) -> np.dtype[np.void]:
+        """A row seen as what people are told of it, in this order, but for its parameters."""
+        header = ["revision", "parameter_revision", "event_time_ns", "offset", "status"]
+        values = [*(f"i_{name}" for name, _ in self._inputs), *(f"o_{name}" for name, *_ in self._outputs)]
+        view: np.dtype[np.void] = self.dtype[[*header, *values, *(f"s_{step}" for step in self._places)]]
+        return view
+
+    @cached_property
+    def _inputs(self) -> list[tuple[str, str]]:
+        """Name and type of each input."""
+        return [(name, declared.type) for name, declared in self.definition.inputs.items()]
+
+    @cached_property
+    def _outputs(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Name and type of each output, and what its numbers are called."""
+        fields = self.definition.fields()
+        return [(name, declared.type, self.names.get(name, ())) for name, declared in fields.items()]
+
+    @cached_property
+    def _places(self) -> dict[str, list[_Place]]:
+        """Of each step that has any: its state's names, where each is among the step's values, and names of its own."""
+        found = {}
+        for step, state in self.states.items():
+            if state:
+                called, stored = self._state_names.get(step, {}), self.dtype[f"s_{step}"].names or ()
+                found[step] = [(name, stored.index(name), called.get(name, ())) for name in state]
+        return found
 
     def numbers(self, rows: NDArray[np.void]) -> list[tuple[float, ...]]:
         """(n,) numbers that n rows hold as parameters, in the definition's order."""
@@ -315,6 +336,15 @@ def _bound(step: Step) -> "BoundStep | None":
     from twins.functions.registry import BUILT_INS  # noqa: PLC0415 - the registry's models import definitions
 
     return BUILT_INS[step.step].bind(step.config)
+
+
+def _state(values: tuple[Any, ...], places: list[_Place]) -> dict[str, Any]:
+    """State of a step by name: numbers, what they are called, or lists of them."""
+    found = {}
+    for name, place, called in places:
+        value = values[place]
+        found[name] = named(value.tolist() if isinstance(value, np.ndarray) else value, called)
+    return found
 
 
 def named(value: Any, names: tuple[str, ...]) -> Any:  # noqa: ANN401

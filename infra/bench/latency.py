@@ -14,9 +14,12 @@ import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from schemas.headers import KIND
+from schemas.topics import TypeTopics
 from streams.log.admin import LogAdmin
 from streams.log.client import KafkaOptions
 from streams.log.follow import Follower
+from streams.log.record import LogRecord
 
 _LOOK_S = 0.02
 _NS_PER_MS = 1e6
@@ -71,6 +74,68 @@ class Stored:
                     self.lines += len(times)
                     self.latencies_ms += [(now_ns - time_ns) / _NS_PER_MS for time_ns in times]
             await asyncio.sleep(_LOOK_S)
+
+
+class _Sent(msgspec.Struct):
+    time: int
+
+
+class Processed:
+    """Processing: from a record's time of writing in the input topic to its line, by a reader of committed records.
+
+    That includes fetching, stepping, the transaction and the reader's own way to the line.
+
+    Attributes:
+        lines: That were read so far and whose record is known.
+        latencies_ms: Of each of them; Kafka tells times of writing in whole milliseconds.
+    """
+
+    def __init__(self, kafka: KafkaOptions, type_name: str) -> None:
+        self._kafka = kafka
+        self._topics = TypeTopics(type_name)
+        self._decoder = msgspec.json.Decoder(_Sent)
+        self._written_ns: dict[tuple[bytes, int], int] = {}
+        self._read_ns: dict[tuple[bytes, int], int] = {}
+        self.latencies_ms: list[float] = []
+
+    @property
+    def lines(self) -> int:
+        """How many."""
+        return len(self.latencies_ms)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch for as long as this lasts."""
+        topics = [self._topics.telemetry, self._topics.timeseries]
+        async with Follower(self._kafka, topics=topics, start="latest") as follower:
+            reading = asyncio.create_task(self._read(follower))
+            try:
+                yield
+            finally:
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+
+    async def _read(self, follower: Follower) -> None:
+        while True:
+            self.take(await follower.read(timeout_s=0.1), time.time_ns())
+
+    def take(self, records: Sequence[LogRecord], now_ns: int) -> None:
+        """Records of both topics, read now; a line may come before its record does."""
+        for record in records:
+            if record.topic == self._topics.timeseries:
+                for line in (record.value or b"").splitlines():
+                    head, _, time_ns = line.rpartition(b" ")
+                    twin = head[head.index(b"twin=") + 5 : head.index(b" ")]
+                    self._meet((twin, int(time_ns)), self._read_ns, now_ns)
+            elif record.key is not None and not record.header(KIND):
+                key = record.key, self._decoder.decode(record.value or b"").time
+                self._meet(key, self._written_ns, record.timestamp_ms * 1_000_000)
+
+    def _meet(self, key: tuple[bytes, int], mine: dict[tuple[bytes, int], int], at_ns: int) -> None:
+        mine[key] = at_ns
+        if key in self._written_ns and key in self._read_ns:
+            self.latencies_ms.append((self._read_ns.pop(key) - self._written_ns.pop(key)) / _NS_PER_MS)
 
 
 class _Issued(msgspec.Struct):

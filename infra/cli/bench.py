@@ -156,6 +156,7 @@ for _command in (
     bench_roles.bridge,
     bench_roles.sink,
     bench_roles.scale,
+    bench_roles.console,
     bench_worker.kernel,
     bench_worker.switch,
     bench_worker.start,

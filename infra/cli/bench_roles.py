@@ -122,3 +122,43 @@ def scale(
         show_table(bench.MODEL_COLUMNS, model.rows(), empty="nothing")
     if any(result.failed for result in results):
         raise typer.Exit(FAILED)
+
+
+def console(
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Runs without and with an audience each.")] = 5,
+    seconds: Annotated[float, typer.Option("--seconds", min=3, help="Of a run.")] = 15.0,
+    rate: Annotated[float, typer.Option("--rate", min=10, help="Messages per second, in every run.")] = 1500.0,
+    twins: Annotated[int, typer.Option("--twins", min=100, max=100_000, help="Devices that publish.")] = 1000,
+    consoles: Annotated[int, typer.Option("--consoles", min=1, max=200, help="Pages that are open.")] = 20,
+    requests: Annotated[
+        float, typer.Option("--requests", min=0, max=400, help="Requests to the API per second.")
+    ] = 100.0,
+    browser: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option("--browser/--no-browser", help="Whether a page in a real browser is looked at in the end.")
+    ] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="Three runs of 8 s each.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Load the console and the API while messages flow: what that costs those who process them.
+
+    A whole instance; runs without and with an audience take turns. The audience is open pages, each with its socket,
+    and reads of the API. Exit code 1 when it was not served, or when the slowest hundredth of the records took more
+    than 1.5 times as long with it (median of the pairs).
+    """
+    from infra.bench import console as bench  # noqa: PLC0415 - no other command needs these
+    from infra.bench import console_figures, machine  # noqa: PLC0415
+
+    if quick:
+        repeat, seconds = 3, 8.0
+    ground = machine.machine()
+    plan = bench.Plan(repeat, seconds, rate, twins, consoles, requests, browser)
+    outcome = asyncio.run(bench.measure(plan))
+    if as_json:
+        show_json(outcome.as_json() | {"machine": ground, "versions": machine.versions()})
+    else:
+        show_table(console_figures.COLUMNS, outcome.as_rows(), empty="nothing was measured")
+        if outcome.looked is not None:
+            looked = outcome.looked
+            typer.echo(f"a page in a real browser changed in {looked.changes} of {looked.looks} looks, two a second")
+    if not outcome.kept:
+        raise typer.Exit(FAILED)

@@ -26,8 +26,10 @@ class Moment(Element, component="static/moment.js", dependencies=["static/consol
 
     def show(self, time_ns: int | None) -> None:
         """Show another time."""
-        self._props["ns"] = _digits(time_ns)
-        self.update()
+        digits = _digits(time_ns)
+        if digits != self._props["ns"]:
+            self._props["ns"] = digits
+            self.update()
 
 
 class DataTable(Element, component="static/data_table.js", dependencies=["static/console_format.js"]):
@@ -56,21 +58,27 @@ class DataTable(Element, component="static/data_table.js", dependencies=["static
         super().__init__()
         self._props["caption"] = caption
         self._props["columns"] = [dict(column) for column in columns]
-        self._props["rows"] = list(rows)
+        self._props["rows"] = tuple(rows)
         self._props["empty"] = empty
         self._props["sort"] = sort
         self._props["descending"] = descending
         self._props["selectable"] = selectable
 
     def show(self, rows: Iterable[Row]) -> None:
-        """Show other rows."""
-        self._props["rows"] = list(rows)
-        self.run_method("show", self._props["rows"])
+        """Show other rows; the same ones are not pushed again."""
+        wanted = tuple(rows)
+        if wanted == self._props["rows"]:
+            return
+        # A tuple, since NiceGUI would watch every cell of a list; and pushed once, by itself.
+        with self._props.suspend_updates():
+            self._props["rows"] = wanted
+        self.run_method("show", wanted)
 
     def show_empty(self, text: str) -> None:
         """Say something else where there are no rows."""
-        self._props["empty"] = text
-        self.update()
+        if text != self._props["empty"]:
+            self._props["empty"] = text
+            self.update()
 
     def sorted_by(self, key: str, *, descending: bool) -> None:
         """Mark the column that the rows are sorted by."""
@@ -123,11 +131,13 @@ class LiveValues(Element, component="static/live_values.js", dependencies=["stat
         super().__init__()
         self._props["caption"] = caption
         self._props["items"] = [dict(item) for item in items]
-        self._props["values"] = dict(values)
+        self._props["values"] = self._shown = dict(values)
 
     def show(self, values: Mapping[str, Any]) -> None:
-        """Show other values."""
-        self.run_method("show", dict(values))
+        """Show other values; the same ones are not pushed again."""
+        if values != self._shown:
+            self._shown = dict(values)
+            self.run_method("show", self._shown)
 
 
 class StatusMark(Element, component="static/status_mark.js"):

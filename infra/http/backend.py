@@ -24,15 +24,14 @@ from infra.http.live import STATE_PATTERN, StateTable
 from infra.http.models import KafkaAddress
 from infra.http.rows import RowReader
 from infra.http.services import (
-    Look,
     Missing,
     Probe,
     Services,
     WorkerFigures,
     no_workers,
     nothing_missing,
-    nothing_runs,
 )
+from infra.http.shared_look import Look, SharedLook, nothing_runs
 from infra.http.stream_history import LogHistory
 from infra.settings import AuthSettings
 from schemas.clock import AnchoredClock, Clock
@@ -150,7 +149,7 @@ async def open_services(
         accounts=accounts,
         kafka=kafka or KafkaAddress(bootstrap_servers=options.bootstrap_servers, tls=options.tls),
         probe=missing,
-        status=status,
+        status=SharedLook(status, clock),
         worker_figures=worker_figures,
         loading=loading,
         letter_sender=letter_log,

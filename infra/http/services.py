@@ -23,8 +23,8 @@ from infra.http.idempotency import Answered
 from infra.http.letters import Place, Selection
 from infra.http.models import KafkaAddress
 from infra.http.rows import TypeCatalogue
+from infra.http.shared_look import SharedLook
 from infra.http.stream_history import History, no_history
-from infra.status import InstanceStatus
 from schemas.clock import Clock, SystemClock
 from schemas.errors import TwinstreamError
 from schemas.messages import DeadLetter, Redriven
@@ -37,9 +37,6 @@ Missing = Mapping[str, str]
 
 Probe = Callable[[], Awaitable[Missing]]
 """Asks what is missing; empty means that everything is up. Called at every `/readyz`, so it should answer at once."""
-
-Look = Callable[[], InstanceStatus]
-"""What the roles of the instance are doing; may take seconds, so it is called in a thread."""
 
 WorkerFigures = Callable[[], bytes]
 """What the workers beside us count of records, in Prometheus' text format; may take a second: called in a thread."""
@@ -145,11 +142,6 @@ async def nothing_missing() -> Missing:
     return {}
 
 
-def nothing_runs() -> InstanceStatus:
-    """An instance without roles."""
-    return InstanceStatus(data_dir="", running=False, ready=False, url="", roles=[])
-
-
 def no_workers() -> bytes:
     """No worker is beside us."""
     return b""
@@ -198,7 +190,7 @@ class Services:
     letter_sender: LetterSender = field(default_factory=NoSender)
     kafka: KafkaAddress = field(default_factory=KafkaAddress)
     probe: Probe = nothing_missing
-    status: Look = nothing_runs
+    status: SharedLook = field(default_factory=SharedLook)
     worker_figures: WorkerFigures = no_workers
     loading: Loading = nothing_loading
     clock: Clock = field(default_factory=SystemClock)
@@ -231,7 +223,8 @@ def seen_by(services: Services, grants: Grants) -> Services:
     )
 
 
-def _caller(request: Request) -> Caller:
+# Coroutines, although they wait for nothing: FastAPI hands plain functions to a thread, for each request.
+async def _caller(request: Request) -> Caller:  # noqa: RUF029
     caller: Caller = request.scope["state"]["caller"]
     return caller
 
@@ -240,7 +233,7 @@ Calling = Annotated[Caller, Depends(_caller)]
 """Annotation of an endpoint's argument that receives who calls."""
 
 
-def _services(request: Request, caller: Calling) -> Services:
+async def _services(request: Request, caller: Calling) -> Services:  # noqa: RUF029
     services: Services = request.app.state.services
     return seen_by(services, caller.grants)
 

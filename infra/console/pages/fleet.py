@@ -98,6 +98,7 @@ class _View:
 
     async def follow(self) -> None:
         """Keep the page true."""
+        client = ui.context.client
         with self._desk.hub.watching():
             while True:
                 try:
@@ -109,7 +110,9 @@ class _View:
                     await asyncio.sleep(_TYPING_S)
                     self._seen = -1
                 self._asked.clear()
-                await self.refresh()
+                # One that was closed is kept for a while, since it may come back.
+                if client.has_socket_connection:
+                    await self.refresh()
 
     async def refresh(self) -> None:
         """Show what is now."""

@@ -101,12 +101,14 @@ class _View:
 
     async def follow(self) -> None:
         """Keep the page true until it is closed."""
+        client = ui.context.client
         looking = asyncio.create_task(self._look())
         try:
             with self._desk.topics.watching():
                 while True:
-                    self._show_lines()
-                    self._show_topics()
+                    if client.has_socket_connection:
+                        self._show_lines()
+                        self._show_topics()
                     if looking.done():
                         looking.result()
                     await asyncio.sleep(_PAUSE_S)
@@ -116,7 +118,7 @@ class _View:
     async def _look(self) -> None:
         """Ask the roles, one round after the other."""
         while True:
-            status = await asyncio.to_thread(self._desk.services.status)
+            status = await self._desk.services.status()
             self._roles.show(_role_row(role) for role in status.roles)
             down = [role.name for role in status.roles if not role.ready]
             words = "every role is ready" if not down else f"not ready: {', '.join(down)}"

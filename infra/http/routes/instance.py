@@ -1,7 +1,5 @@
 """The instance behind the API: where its log is, and what its roles are doing."""
 
-import asyncio
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -38,5 +36,8 @@ async def instance(services: Using) -> Response:
     responses=answers({200: Status}),
 )
 async def status(services: Using) -> Response:
-    """Every role of the API's data directory, up or not; waits 2 s at most for those that don't answer."""
-    return json_response(as_document(await asyncio.to_thread(services.status)))
+    """Every role of the API's data directory, up or not, as of a second ago at most.
+
+    Waits 2 s at most for those that don't answer.
+    """
+    return json_response(as_document(await services.status()))
