@@ -224,7 +224,7 @@ def seen_by(services: Services, grants: Grants) -> Services:
 
 
 # Coroutines, although they wait for nothing: FastAPI hands plain functions to a thread, for each request.
-async def _caller(request: Request) -> Caller:  # noqa: RUF029
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.scope["state"]["caller"]
     return caller
 
@@ -233,7 +233,7 @@ Calling = Annotated[Caller, Depends(_caller)]
 """Annotation of an endpoint's argument that receives who calls."""
 
 
-async def _services(request: Request, caller: Calling) -> Services:  # noqa: RUF029
+async def _services(request: Request, caller: Calling) -> Services:
     services: Services = request.app.state.services
     return seen_by(services, caller.grants)
 

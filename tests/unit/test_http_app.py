@@ -1,10 +1,14 @@
+import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from support.http_api import Api
 
-from infra.http.app import create_app
+from infra.http.app import _MODULES, create_app
 from infra.http.models import Health, Ready
 from schemas.deployment import Deployment, HistoryItem
 from schemas.reasons import Reason
@@ -166,3 +170,16 @@ async def test_openapi_names_every_dead_letter_reason() -> None:
     async with Api().client() as client:
         schema = (await client.get("/openapi.json")).json()
     assert set(schema["components"]["schemas"]["Reason"]["enum"]) == {reason.value for reason in Reason}
+
+
+def test_no_request_is_handed_to_a_thread_for_what_its_endpoint_needs() -> None:
+    # A plain function would be: that costs more than most endpoints do.
+    def calls(dependant: Dependant) -> Iterator[object]:
+        yield dependant.call
+        for below in dependant.dependencies:
+            yield from calls(below)
+
+    routes = [route for module in _MODULES for route in module.router.routes if isinstance(route, APIRoute)]
+    assert len(routes) > 20
+    plain = {call for route in routes for call in calls(route.dependant) if not inspect.iscoroutinefunction(call)}
+    assert plain == set()
