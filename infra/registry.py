@@ -8,6 +8,7 @@ import psutil
 import structlog
 
 from infra.embedded.cache import cache_dir
+from infra.put_file import PRIVATE, put_file
 from schemas.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
@@ -141,12 +142,7 @@ class Registry:
     def write(self, path: Path, entry: RunFile) -> None:
         """Put the file in place at once, readable by its owner only."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_suffix(f".{os.getpid()}.new")
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(entry))
-        fresh.replace(path)
+        put_file(path, msgspec.json.encode(entry), mode=PRIVATE)
 
     def clear(self) -> None:
         """Remove what processes that died left behind."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from infra.embedded.ports import LOOPBACK
+from infra.put_file import put_file
 from infra.registry import RunFile
 
 SCRAPE_FILE = "prometheus.yml"
@@ -47,7 +48,5 @@ class ScrapeFile:
         if ports == self._written:
             return
         text = _HEAD.format(file=self.path) + yaml.safe_dump(configuration(ports), sort_keys=False)
-        fresh = self.path.with_suffix(".new")
-        fresh.write_text(text, "utf-8")
-        fresh.replace(self.path)
+        put_file(self.path, text)
         self._written = ports

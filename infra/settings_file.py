@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import EnvSettingsSource, SettingsError
 
+from infra.put_file import PRIVATE, put_file
 from infra.settings import ENV_DELIMITER, ENV_PREFIX, Settings
 from schemas.errors import Problem, SetupError
 from schemas.yaml_words import misread
@@ -81,11 +82,7 @@ def write_private(settings: Settings, path: Path) -> None:
     """Write all settings, secrets included, to a file that only its owner may read."""
     text = yaml.safe_dump(_plain(settings), sort_keys=False)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
-        file.write(text)
-    fresh.replace(path)
+    put_file(path, text, mode=PRIVATE)
 
 
 def _read_file(path: Path) -> tuple[Tree, dict[str, int], list[Problem]]:

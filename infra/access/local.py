@@ -1,9 +1,9 @@
 """The secret by which the owner of the data directory is let in: a file that only the owner may read."""
 
-import os
 import secrets
 from pathlib import Path
 
+from infra.put_file import PRIVATE, put_file
 from infra.registry import RUN_FOLDER
 
 FILE = "api-token"
@@ -15,11 +15,7 @@ def publish(data_dir: Path) -> str:
     path = data_dir / RUN_FOLDER / FILE
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret = secrets.token_urlsafe(_BYTES)
-    fresh = path.with_suffix(f".{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
-        file.write(secret)
-    fresh.replace(path)
+    put_file(path, secret, mode=PRIVATE)
     return secret
 
 

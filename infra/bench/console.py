@@ -36,6 +36,8 @@ _LINGER_S = 32.0
 _LOOK_S = 0.05
 _DRAIN_TIMEOUT_S = 30.0
 _RATE_REACHED = 0.98
+LONGEST_CYCLE_S = 2.0
+"""Every device publishes so often at least: an open page of its twin that is told nothing for 5 s is a fault."""
 
 
 @dataclass(frozen=True)

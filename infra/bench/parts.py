@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.bench import bridge, e2e, kernel, level, processor, restore, scale, sink, start
+from infra.bench import bridge, console, console_figures, e2e, kernel, level, processor, restore, scale, sink, start
 from infra.bench.document import Section, Table
 from infra.bench.jobs import contestants_of, jobs_of
 from infra.bench.report import Result
@@ -110,6 +110,18 @@ async def _e2e(span: Span) -> Section:
     return section(await e2e.measure(rates, seconds, 1000, confirm_s, lambda levels: span.told(section(levels))))
 
 
+async def _console(span: Span) -> Section:
+    plan = console.Plan(repeat=1, seconds=5.0, browser=False) if span.quick else console.Plan()
+    outcome = await console.measure(plan)
+    says = (
+        f"A whole instance, {plan.messages_per_s:,.0f} messages/s, without and with an audience in turns: "
+        f"{plan.consoles} open pages of the console and {plan.requests_per_s:.0f} requests/s to the API. Processing "
+        "counts from a record's writing to its line, read by somebody who reads committed records."
+    )
+    tables = [("Figures", console_figures.COLUMNS, list(outcome.as_rows()))]
+    return Section("console", "An audience", says, 0.0, tables=tables, detail=outcome.as_json())
+
+
 async def _scale(span: Span) -> Section:
     name, title, records, repeat = "scale", "Scale-out", *((300_000, 1) if span.quick else (1_500_000, 3))
     says = "The incubator type on several workers of one machine, from the first record written to the last commit. "
@@ -155,6 +167,7 @@ PARTS = (
     Part("sink", 75.0, _sink),
     Part("bridge", 100.0, _bridge),
     Part("e2e", 100.0, _e2e),
+    Part("console", 180.0, _console),
     Part("scale", 150.0, _scale),
     Part("kernel", 60.0, _kernel),
     Part("start", 60.0, _start),

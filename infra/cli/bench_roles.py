@@ -148,6 +148,12 @@ def console(
     from infra.bench import console as bench  # noqa: PLC0415 - no other command needs these
     from infra.bench import console_figures, machine  # noqa: PLC0415
 
+    if twins > bench.LONGEST_CYCLE_S * rate:
+        most = round(bench.LONGEST_CYCLE_S * rate)
+        message = (
+            f"--twins {twins}: at --rate {rate:g} at most {most:,}, so that the page of each has something to show"
+        )
+        raise SetupError(message)
     if quick:
         repeat, seconds = 3, 8.0
     ground = machine.machine()

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import os
 import uuid
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from infra.embedded.kafka_registration import unregister, was_cut_off
 from infra.embedded.ports import LOOPBACK, accepts, free_port
 from infra.embedded.process import ChildProcess
 from infra.embedded.server import EmbeddedServer
+from infra.put_file import put_file
 from schemas.errors import SetupError
 
 _LOG_DIR = "log"
@@ -110,7 +110,7 @@ class EmbeddedKafka(EmbeddedServer):
             return
         id_file = self._folder / "cluster.id"
         if not id_file.exists():
-            _write_atomically(id_file, _new_cluster_id())
+            put_file(id_file, _new_cluster_id(), durable=True)
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", id_file.read_text("utf-8")]
         command = [*self._java_command, *tool, "-c", str(properties)]
         async with ChildProcess("Kafka's storage tool", command, log_path=self.log_path, cwd=self._folder) as formatter:
@@ -121,7 +121,7 @@ class EmbeddedKafka(EmbeddedServer):
         if code:
             message = f"can't prepare {self._folder} for Kafka: see {self.log_path}"
             raise SetupError(message)
-        _write_atomically(done, "")
+        put_file(done, "", durable=True)
 
     async def _end_registration(self) -> None:
         """Let a controller without a broker forget the broker that was killed: see `kafka_registration`."""
@@ -158,12 +158,3 @@ def _new_cluster_id() -> str:
 
 def _write_properties(path: Path, properties: dict[str, str]) -> None:
     path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), "utf-8")
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_suffix(path.suffix + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

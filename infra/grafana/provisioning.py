@@ -12,6 +12,7 @@ from connectors.settings import TimeseriesSettings
 from infra.grafana.system_board import system_board
 from infra.grafana.type_boards import fleet_board, twin_board
 from infra.masking import without_credentials
+from infra.put_file import put_file
 from schemas.definition import Definition
 
 log = structlog.get_logger(__name__)
@@ -61,9 +62,7 @@ class Provisioning:
     @staticmethod
     def _put(file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_name(f".{file.name}.new")
-        fresh.write_text(text, "utf-8")
-        fresh.replace(file)
+        put_file(file, text)
 
     def _sources(self) -> dict[str, Any]:
         metrics = {"name": "Metrics", "uid": "metrics", "type": "prometheus", "url": _PROMETHEUS_URL}

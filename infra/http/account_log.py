@@ -9,6 +9,7 @@ import structlog
 
 from infra.http.account import Accounts, Sums
 from infra.http.services import LogUnavailableError, RecordWriter
+from infra.put_file import put_file
 from schemas.clock import Clock
 from schemas.topics import ACCOUNT
 
@@ -66,10 +67,8 @@ class AccountLog:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    beside = file.with_suffix(".new")
     try:
-        beside.write_bytes(content)
-        beside.replace(file)
+        put_file(file, content)
     except OSError as error:
         # It is in the log, from where it is read again.
         log.warning("the account can't be saved", file=str(file), error=str(error))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from infra.put_file import put_file
+
 
 class ClockFile:
     """Where simulated time got to, so that a faster plant does not go back in time when it is started again.
@@ -23,6 +25,4 @@ class ClockFile:
         """Note a simulated time."""
         if self._path and (last or time_ns > self._reserved_ns):
             self._reserved_ns = time_ns if last else time_ns + self._ahead_ns
-            scratch = self._path.with_suffix(".tmp")
-            scratch.write_text(str(self._reserved_ns))
-            scratch.replace(self._path)
+            put_file(self._path, str(self._reserved_ns))

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from infra.put_file import put_file
+
 log = structlog.get_logger(__name__)
 
 _FILE = "condemned.json"
@@ -64,9 +66,7 @@ class Condemned:
         after = {name: sorted(hashes) for name, hashes in sorted(found.items()) if hashes}
         if after != before:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part = self._path.with_suffix(".new")
-            part.write_bytes(msgspec.json.encode(after))
-            part.replace(self._path)
+            put_file(self._path, msgspec.json.encode(after))
 
     def _read(self) -> dict[str, list[str]]:
         try:

@@ -1,12 +1,16 @@
+import inspect
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from support.http_api import Api
 
-from infra.http.app import create_app, openapi_document
+from infra.http.app import _MODULES, create_app, openapi_document
 from infra.http.models import Health, Ready
 from schemas.deployment import Deployment, HistoryItem
 from schemas.reasons import Reason
@@ -188,3 +192,16 @@ def test_every_operation_has_a_short_name_of_its_own() -> None:
 async def test_the_document_is_the_same_without_a_running_api() -> None:
     async with Api().client() as client:
         assert (await client.get("/openapi.json")).json() == json.loads(json.dumps(openapi_document()))
+
+
+def test_no_request_is_handed_to_a_thread_for_what_its_endpoint_needs() -> None:
+    # A plain function would be: that costs more than most endpoints do.
+    def calls(dependant: Dependant) -> Iterator[object]:
+        yield dependant.call
+        for below in dependant.dependencies:
+            yield from calls(below)
+
+    routes = [route for module in _MODULES for route in module.router.routes if isinstance(route, APIRoute)]
+    assert len(routes) > 20
+    plain = {call for route in routes for call in calls(route.dependant) if not inspect.iscoroutinefunction(call)}
+    assert plain == set()

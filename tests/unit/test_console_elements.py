@@ -1,0 +1,70 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from nicegui import ui
+from nicegui.client import Client
+from support.console import desk_over
+from support.http_api import Api
+
+from infra.console.elements import DataTable, LiveValues
+from infra.console.mounting import opened
+from infra.http.app import create_app
+
+COLUMNS = ({"key": "id", "label": "Twin", "kind": "link"},)
+
+
+def rows(*ids: str) -> list[dict[str, Any]]:
+    return [{"key": name, "id": {"text": name, "href": f"/twins/box/{name}"}} for name in ids]
+
+
+async def pushed(client: Client) -> list[str]:
+    """What waits to be pushed, then nothing: updates of elements, and calls."""
+    await asyncio.sleep(0.05)  # calls are put there by tasks of their own
+    found = ["update"] * len(client.outbox.updates) + [kind for _, kind, _ in client.outbox.messages]
+    client.outbox.updates.clear()
+    client.outbox.messages.clear()
+    return found
+
+
+@asynccontextmanager
+async def page() -> AsyncIterator[Client]:
+    """A page that elements can be put on; not connected, so that what is pushed waits."""
+    api = Api()
+    async with opened(create_app(api.services), desk_over(api.services)):
+        with Client(ui.page("/elements"), request=None) as client:
+            yield client
+
+
+async def test_rows_are_pushed_once_and_only_when_they_are_others() -> None:
+    async with page() as client:
+        table = DataTable("Twins", COLUMNS, rows("a"), empty="none")
+        await pushed(client)
+        table.show(rows("a"))
+        table.show_empty("none")
+        assert await pushed(client) == []
+        table.show(rows("a", "b"))
+        assert await pushed(client) == ["run_javascript"]
+        table.show(row for row in rows("a", "b"))
+        assert await pushed(client) == []
+        table.show_empty("no twin fits")
+        assert await pushed(client) == ["update"]
+
+
+async def test_a_page_that_is_drawn_anew_has_the_rows_that_were_shown_last() -> None:
+    async with page():
+        table = DataTable("Twins", COLUMNS, rows("a"))
+        table.show(rows("b"))
+        assert [row["key"] for row in table._to_dict()["props"]["rows"]] == ["b"]  # noqa: SLF001 - what NiceGUI sends
+
+
+async def test_values_are_pushed_when_they_are_others() -> None:
+    async with page() as client:
+        values = LiveValues("Now", [{"key": "t", "label": "t", "unit": "", "hint": ""}], {"t": 1.0})
+        await pushed(client)
+        values.show({"t": 1.0})
+        assert await pushed(client) == []
+        values.show({"t": 2.0})
+        values.show({"t": 2.0})
+        assert await pushed(client) == ["run_javascript"]
