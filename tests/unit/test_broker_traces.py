@@ -1,6 +1,7 @@
 """Bridges hand traces on, both ways, and tell of messages only once what became of them is durable."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Self
 
 import msgspec
@@ -17,7 +18,7 @@ from connectors.patterns import MQTT
 from connectors.ports import BrokerAwayError, Delivery, Outgoing, Receipt
 from connectors.routes import Routes
 from schemas.clock import NS_PER_S, SystemClock
-from schemas.headers import TRACEPARENT
+from schemas.headers import TRACEPARENT, Headers
 from schemas.messages import Cause, Command, encode
 from schemas.topics import DEADLETTER, TypeTopics
 from schemas.trace import NO_TRACER, Tracer
@@ -52,7 +53,7 @@ class Broker:
     async def acknowledge(self, delivery: Delivery) -> None:
         self.acknowledged = delivery.tag
 
-    async def publish(self, messages: list[Outgoing]) -> list[Receipt]:
+    async def publish(self, messages: Sequence[Outgoing]) -> list[Receipt]:
         self.published += messages
         if self._hangs_up:
             self._hangs_up = False
@@ -124,7 +125,8 @@ async def test_our_own_messages_that_come_back_are_not_told_of() -> None:
 @pytest.mark.parametrize("hangs_up", [False, True])
 async def test_a_command_leaves_with_its_trace_and_is_told_of_when_the_broker_has_it(*, hangs_up: bool) -> None:
     log, kept, broker, clock = MemoryLog(), KeptSpans(), Broker([], hangs_up=hangs_up), SystemClock()
-    for name, headers in (("traced", ((TRACEPARENT, PARENT),)), ("plain", ())):
+    records: list[tuple[str, Headers]] = [("traced", [(TRACEPARENT, PARENT)]), ("plain", [])]
+    for name, headers in records:
         command = Command(
             id=name,
             type="tank",
