@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import aio_pika
 import httpx
@@ -89,8 +89,15 @@ class Device:
         self._client.on_message = self._arrived
         self._subscribed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._client.on_subscribe = lambda *_: loop.call_soon_threadsafe(self._subscribed.set)
-        self._client.on_connect = lambda *_: self._client.subscribe(f"twins/statistics/{twin}/commands/+", 1)
+
+        def connected(*_: Any) -> None:
+            self._client.subscribe(f"twins/statistics/{twin}/commands/+", 1)
+
+        def subscribed(*_: Any) -> None:
+            loop.call_soon_threadsafe(self._subscribed.set)
+
+        self._client.on_connect = connected
+        self._client.on_subscribe = subscribed
         self._client.connect(host, int(port))
         self._client.loop_start()
 

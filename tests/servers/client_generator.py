@@ -19,7 +19,17 @@ def generate(document: Path, package: Path) -> None:
     """Make the package of a client, as docs/http.md says."""
     program = find_generator()
     assert program is not None
-    command = [program, "generate", "--path", document, "--output-path", package, "--meta", "none", "--fail-on-warning"]
+    command: list[str | Path] = [
+        program,
+        "generate",
+        "--path",
+        document,
+        "--output-path",
+        package,
+        "--meta",
+        "none",
+        "--fail-on-warning",
+    ]
     # It formats what it makes by the ruff beside it.
     environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
