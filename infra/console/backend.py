@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from infra.console.desk import Desk
 from infra.console.hub import Hub
 from infra.console.log_lines import LogLines
+from infra.console.past_events import LogPastEvents
 from infra.console.topic_watch import TopicWatch
 from infra.http.following import Following, unending
 from infra.http.services import Services
@@ -28,7 +29,14 @@ async def open_desk(services: Services, settings: Settings) -> AsyncIterator[Des
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(unending(work)) for work in (hub, topics, following)]
         try:
-            yield Desk(services=services, hub=hub, logs=logs, topics=topics, settings=settings)
+            yield Desk(
+                services=services,
+                hub=hub,
+                logs=logs,
+                topics=topics,
+                past_events=LogPastEvents(options),
+                settings=settings,
+            )
         finally:
             for task in running:
                 task.cancel()

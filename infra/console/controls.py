@@ -7,7 +7,7 @@ from nicegui import ui
 
 from infra.console.asking import Outcome, value_of
 from infra.console.dialogs import confirmed
-from infra.console.elements import text
+from infra.console.elements import card, text
 from infra.console.fields import Control, control, entered, set_value
 from schemas.definition import Definition, Request
 from schemas.quantity import Scalar
@@ -28,7 +28,7 @@ def requests_card(definition: Definition, state: TwinState, ask: Ask) -> None:
         ask: Sends one, and tells what became of it.
     """
     declared = {name: definition.request(name) for name in [*definition.requests, "reset", "release"]}
-    with _card("Requests"):
+    with card("Requests"):
         for name, request in declared.items():
             if request is not None:
                 _request_form(name, request, state, ask)
@@ -80,7 +80,7 @@ class ParametersCard:
         self._present = dict(state.parameters)
         self._change = change
         self._controls: dict[str, Control] = {}
-        with _card("Parameters"):
+        with card("Parameters"):
             if not self._declared:
                 text("This type declares no parameters.", "p", "ts-nothing")
                 return
@@ -185,10 +185,3 @@ class Sender:
         self._said.props["data-kind"] = outcome.kind
         self._said.set_visibility(True)
         self._said.update()
-
-
-def _card(title: str) -> ui.element:
-    with ui.element("section").classes("ts-card") as card:
-        card.props["aria-label"] = title
-        text(title, "h2", "ts-h2")
-    return card

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from infra.access.caller import ANYBODY, Caller
 from infra.console.hub import Hub
 from infra.console.log_lines import LogLines
+from infra.console.past_events import PastEvents
 from infra.console.topic_watch import TopicWatch
 from infra.http.services import Services
 from infra.settings import Settings
@@ -24,6 +25,7 @@ class Desk:
         hub: What all pages share of what happens now.
         logs: The latest lines of all roles.
         topics: What the topics hold.
+        past_events: Events from before a page was opened.
         settings: For deployments: where Kafka is, and how its topics are made.
         caller: Who looks at the page.
     """
@@ -32,6 +34,7 @@ class Desk:
     hub: Hub
     logs: LogLines
     topics: TopicWatch
+    past_events: PastEvents
     settings: Settings
     caller: Caller = ANYBODY
 

@@ -162,6 +162,14 @@ def heading(text: str, level: int = 2) -> Element:
     return element
 
 
+def card(title: str) -> Element:
+    """A part of a page with a heading; enter it to fill it."""
+    with ui.element("section").classes("ts-card") as element:
+        element.props["aria-label"] = title
+        text(title, "h2", "ts-h2")
+    return element
+
+
 def text(content: str, tag: str = "span", classes: str = "") -> ui.label:
     """Plain text in a tag of its own."""
     label = ui.label(content)

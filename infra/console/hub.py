@@ -1,26 +1,18 @@
-"""What all open pages share of what happens now: the fleet at a glance, and the latest events of each twin."""
+"""What all open pages share of what happens now: the fleet at a glance."""
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from infra.console.fleet_index import FleetIndex
-from infra.console.frames import told
 from infra.console.glance import Glancer
 from infra.http.services import Services
 
-EVENTS_OF_A_TWIN = 100
-_TWINS_WITH_EVENTS = 2_000
 _PAUSE_S = 0.2
 _QUIET_S = 60.0
 _AGAIN_S = 1.0
 _TURN = 1_000
 """Rows that are read before others of the process have their turn."""
-
-Event = dict[str, Any]
-"""As on the events topic."""
 
 
 class Hub:
@@ -33,7 +25,6 @@ class Hub:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._glancer = Glancer(services)
-        self._events: OrderedDict[tuple[str, str], deque[Event]] = OrderedDict()
         self._index: FleetIndex | None = None
         self._watchers = 0
         self._types: dict[str, str] = {}
@@ -44,16 +35,12 @@ class Hub:
             with self._services.feed.subscribe() as subscription:
                 while not subscription.closing:
                     if await subscription.wait(_QUIET_S):
-                        self._remember(subscription.take(self._see))
+                        subscription.take(self._see)
                         await asyncio.sleep(_PAUSE_S)
             # It was cut off: so much happened at once. What was missed is read again.
             if self._index is not None:
                 await self._fill(self._index)
             await asyncio.sleep(_AGAIN_S)
-
-    def events(self, type_name: str, twin: str) -> list[Event]:
-        """The latest events of a twin since this process began, oldest first."""
-        return list(self._events.get((type_name, twin), ()))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -98,12 +85,3 @@ class Hub:
             index.drop(type_name, twin)
         else:
             index.put(glance)
-
-    def _remember(self, frames: bytes) -> None:
-        for name, data in told(frames):
-            if name == "event":
-                key = str(data.get("type")), str(data.get("twin"))
-                self._events.setdefault(key, deque(maxlen=EVENTS_OF_A_TWIN)).append(data)
-                self._events.move_to_end(key)
-                if len(self._events) > _TWINS_WITH_EVENTS:
-                    self._events.popitem(last=False)

@@ -64,8 +64,8 @@ def _link(text: str, path: str, classes: str) -> ui.element:
 
 def _head() -> str:
     style = (STATIC / "console.css").read_text()
-    script = (STATIC / "theme.js").read_text()
-    return f"<style>{style}</style><script>{script}</script>"
+    scripts = "".join(f"<script>{(STATIC / name).read_text()}</script>" for name in ("theme.js", "session.js"))
+    return f"<style>{style}</style>{scripts}"
 
 
 def live(client: Client, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -57,7 +57,7 @@ class LogHistory:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await consumer.start()
-                return await _read(consumer, ranges, wanted)
+                return await read_ranges(consumer, ranges, wanted)
         except (KafkaError, TimeoutError) as error:
             message = f"what was missed can't be read: {str(error) or type(error).__name__}"
             raise MissedTooMuchError(message) from None
@@ -65,7 +65,13 @@ class LogHistory:
             await consumer.stop()
 
 
-async def _read(consumer: AIOKafkaConsumer, ranges: Ranges, wanted: Wanted) -> list[LogRecord]:
+async def read_ranges(consumer: AIOKafkaConsumer, ranges: Ranges, wanted: Wanted) -> list[LogRecord]:
+    """The records of these offsets that are wanted, in about the order in which they were written.
+
+    Raises:
+        MissedTooMuchError: a topic does not keep all of them any more.
+        KafkaError: as the client's.
+    """
     ends = {TopicPartition(*place): offsets.stop for place, offsets in ranges.items()}
     consumer.assign(list(ends))
     for partition, first in (await consumer.beginning_offsets(list(ends))).items():

@@ -1,6 +1,8 @@
 """The console as an operator sees it: a real instance with simulated incubators, and a real browser."""
 
+import os
 import re
+import signal
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +27,7 @@ PAGES = {
     "system": "/system",
     "try": "/try",
 }
-LOOKS: list[tuple[Theme, tuple[int, int]]] = [("light", DESK), ("dark", DESK), ("light", PHONE)]
+LOOKS: list[tuple[Theme, tuple[int, int]]] = [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)]
 
 expect.set_options(timeout=15_000)
 
@@ -68,7 +70,7 @@ def view(chromium: Browser, instance: Instance) -> Iterator[Open]:
         viewer.close()
 
 
-@pytest.mark.parametrize(("theme", "size"), LOOKS, ids=["light", "dark", "phone"])
+@pytest.mark.parametrize(("theme", "size"), LOOKS, ids=["light", "dark", "phone", "dark-phone"])
 def test_every_page_is_accessible_and_fits_its_window(view: Open, theme: Theme, size: tuple[int, int]) -> None:
     viewer = view(theme, size)
     for name, path in PAGES.items():
@@ -234,6 +236,31 @@ def test_a_keyboard_reaches_the_content_and_sees_where_it_is(view: Open) -> None
             break
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{TWIN}")
+
+
+def test_events_from_before_a_start_of_the_api_are_listed_and_marked(view: Open, instance: Instance) -> None:
+    asked = httpx.post(f"{instance.api}/api{TWIN}/requests/temperature_desired", json={"temperature_desired": 39})
+    assert asked.status_code == 202
+
+    def applied() -> Any:
+        return instance.get("/api" + TWIN)["parameters"]["temperature_desired"] == 39
+
+    eventually(applied, "the request")
+    (api,) = [role for role in instance.get("/api/status")["items"] if role["name"] == "api"]
+    os.kill(api["pid"], signal.SIGKILL)
+
+    def is_back() -> bool:
+        try:
+            return httpx.get(f"{instance.api}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    eventually(is_back, "the API is back")
+    page = view().open(TWIN)
+    happened = page.get_by_role("region", name="Events").get_by_role("row", name=re.compile("request accepted"))
+    expect(happened.first).to_be_visible()
+    drawn = "getElement(Number(document.querySelector('.ts-curves').id.slice(1))).lines(0).length"
+    page.wait_for_function(f"{drawn} > 0")
 
 
 def test_a_twin_that_is_not_there_is_told_so(view: Open, instance: Instance) -> None:

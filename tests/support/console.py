@@ -6,10 +6,22 @@ from infra.console.log_lines import LogLines
 from infra.console.topic_watch import TopicWatch
 from infra.http.services import Services
 from infra.settings import Settings
+from schemas.messages import Event
 from streams.log.client import KafkaOptions
 
 
 def desk_over(services: Services) -> Desk:
     """Nothing is followed but what the test tells the services."""
     topics = TopicWatch(KafkaOptions("127.0.0.1:1"))
-    return Desk(services=services, hub=Hub(services), logs=LogLines(), topics=topics, settings=Settings())
+
+    async def no_past(*_: object) -> list[Event]:
+        return []
+
+    return Desk(
+        services=services,
+        hub=Hub(services),
+        logs=LogLines(),
+        topics=topics,
+        past_events=no_past,
+        settings=Settings(),
+    )

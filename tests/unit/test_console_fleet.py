@@ -75,7 +75,7 @@ def test_a_glance_tells_what_the_whole_row_tells() -> None:
     assert Glancer(api.services).glance("box", "a", row) == Glance("box", "a", "quarantined", 17, {"room": "lab-2"})
 
 
-async def test_the_hub_keeps_the_fleet_true_and_remembers_events() -> None:
+async def test_the_hub_keeps_the_fleet_true() -> None:
     api = Api(BOX)
     api.row("a")
     hub = Hub(api.services)
@@ -85,10 +85,8 @@ async def test_the_hub_keeps_the_fleet_true_and_remembers_events() -> None:
         index = await hub.index()
         assert [twin.id for twin in index.page(Query()).twins] == ["a"]
         api.row("b", status=1)
-        api.event("a", "lid_opened")
         await asyncio.sleep(0.05)
         assert [(twin.id, twin.status) for twin in index.page(Query()).twins] == [("a", "ok"), ("b", "quarantined")]
-    assert [event["name"] for event in hub.events("box", "a")] == ["lid_opened"]
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

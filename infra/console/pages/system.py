@@ -8,7 +8,7 @@ from nicegui.client import Client
 from starlette.requests import Request
 
 from infra.console.desk import Desk, desk_of
-from infra.console.elements import DataTable, Row, text
+from infra.console.elements import DataTable, Row, card, text
 from infra.console.log_lines import LEVELS
 from infra.console.shell import live, page
 from infra.status import RoleStatus
@@ -75,16 +75,16 @@ class _View:
             text("System", "h1", "ts-h1")
             self._summary = text("Asking all roles\N{HORIZONTAL ELLIPSIS}", "p", "ts-muted")
         with ui.element("div").classes("ts-pair"):
-            with ui.element("div").classes("ts-main"), _card("Roles"):
+            with ui.element("div").classes("ts-main"), card("Roles"):
                 self._roles = DataTable("Roles", _ROLES, empty="The roles are being asked.")
             with ui.element("div").classes("ts-main"):
-                with _card("Loss account, records since the beginning"):
+                with card("Loss account, records since the beginning"):
                     self._account = DataTable(
                         "Loss account in records, since the beginning", _ACCOUNT, empty=_NO_ACCOUNT
                     )
-                with _card("Topics"):
+                with card("Topics"):
                     self._topics = DataTable("Topics", _TOPICS, empty="Kafka is being asked.")
-        with ui.element("div").classes("ts-below-table"), _card("Logs"):
+        with ui.element("div").classes("ts-below-table"), card("Logs"):
             with ui.element("div").classes("ts-filters"):
                 levels = {name: f"{name} and worse" for name in LEVELS[:4]}
                 ui.select(levels, label="Level", value="info", on_change=self._of_level).props(
@@ -187,10 +187,3 @@ def _role_row(role: RoleStatus) -> Row:
 def _account_row(row: dict[str, Any]) -> Row:
     figures = {name: {"value": value, "unit": ""} for name, value in row.items() if isinstance(value, int)}
     return {**row, **figures, "key": f"{row['type']}/{row['source']}"}
-
-
-def _card(title: str) -> ui.element:
-    with ui.element("section").classes("ts-card") as card:
-        card.props["aria-label"] = title
-        text(title, "h2", "ts-h2")
-    return card

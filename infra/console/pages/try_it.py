@@ -10,7 +10,7 @@ from starlette.requests import Request
 from infra.console.asking import Outcome, value_of
 from infra.console.controls import Sender
 from infra.console.desk import Desk, desk_of
-from infra.console.elements import LiveValues, Moment, StatusMark, text
+from infra.console.elements import LiveValues, Moment, StatusMark, card, text
 from infra.console.fields import Control, control, entered
 from infra.console.panels import item_of
 from infra.console.recording_card import RecordingCard
@@ -53,12 +53,12 @@ class _View:
             with ui.element("div").classes("ts-main"):
                 self._send_card(type_name)
                 RecordingCard(desk, lambda: (self._type, self._twin))
-            with _card("Twin"):
+            with card("Twin"):
                 self._shown = ui.element("div")
         self._build()
 
     def _send_card(self, type_name: str) -> None:
-        with _card("Send"):
+        with card("Send"):
             with ui.element("div").classes("ts-form"):
                 types = sorted(self._services.catalogue.types())
                 ui.select(types, label="Type", value=type_name, on_change=self._of_type).props(
@@ -167,10 +167,3 @@ def _middle(declared: Any) -> object:  # noqa: ANN401 - an input
     low, high = declared.range or (0.0, 0.0)
     middle = (low + high) / 2
     return round(middle) if declared.type == "int" else round(middle, 3)
-
-
-def _card(title: str) -> ui.element:
-    with ui.element("section").classes("ts-card") as card:
-        card.props["aria-label"] = title
-        text(title, "h2", "ts-h2")
-    return card

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from infra.console.asking import bounds_of
 from infra.console.deploy_card import DeployCard
 from infra.console.desk import Desk, desk_of
-from infra.console.elements import DataTable, Moment, Row, text
+from infra.console.elements import DataTable, Moment, Row, card, text
 from infra.console.pipeline_graph import drawing, nodes_of
 from infra.console.shell import live, page
 from infra.console.units import shown
@@ -90,7 +90,7 @@ def _show(desk: Desk, type_name: str, found: Deployed) -> VersionsCard:
             ui.link("Send telemetry by hand", f"/try?type={type_name}").classes("ts-link")
     if definition.description:
         text(definition.description.strip(), "p", "ts-muted ts-lead")
-    with _card("Pipeline"):
+    with card("Pipeline"):
         files: Mapping[str, bytes] = getattr(getattr(found, "bundle", None), "files", {})
         with ui.element("div").classes("ts-graph-box") as box:
             box.props.update({"tabindex": "0", "role": "group", "aria-label": "Drawing of the pipeline"})
@@ -112,15 +112,8 @@ def _show(desk: Desk, type_name: str, found: Deployed) -> VersionsCard:
 def _table(
     title: str, columns: tuple[dict[str, Any], ...], rows: list[Row], *, empty: str = "", without: tuple[str, ...] = ()
 ) -> None:
-    with _card(title):
+    with card(title):
         DataTable(title, [column for column in columns if column["key"] not in without], rows, empty=empty)
-
-
-def _card(title: str) -> ui.element:
-    with ui.element("section").classes("ts-card") as card:
-        card.props["aria-label"] = title
-        text(title, "h2", "ts-h2")
-    return card
 
 
 def _quantity(name: str, declared: Quantity) -> Row:
