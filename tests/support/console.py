@@ -14,7 +14,7 @@ def desk_over(services: Services) -> Desk:
     """Nothing is followed but what the test tells the services."""
     topics = TopicWatch(KafkaOptions("127.0.0.1:1"))
 
-    async def no_past(*_: object) -> list[Event]:
+    async def no_past(type_name: str, twin: str, since_ns: int | None) -> list[Event]:  # noqa: ARG001 - a port
         return []
 
     return Desk(
