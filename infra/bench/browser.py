@@ -58,9 +58,8 @@ class BrowserPage:
             await stack.enter_async_context(self._process)
             http = await stack.enter_async_context(aiohttp.ClientSession())
             port = await self._port()
-            async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                pages = [one for one in await answer.json() if one["type"] == "page"]
-            self._socket = await stack.enter_async_context(http.ws_connect(pages[0]["webSocketDebuggerUrl"]))
+            page = await self._page(http, port)
+            self._socket = await stack.enter_async_context(http.ws_connect(page["webSocketDebuggerUrl"]))
             await self._call("Page.navigate", url=self._url)
             await self._until(_HANDSHAKE)
             self._stack = stack.pop_all()
@@ -99,6 +98,20 @@ class BrowserPage:
 
         await self._process.until_ready(written, _START_TIMEOUT_S)
         return int(file.read_text().splitlines()[0])
+
+    async def _page(self, http: aiohttp.ClientSession, port: int) -> dict[str, Any]:
+        """Its first page; the port is open a moment before there is one."""
+        clock = SystemClock()
+        deadline_s = clock.monotonic_s() + _START_TIMEOUT_S
+        while True:
+            async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                pages: list[dict[str, Any]] = [one for one in await answer.json() if one["type"] == "page"]
+            if pages:
+                return pages[0]
+            if clock.monotonic_s() > deadline_s:
+                message = f"a real browser opens no page:\n{self._process.log_tail()[-2000:]}"
+                raise SetupError(message)
+            await asyncio.sleep(_LOOK_S)
 
     async def _until(self, expression: str) -> None:
         clock = SystemClock()

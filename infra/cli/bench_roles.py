@@ -125,8 +125,10 @@ def scale(
 
 
 def console(
-    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Runs without and with an audience each.")] = 5,
-    seconds: Annotated[float, typer.Option("--seconds", min=3, help="Of a run.")] = 15.0,
+    repeat: Annotated[
+        int | None, typer.Option("--repeat", min=1, help="Runs without and with an audience each; 5, quick 3.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", min=3, help="Of a run; 15, quick 8.")] = None,
     rate: Annotated[float, typer.Option("--rate", min=10, help="Messages per second, in every run.")] = 1500.0,
     twins: Annotated[int, typer.Option("--twins", min=100, max=100_000, help="Devices that publish.")] = 1000,
     consoles: Annotated[int, typer.Option("--consoles", min=1, max=200, help="Pages that are open.")] = 20,
@@ -136,7 +138,7 @@ def console(
     browser: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--browser/--no-browser", help="Whether a page in a real browser is looked at in the end.")
     ] = True,
-    quick: Annotated[bool, typer.Option("--quick", help="Three runs of 8 s each.")] = False,  # noqa: FBT002
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
     """Load the console and the API while messages flow: what that costs those who process them.
@@ -154,10 +156,10 @@ def console(
             f"--twins {twins}: at --rate {rate:g} at most {most:,}, so that the page of each has something to show"
         )
         raise SetupError(message)
-    if quick:
-        repeat, seconds = 3, 8.0
     ground = machine.machine()
-    plan = bench.Plan(repeat, seconds, rate, twins, consoles, requests, browser)
+    plan = bench.Plan(
+        repeat or (3 if quick else 5), seconds or (8.0 if quick else 15.0), rate, twins, consoles, requests, browser
+    )
     outcome = asyncio.run(bench.measure(plan))
     if as_json:
         show_json(outcome.as_json() | {"machine": ground, "versions": machine.versions()})

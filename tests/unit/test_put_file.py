@@ -42,6 +42,16 @@ def test_a_process_that_is_killed_before_the_file_is_in_place_leaves_the_old_one
     assert beside.read_bytes() == b"new " * 100_000
     put_file(path, "newer")
     assert path.read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [path], "what the killed one left stays"
+
+
+def test_what_others_are_writing_stays(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    others = {tmp_path / f".state.json.{os.getppid()}.7.new", tmp_path / ".state.jsonx.1.7.new", tmp_path / "a.new"}
+    for other in others:
+        other.touch()
+    put_file(path, "mine")
+    assert set(tmp_path.iterdir()) == others | {path}
 
 
 def test_what_can_t_be_written_changes_nothing_and_leaves_nothing(
