@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from infra.access.audit import entry_of
 from infra.access.caller import Caller, CredentialError, UndecidedError
 from infra.access.sessions import COOKIE
-from infra.http.access import LOGIN_PATH, PUBLIC, SESSION_PATH, session_cookie
+from infra.http.access import ANY_CALLER, LOGIN_PATH, PUBLIC, SESSION_PATH, session_cookie
 from infra.http.auditing import address_of
 from infra.http.login_page import login_page
 from infra.http.models import Login, WhoAmI
@@ -77,7 +77,7 @@ async def who_am_i(caller: Calling) -> Response:
     operation_id="log_out",
     summary="Log out",
     status_code=204,
-    openapi_extra={"security": [{"bearer": ["read"]}]},
+    openapi_extra=ANY_CALLER,
     responses=answers({204: {"description": "The session is over."}}),
 )
 async def end(services: Using, request: Request, caller: Calling) -> Response:
