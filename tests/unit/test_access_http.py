@@ -341,6 +341,24 @@ async def test_whoever_logged_in_can_log_out_whatever_the_token_permits(scope: S
         assert (await client.delete("/api/session")).status_code == 401
 
 
+async def test_logging_in_again_ends_the_session_that_the_browser_had() -> None:
+    api = Api()
+    api.require_tokens()
+    first, second = (api.token("read", name=name)["authorization"].removeprefix("Bearer ") for name in ("ann", "bob"))
+    async with api.client() as client:
+        await client.post("/api/session", json={"token": first})
+        earlier = {"cookie": f"twinstream_session={client.cookies['twinstream_session']}"}
+        assert (await client.post("/api/session", json={"token": "ts_0_0"}, headers=ORIGIN)).status_code == 401
+        assert (await client.get("/api/session")).json()["name"] == "ann"
+        await client.post("/api/session", json={"token": second}, headers=ORIGIN)
+        assert (await client.get("/api/session")).json()["name"] == "bob"
+        client.cookies.clear()
+        assert (await client.get("/api/session", headers=earlier)).status_code == 401
+        await client.post("/api/session", json={"token": first}, headers=ORIGIN | earlier)
+    told = [(entry.action, entry.who) for entry in api.audit.entries]
+    assert told == [("login", "ann"), ("logout", "ann"), ("login", "bob"), ("login", "ann")]
+
+
 async def test_a_session_ends_with_its_token_and_after_its_time() -> None:
     api = Api()
     api.require_tokens()
