@@ -181,13 +181,25 @@ async def test_the_public_host_is_served_and_no_other_one_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
-    [(PUBLIC, True), (PUBLIC + ":443", True), (PUBLIC + ":8443", False), ("http://twins.example.org", False)],
+    ("url", "host", "told"),
+    [
+        (PUBLIC, "twins.example.org", True),
+        (PUBLIC + ":443", "Twins.Example.org:443", True),
+        (PUBLIC + ":8443", "twins.example.org:8443", False),
+        ("http://localhost", "localhost", False),
+        (PUBLIC, "localhost", False),
+        (PUBLIC, "intranet.example:8080", False),
+        (PUBLIC, "evil.example", False),
+    ],
 )
-async def test_browsers_are_told_to_stay_with_https_only_where_the_whole_host_is_ours(url: str, *, told: bool) -> None:
-    async with behind(url).client() as client:
+async def test_browsers_are_told_to_stay_with_https_only_where_the_whole_host_is_ours(
+    url: str, host: str, *, told: bool
+) -> None:
+    api = behind(url)
+    api.change(hosts=frozenset({"intranet.example"}))
+    async with api.client() as client:
         for path in ("/healthz", "/nothing"):
-            headers = (await client.get(path)).headers
+            headers = (await client.get(path, headers={"host": host})).headers
             assert headers.get("strict-transport-security") == ("max-age=31536000" if told else None)
 
 
