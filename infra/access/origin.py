@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from infra.access.loopback import is_loopback
+
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?", re.ASCII)
 
@@ -47,7 +49,7 @@ class Origin:
             raise ValueError(message)
         parts = urlsplit(url)
         if parts.scheme not in _DEFAULT_PORTS:
-            message = "it must begin with https:// (or http://)"
+            message = "it must begin with https:// (or on loopback http://)"
             raise ValueError(message)
         if parts.path.strip("/") or parts.query or parts.fragment or "?" in url or "#" in url:
             message = "it must have no path: give twinstream a host name, or a port, of its own"
@@ -56,7 +58,11 @@ class Origin:
         if named is None or int(named[1] or "1") not in range(1, 65536):
             message = "it must name a host, with a port from 1 to 65535 or none, and no user"
             raise ValueError(message)
-        return cls.of(parts.scheme, named[0], named[1].lstrip("0"))
+        origin = cls.of(parts.scheme, named[0], named[1].lstrip("0"))
+        if not (origin.is_https or is_loopback(origin.host)):
+            message = "https:// is needed: over http:// whoever is on the way could read tokens and session cookies"
+            raise ValueError(message)
+        return origin
 
     @property
     def is_https(self) -> bool:

@@ -217,6 +217,8 @@ async def test_the_document_names_the_public_url() -> None:
         ("https://Twins.Example.org:443/", PUBLIC),
         ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
         ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://localhost:8081", "http://localhost:8081"),
+        ("http://[::1]:8081", "http://[::1]:8081"),
     ],
 )
 def test_a_public_url_is_the_origin_that_browsers_tell(url: str, origin: str) -> None:
@@ -229,6 +231,9 @@ def test_a_public_url_is_the_origin_that_browsers_tell(url: str, origin: str) ->
     [
         ("twins.example.org", "https://"),
         ("ftp://twins.example.org", "https://"),
+        ("http://twins.example.org", "https:// is needed"),
+        ("http://192.168.1.2:8080", "https:// is needed"),
+        ("http://127.0.0.1.example", "https:// is needed"),
         ("https://twins.example.org/plant", "no path"),
         ("https://twins.example.org/?a", "no path"),
         ("https://twins.example.org#a", "no path"),
