@@ -6,7 +6,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra.access.origin import Origin, host_and_port
+from infra.access.origin import Origin, host_and_port, host_as_written
 from infra.http.problems import Kind, ProblemError, problem_response
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -55,7 +55,9 @@ class Guard:
     ) -> None:
         self._app = app
         self._public = public
-        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts} | ({public.host} if public else set())
+        self._hosts = (
+            LOOPBACK_NAMES | {host_as_written(host) or host for host in hosts} | ({public.host} if public else set())
+        )
         # Browsers hold it against every port of the host, so that it is said only where the host is ours.
         self._https_host = public.host if public and public.is_https and public.owns_host else None
         self._body_limit_bytes = body_limit_bytes
