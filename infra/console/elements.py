@@ -131,13 +131,16 @@ class LiveValues(Element, component="static/live_values.js", dependencies=["stat
         super().__init__()
         self._props["caption"] = caption
         self._props["items"] = [dict(item) for item in items]
-        self._props["values"] = self._shown = dict(values)
+        self._props["values"] = dict(values)
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Show other values; the same ones are not pushed again."""
-        if values != self._shown:
-            self._shown = dict(values)
-            self.run_method("show", self._shown)
+        wanted = dict(values)
+        if wanted == self._props["values"]:
+            return
+        with self._props.suspend_updates():
+            self._props["values"] = wanted
+        self.run_method("show", wanted)
 
 
 class StatusMark(Element, component="static/status_mark.js"):

@@ -40,6 +40,8 @@ def needs(scope: grants.Scope, *, whole: bool = False) -> dict[str, Any]:
 
 PUBLIC: dict[str, Any] = {"security": []}
 """`openapi_extra` of an endpoint by which one shows who one is."""
+ANY_CALLER: dict[str, Any] = {"security": [{"bearer": []}]}
+"""`openapi_extra` of an endpoint for whoever showed who they are, whatever their scopes."""
 
 
 def needed(route: object) -> tuple[grants.Scope | None, bool]:
@@ -51,7 +53,8 @@ def needed(route: object) -> tuple[grants.Scope | None, bool]:
     methods: set[str] = getattr(route, "methods", None) or set()
     usual = grants.Scope.READ if methods <= _SAFE_METHODS else grants.Scope.ADMIN
     security = extra.get("security", [{"bearer": [usual]}])
-    return (grants.Scope(security[0]["bearer"][0]) if security else None), bool(extra.get(_WHOLE))
+    scopes = security[0]["bearer"] if security else []
+    return (grants.Scope(scopes[0]) if scopes else None), bool(extra.get(_WHOLE))
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra.access.origin import Origin, host_and_port
+from infra.access.origin import Origin, host_and_port, host_as_written
 from infra.http.problems import Kind, ProblemError, problem_response
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -55,9 +55,11 @@ class Guard:
     ) -> None:
         self._app = app
         self._public = public
-        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts} | ({public.host} if public else set())
+        self._hosts = (
+            LOOPBACK_NAMES | {host_as_written(host) or host for host in hosts} | ({public.host} if public else set())
+        )
         # Browsers hold it against every port of the host, so that it is said only where the host is ours.
-        self._headers = _HEADERS | (_ONLY_HTTPS if public and public.is_https and public.owns_host else {})
+        self._https_host = public.host if public and public.is_https and public.owns_host else None
         self._body_limit_bytes = body_limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,15 +71,17 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        headers = Headers(scope=scope)
+        own = self._own_headers(headers)
+
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                answered = MutableHeaders(scope=message)
+                for name, value in own.items():
+                    answered.setdefault(name, value)
             await send(message)
 
         try:
-            headers = Headers(scope=scope)
             self._check_page(headers, scope["scheme"])
             if scope["method"] not in _SAFE_METHODS:
                 if scope["method"] not in _WITHOUT_BODY:
@@ -98,6 +102,10 @@ class Guard:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         await self._app(scope, receive, send)
+
+    def _own_headers(self, headers: Headers) -> dict[str, str]:
+        named = host_and_port(headers.get("host", ""))
+        return _HEADERS | (_ONLY_HTTPS if named and named[0] == self._https_host else {})
 
     def _check_page(self, headers: Headers, scheme: str) -> None:
         host, port = checked_host(headers, self._hosts)

@@ -7,7 +7,7 @@ from infra.status import InstanceStatus
 from schemas.clock import Clock, SystemClock
 
 FRESH_S = 1.0
-"""So long what was seen is shown to those who ask."""
+"""So long after a look began what it saw is shown to those who ask."""
 
 Look = Callable[[], InstanceStatus]
 """What the roles of the instance are doing; may take seconds, so it is called in a thread."""
@@ -33,7 +33,7 @@ class SharedLook:
         self._seen_s = float("-inf")
 
     async def __call__(self) -> InstanceStatus:
-        """What is there now, or was a second ago at most."""
+        """What was there a second ago at most; as long ago as a look takes, 2 s, while a role doesn't answer."""
         looking = self._looking
         if looking is None or (looking.done() and self._clock.monotonic_s() - self._seen_s >= FRESH_S):
             looking = self._looking = asyncio.create_task(self._now())
@@ -41,10 +41,11 @@ class SharedLook:
         return await asyncio.shield(looking)
 
     async def _now(self) -> InstanceStatus:
+        began_s = self._clock.monotonic_s()
         try:
             found = await asyncio.to_thread(self._look)
         except BaseException:
             self._looking = None
             raise
-        self._seen_s = self._clock.monotonic_s()
+        self._seen_s = began_s  # a role may have answered as early as that
         return found

@@ -23,6 +23,7 @@ RECONNECT_MS = 2000
 _AT_ONCE = 500
 _LOOK_S = 1.0
 """A client whose token is revoked hears no more after this long at the most, whether or not something happens."""
+_NO_LONGER = "what this client showed is good no longer"
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,8 @@ class Client:
         first: Types, twin ids and rows to begin with.
         last: Where it was before, None when it comes for the first time.
         sees: Which twins it may see.
-        good: Whether what it showed is still good; the stream ends within a second once it is not.
+        good: Whether what it showed is still good; the stream ends within a second once it is not, and
+            within `SEND_TIMEOUT_S` when the client takes nothing.
     """
 
     type_name: str = ""
@@ -104,6 +106,10 @@ async def frames(
                 yield b"id: " + written(begin).encode() + b"\n" + frame("reset", data)
             else:
                 for start in range(0, len(records), _AT_ONCE):
+                    # Reading it took its time, and a client may take its own to receive it.
+                    if not client.good():
+                        subscription.close(_NO_LONGER)
+                        break
                     some = records[start : start + _AT_ONCE]
                     yield b"".join(subscription.at(message_frame(record), record) for record in some)
                 begin.update(now)
@@ -119,7 +125,7 @@ async def _parts(
         wait_s = min(_LOOK_S, heartbeat_s - silent_s)
         came = await subscription.wait(wait_s)
         if not good():
-            subscription.close("what this client showed is good no longer")
+            subscription.close(_NO_LONGER)
         elif not came:
             silent_s += wait_s
             if silent_s >= heartbeat_s:

@@ -327,6 +327,38 @@ async def test_behind_an_https_proxy_the_cookie_goes_over_https_alone(url: str, 
     assert ("; secure" in ended.headers["set-cookie"].lower()) is secure
 
 
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_whoever_logged_in_can_log_out_whatever_the_token_permits(scope: Scope) -> None:
+    api = Api()
+    api.require_tokens()
+    secret = api.token(scope)["authorization"].removeprefix("Bearer ")
+    async with api.client() as client:
+        assert (await client.post("/api/session", json={"token": secret})).status_code == 200
+        kept = client.cookies["twinstream_session"]
+        assert (await client.delete("/api/session", headers=ORIGIN)).status_code == 204
+        client.cookies.set("twinstream_session", kept)
+        assert (await client.delete("/api/session", headers=ORIGIN)).status_code == 401
+        assert (await client.delete("/api/session")).status_code == 401
+
+
+async def test_logging_in_again_ends_the_session_that_the_browser_had() -> None:
+    api = Api()
+    api.require_tokens()
+    first, second = (api.token("read", name=name)["authorization"].removeprefix("Bearer ") for name in ("ann", "bob"))
+    async with api.client() as client:
+        await client.post("/api/session", json={"token": first})
+        earlier = {"cookie": f"twinstream_session={client.cookies['twinstream_session']}"}
+        assert (await client.post("/api/session", json={"token": "ts_0_0"}, headers=ORIGIN)).status_code == 401
+        assert (await client.get("/api/session")).json()["name"] == "ann"
+        await client.post("/api/session", json={"token": second}, headers=ORIGIN)
+        assert (await client.get("/api/session")).json()["name"] == "bob"
+        client.cookies.clear()
+        assert (await client.get("/api/session", headers=earlier)).status_code == 401
+        await client.post("/api/session", json={"token": first}, headers=ORIGIN | earlier)
+    told = [(entry.action, entry.who) for entry in api.audit.entries]
+    assert told == [("login", "ann"), ("logout", "ann"), ("login", "bob"), ("login", "ann")]
+
+
 async def test_a_session_ends_with_its_token_and_after_its_time() -> None:
     api = Api()
     api.require_tokens()

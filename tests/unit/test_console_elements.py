@@ -68,3 +68,10 @@ async def test_values_are_pushed_when_they_are_others() -> None:
         values.show({"t": 2.0})
         values.show({"t": 2.0})
         assert await pushed(client) == ["run_javascript"]
+
+
+async def test_a_page_that_is_drawn_anew_has_the_values_that_were_shown_last() -> None:
+    async with page():
+        values = LiveValues("Now", [{"key": "t", "label": "t", "unit": "", "hint": ""}], {"t": 1.0})
+        values.show({"t": 2.0})
+        assert values._to_dict()["props"]["values"] == {"t": 2.0}  # noqa: SLF001 - what NiceGUI sends

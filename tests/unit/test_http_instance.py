@@ -68,6 +68,23 @@ async def test_all_who_ask_within_a_second_share_one_look_at_the_roles() -> None
     assert looks == 2
 
 
+async def test_what_was_seen_is_as_old_as_the_look_at_its_beginning() -> None:
+    looks, clock = 0, ManualClock()
+
+    def look() -> InstanceStatus:
+        nonlocal looks
+        looks += 1
+        clock.advance(0.6)
+        return InstanceStatus(data_dir=str(looks), running=True, ready=True, url="", roles=[])
+
+    shared = SharedLook(look, clock)
+    assert (await shared()).data_dir == "1"
+    clock.advance(0.3)
+    assert (await shared()).data_dir == "1"
+    clock.advance(0.2)
+    assert (await shared()).data_dir == "2"
+
+
 async def test_a_look_that_fails_is_made_again() -> None:
     fails = True
 

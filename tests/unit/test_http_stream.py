@@ -260,3 +260,35 @@ def test_positions_are_read_as_they_were_written() -> None:
     assert positions.written(places) == "a-b:e11=1000000000000;box:c0=0,e3=5"
     assert positions.read(positions.written(places)) == places
     assert positions.read("") == {}
+
+
+async def test_who_is_let_in_no_longer_reads_no_more_of_what_was_missed() -> None:
+    api = Api()
+    history = log_of(api, [])
+    for number in range(1200):
+        api.event("a", f"e{number}")
+    good = True
+    reader = Reader(api, last={}, history=history, good=lambda: good)
+    await reader.more()
+    assert len(await reader.events()) == 500
+    good = False
+    assert b"good no longer" in await reader.more()
+    with pytest.raises(StopAsyncIteration):
+        await reader.more()
+
+
+async def test_who_is_let_in_no_longer_when_history_is_read_gets_nothing_of_it() -> None:
+    api = Api()
+    logged = log_of(api, [])
+    api.event("a", "old")
+    good = True
+
+    async def history(ranges: Any, wanted: Any) -> list[LogRecord]:
+        nonlocal good
+        found = await logged(ranges, wanted)
+        good = False
+        return found
+
+    reader = Reader(api, last={}, history=history, good=lambda: good)
+    await reader.more()
+    assert b"good no longer" in await reader.more()

@@ -35,13 +35,9 @@ async def types(request: Request, client: Client) -> None:
             DeployCard(desk)
 
     async def follow() -> None:
-        shown = _rows(desk)
         while True:
             await asyncio.sleep(_EVERY_S)
-            rows = _rows(desk)
-            if rows != shown:
-                shown = rows
-                table.show(rows)
+            table.show(_rows(desk))
 
     live(client, follow)
 

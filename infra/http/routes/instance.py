@@ -38,6 +38,6 @@ async def instance(services: Using) -> Response:
 async def status(services: Using) -> Response:
     """Every role of the API's data directory, up or not, as of a second ago at most.
 
-    Waits 2 s at most for those that don't answer.
+    Waits 2 s at most for those that don't answer; what it tells is as of 2 s ago then.
     """
     return json_response(as_document(await services.status()))

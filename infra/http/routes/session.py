@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from infra.access.audit import entry_of
 from infra.access.caller import Caller, CredentialError, UndecidedError
 from infra.access.sessions import COOKIE
-from infra.http.access import LOGIN_PATH, PUBLIC, SESSION_PATH, session_cookie
+from infra.http.access import ANY_CALLER, LOGIN_PATH, PUBLIC, SESSION_PATH, session_cookie
 from infra.http.auditing import address_of
 from infra.http.login_page import login_page
 from infra.http.models import Login, WhoAmI
@@ -46,7 +46,10 @@ async def login(next: str = "/") -> Response:  # noqa: A002, ARG001 - the page r
     responses=answers({200: WhoAmI}, Kind.INVALID_VALUES, Kind.UNAVAILABLE),
 )
 async def begin(services: Using, request: Request, shown: Login) -> Response:
-    """Begin a session of a browser: the cookie stands for the token, as long as that is good."""
+    """Begin a session of a browser: the cookie stands for the token, as long as that is good.
+
+    A session that the browser had before ends.
+    """
     try:
         caller = await services.gate.proved(shown.token.strip())
     except CredentialError as error:
@@ -54,9 +57,14 @@ async def begin(services: Using, request: Request, shown: Login) -> Response:
         raise ProblemError(Kind.UNAUTHENTICATED, str(error), headers=headers) from None
     except UndecidedError as error:
         raise ProblemError(Kind.UNAVAILABLE, str(error), headers={"retry-after": "1"}) from None
+    now_ns = services.gate.now_ns()
+    cookie = session_cookie(request.headers)
+    if cookie and (earlier := services.gate.sessions.caller(cookie, now_ns)):
+        # The browser forgets its cookie now, so that nobody could end that session any more.
+        services.gate.sessions.end(cookie)
+        await _told(services, earlier, request, "logout")
     await _told(services, caller, request, "login")
     lasts_s = services.session_s
-    now_ns = services.gate.now_ns()
     if caller.expires_ns is not None:
         lasts_s = min(lasts_s, (caller.expires_ns - now_ns) / NS_PER_S)
     cookie = services.gate.sessions.begin(caller, now_ns + round(lasts_s * NS_PER_S))
@@ -77,7 +85,7 @@ async def who_am_i(caller: Calling) -> Response:
     operation_id="log_out",
     summary="Log out",
     status_code=204,
-    openapi_extra={"security": [{"bearer": ["read"]}]},
+    openapi_extra=ANY_CALLER,
     responses=answers({204: {"description": "The session is over."}}),
 )
 async def end(services: Using, request: Request, caller: Calling) -> Response:
