@@ -77,3 +77,17 @@ async def test_a_request_that_fails_is_told_as_failed(api: Api) -> None:
     assert span.ended == 1
     assert span.attributes["http.response.status_code"] == 500
     assert span.attributes["http.route"] == "/api/twins/{type}/{id}/requests/{name}"
+
+
+async def test_callers_who_are_not_let_in_are_not_told(api: Api) -> None:
+    api.require_tokens()
+    api.change(requests_per_s=0.5)
+    shown = api.token("request")
+    kept = KeptSpans()
+    async with _told(api, kept) as client:
+        for _ in range(7):
+            await client.post(PATH, json={"celsius": 30}, headers=shown)
+        busy = await client.post(PATH, json={"celsius": 30}, headers=shown | {TRACEPARENT: PARENT})
+        unknown = await client.post(PATH, json={"celsius": 30}, headers={TRACEPARENT: PARENT})
+    assert (busy.status_code, unknown.status_code) == (429, 401)
+    assert kept.spans == []
