@@ -89,10 +89,21 @@ def _traces(records: Sequence[OutputRecord]) -> list[list[bytes]]:
 
 def test_all_that_a_record_leads_to_belongs_to_its_trace(valve: TwinType) -> None:
     found = _outputs(_stepped(valve, [_traced(reading(TWIN, 1, flow=3.5, open=True), _parent(7))]))
-    topics = {"commands", "events", "timeseries", "twinstream.line.telemetry"}
+    topics = {"commands", "events", "metadata", "timeseries", "twinstream.line.telemetry"}
     assert topics <= found.keys()
     for topic in topics:
         assert all(traces == [_parent(7)] for traces in _traces(found[topic])), topic
+
+
+def test_the_document_of_a_new_twin_belongs_to_the_trace_of_the_record_that_it_came_with(valve: TwinType) -> None:
+    records = [
+        reading(OTHER, 1, flow=1.0, open=True),
+        _traced(reading(TWIN, 1, flow=1.0, open=True), _parent(7)),
+        _traced(reading(OTHER, 2, flow=1.0, open=True), _parent(8)),
+    ]
+    documents = _outputs(_stepped(valve, records))["metadata"]
+    said = zip((twin for twin, _, _ in documents), _traces(documents), strict=True)
+    assert dict(said) == {OTHER: [], TWIN: [_parent(7)]}
 
 
 def test_neighbours_of_a_record_do_not_belong_to_its_trace(valve: TwinType) -> None:
