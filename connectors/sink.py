@@ -91,6 +91,7 @@ class Sink(ABC):
         self._writer = writer
         self._observer = observer
         self._read: list[LogRecord] = []
+        self._spans: list[Span] = []
 
     @property
     def oldest_ms(self) -> int | None:
@@ -114,22 +115,26 @@ class Sink(ABC):
         await self._gather()
         if not self._read:
             return
-        spans = self._begun(self._read)
         await self._store(self._read)
         await self._reader.commit()
-        for span in spans:
+        for span in self._spans:
             span.end()
         self._observer.stored(len(self._read), _size_bytes(self._read))
-        self._read = []
+        self._forget()
 
-    def _begun(self, records: Sequence[LogRecord]) -> list[Span]:
-        """What is told of records that belong to traces; a record with many lines may belong to many."""
+    def _forget(self) -> None:
+        """What was read is stored, or another member of the group reads it."""
+        self._read, self._spans = [], []
+
+    def _take(self, records: Sequence[LogRecord]) -> None:
+        """Add what was read; a record with many lines may belong to many traces."""
+        self._read += records
         parents = [
-            (record, traceparent_of(value))
+            (record, parent)
             for record in records
             if record.headers
             for name, value in record.headers
-            if name == TRACEPARENT
+            if name == TRACEPARENT and (parent := traceparent_of(value))
         ]
         spans = [
             self._tracer.begin(
@@ -138,10 +143,9 @@ class Sink(ABC):
                 parent,
                 {"messaging.system": "kafka", "messaging.destination.name": record.topic},
             )
-            for record, parent in parents[:MOST_SPANS]
-            if parent
+            for record, parent in parents[: MOST_SPANS - len(self._spans)]
         ]
-        return [span for span in spans if span is not None]
+        self._spans += [span for span in spans if span is not None]
 
     @abstractmethod
     async def _store(self, records: Sequence[LogRecord]) -> None:
@@ -150,13 +154,13 @@ class Sink(ABC):
     async def _gather(self) -> None:
         """Add what has arrived, and what arrives within `LINGER_S` of it, up to a round's size."""
         if not self._read:
-            self._read += await self._reader.read(ROUND_RECORDS)
+            self._take(await self._reader.read(ROUND_RECORDS))
         loop = asyncio.get_running_loop()
         until_s = loop.time() + LINGER_S
         while self._read and (left_s := until_s - loop.time()) > 0:
             if len(self._read) >= ROUND_RECORDS or _size_bytes(self._read) >= ROUND_BYTES:
                 break
-            self._read += await self._reader.read(ROUND_RECORDS - len(self._read), left_s)
+            self._take(await self._reader.read(ROUND_RECORDS - len(self._read), left_s))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Call `attempt` until the store is there for it, with back-off and jitter."""

@@ -57,7 +57,7 @@ class TimeseriesSink(Sink):
             stored = await self._series.positions()
             await self._seekable.seek({partition: stored.get(partition, 0) for partition in assigned})
             self._placed = assigned
-            self._read = []
+            self._forget()
 
     async def _store(self, records: Sequence[LogRecord]) -> None:
         await self._write_all(records, [Block(position_of(record), record.value or b"") for record in records])

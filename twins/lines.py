@@ -46,8 +46,10 @@ class LineWriter:
         nothing = np.zeros(1, np.int64)
         self.write(nothing, nothing, np.zeros((1, len(fields))))  # compiles, where the event loop does not wait for it
 
-    def write(self, slot: NDArray[np.int64], time_ns: NDArray[np.int64], values: NDArray[np.float64]) -> list[bytes]:
-        """Text blocks for n records.
+    def write(
+        self, slot: NDArray[np.int64], time_ns: NDArray[np.int64], values: NDArray[np.float64]
+    ) -> list[tuple[bytes, int]]:
+        """Text blocks for n records, each with the number of records whose lines are in it or in those before.
 
         Args:
             slot: (n,) rows.
@@ -84,13 +86,13 @@ class LineWriter:
         return _cut(self._text[:used], ends)
 
 
-def _cut(whole: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytes]:
+def _cut(whole: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[tuple[bytes, int]]:
     blocks = []
     start = 0
     while start < len(whole):
         last = int(np.searchsorted(ends, start + BLOCK_BYTES, side="right")) - 1
         end = int(ends[last]) if last >= 0 and ends[last] > start else len(whole)
-        blocks.append(whole[start:end].tobytes())
+        blocks.append((whole[start:end].tobytes(), int(np.searchsorted(ends, end, side="right"))))
         start = end
     return blocks
 

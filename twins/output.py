@@ -189,7 +189,12 @@ class OutputWriter:
             self._document(outcome, table, slot, at_ns, created_ns, numbers, now, offset)
 
     def new_documents(
-        self, outcome: Outcome, table: RowTable, twins: Sequence[bytes], received_ns: Sequence[int]
+        self,
+        outcome: Outcome,
+        table: RowTable,
+        twins: Sequence[bytes],
+        received_ns: Sequence[int],
+        offset: NDArray[np.int64],
     ) -> None:
         """Add the documents of n new twins, which differ in who they are and when they came alone.
 
@@ -198,14 +203,16 @@ class OutputWriter:
             table: Has their rows.
             twins: (n,) ids.
             received_ns: (n,) arrival.
+            offset: (n,) of the records that they came with.
         """
         if self._new_document is None:
             self._new_document = self._form_of(table, table.slots[twins[0]])
         form = self._new_document
+        headers = map(self._traces.of, offset.tolist()) if self._traces.headers else itertools.repeat((), len(twins))
         outcome.outputs.setdefault(self._topics.metadata, []).extend(
             # No id needs escaping.
-            (twin, form % (twin, at_ns, at_ns), ())
-            for twin, at_ns in zip(twins, received_ns, strict=True)
+            (twin, form % (twin, at_ns, at_ns), of)
+            for twin, at_ns, of in zip(twins, received_ns, headers, strict=True)
         )
 
     def _form_of(self, table: RowTable, slot: int) -> bytes:

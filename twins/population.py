@@ -76,10 +76,12 @@ class Population:
             if (refusal := self.wrong_key(key) or self._undeclared) is not None:
                 refused[index] = refusal
             else:
-                made[key] = int(received_ns[index])
+                made[key] = index
         if made:
-            self._create_all(made)
-            self._output.new_documents(outcome, self.table, list(made), list(made.values()))
+            twins, indices = list(made), list(made.values())
+            arrived_ns = received_ns[indices].tolist()
+            self._create_all(dict(zip(twins, arrived_ns, strict=True)))
+            self._output.new_documents(outcome, self.table, twins, arrived_ns, block.offsets[indices])
         slots[unknown] = [known.get(key, NO_SLOT) for key in keys]
         return slots
 

@@ -5,16 +5,17 @@ from numpy.typing import NDArray
 
 from schemas.definition import Definition
 from schemas.topics import TypeTopics
-from streams.block import Header
 from streams.processor import Outcome
 from twins.kernel.columns import KernelColumns
 from twins.lines import LineWriter
+from twins.traces import Traces
 
 
 class Series:
     """Adds the lines that a type's policy asks for to outcomes."""
 
-    def __init__(self, definition: Definition, lines: LineWriter) -> None:
+    def __init__(self, definition: Definition, lines: LineWriter, traces: Traces) -> None:
+        self._traces = traces
         series = definition.outputs.timeseries
         self._topic = TypeTopics(str(definition.type_name)).timeseries
         self._lines = lines
@@ -33,7 +34,7 @@ class Series:
         outcome: Outcome,
         *,
         on_tick: bool = False,
-        headers: tuple[Header, ...] = (),
+        offset: NDArray[np.int64] | None = None,
     ) -> NDArray[np.bool_]:
         """Add the lines of n records, or of n twins on a tick.
 
@@ -44,7 +45,7 @@ class Series:
             stepped: (n,) which of them were stepped, and well.
             outcome: Takes the lines.
             on_tick: Which of the two it is.
-            headers: Of what leaves.
+            offset: (n,) of the records, None on a tick.
 
         Returns:
             (n,) for which of them a line is due.
@@ -53,6 +54,9 @@ class Series:
             return np.zeros(len(slot), np.bool_)
         due = stepped & (values[:, self._line] != 0.0) if self._marked else stepped
         kept = slice(None) if due.all() else np.flatnonzero(due)
-        for text in self._lines.write(slot[kept], time_ns[kept], values[kept]):
-            outcome.add(self._topic, None, text, headers)
+        traced = offset[kept].tolist() if offset is not None and self._traces.headers else []
+        first = 0
+        for text, last in self._lines.write(slot[kept], time_ns[kept], values[kept]):
+            outcome.add(self._topic, None, text, self._traces.of_all(traced[first:last]))
+            first = last
         return due

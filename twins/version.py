@@ -89,7 +89,7 @@ class Version:
         self.kernel = KernelRun(definition, twin_type.kernels, self.table)
         self._firing = Firing(definition, self.table, self._output)
         self._routes = Routes(definition, self.table, lineage, traces)
-        self._series = Series(definition, self.population.lines)
+        self._series = Series(definition, self.population.lines, traces)
         self.ticks = Ticks(definition, self.table, self.kernel, self._series, self._firing, self._routes)
         self.waiting = Reordering(definition.reorder_s)
         self._partition = lineage.partition
@@ -241,8 +241,7 @@ class Version:
         status, values, fired = found.status, found.values, found.fired
         self.table.dirty[slot] = 1
         accepted = status <= admission.ACCEPTED_LATE
-        headers = self._traces.of_all(offsets[accepted].tolist()) if self._traces.headers else ()
-        lines = self._series.add(slot, columns.time_ns, values, accepted, outcome, headers=headers)
+        lines = self._series.add(slot, columns.time_ns, values, accepted, outcome, offset=offsets)
         outcome.count("accepted", times=int(accepted.sum()))
         if not accepted.all() or bool((status == admission.ACCEPTED_LATE).any()):
             self._count(_picked(block, good), found, outcome)

@@ -63,8 +63,9 @@ def create_app(services: Services, registry: CollectorRegistry | None = None, tr
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_failure)
-    app.add_middleware(Access, services=services)
+    # The last one is outermost: who is not let in makes no spans.
     app.add_middleware(Traced, tracer=tracer)
+    app.add_middleware(Access, services=services)
     app.add_middleware(Guard, hosts=services.hosts, public=services.public)
     app.add_middleware(Measured, services=services, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

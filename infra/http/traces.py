@@ -1,5 +1,6 @@
 """Requests that say which trace they belong to."""
 
+from http import HTTPStatus
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,21 +31,29 @@ class Traced:
         attributes = {"http.request.method": scope["method"], "url.path": scope["path"]}
         span = self._tracer.begin(f"api {scope['method']}", "server", parent, attributes)
 
+        answered = False
+
+        def answer(status: int) -> None:
+            nonlocal answered
+            if span is None or answered:
+                return
+            answered = True
+            # Streams of events go on for hours: what is told is how long it took to answer.
+            route: Any = scope.get("route")
+            span.add({"http.route": getattr(route, "path", ""), "http.response.status_code": status})
+            span.end()
+
         async def observed(message: Message) -> None:
             await send(message)
-            if message["type"] == "http.response.start" and span is not None:
-                # Streams of events go on for hours: what is told is how long it took to answer.
-                route: Any = scope.get("route")
-                span.add(
-                    {
-                        "http.route": getattr(route, "path", ""),
-                        "http.response.status_code": message["status"],
-                    }
-                )
-                span.end()
+            if message["type"] == "http.response.start":
+                answer(message["status"])
 
         token = CURRENT.set(handed_on(span, parent))
         try:
             await self._app(scope, receive, observed)
+        except BaseException:
+            # The answer is made of it further out.
+            answer(HTTPStatus.INTERNAL_SERVER_ERROR)
+            raise
         finally:
             CURRENT.reset(token)

@@ -17,6 +17,7 @@ _ROOT = Path(__file__).parents[2]
 _FILES = (
     "requirements.txt",
     "requirements-dev.txt",
+    "infra/deploy/requirements.txt",
     "tests/servers/secantus-requirements.txt",
     "tests/servers/openapi-python-client-requirements.txt",
 )
@@ -35,7 +36,14 @@ def test_every_line_is_a_pin_with_hashes(file: str) -> None:
     assert _PIN.sub("", (_ROOT / file).read_text("utf-8")) == ""
 
 
-@pytest.mark.parametrize(("file", "extras"), [("requirements.txt", ()), ("requirements-dev.txt", ("dev",))])
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [
+        ("requirements.txt", ()),
+        ("requirements-dev.txt", ("dev",)),
+        ("infra/deploy/requirements.txt", ("traces",)),
+    ],
+)
 def test_every_declared_package_is_pinned_within_its_range(file: str, extras: tuple[str, ...]) -> None:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))
     declared = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
@@ -51,7 +59,8 @@ def test_every_declared_package_is_pinned_within_its_range(file: str, extras: tu
 
 
 def test_tests_run_on_the_versions_that_users_get() -> None:
-    assert _pins("requirements.txt").items() <= _pins("requirements-dev.txt").items()
+    image, tests = _pins("infra/deploy/requirements.txt"), _pins("requirements-dev.txt")
+    assert _pins("requirements.txt").items() <= image.items() <= tests.items()
 
 
 def _imported(folder: str) -> Iterator[str]:

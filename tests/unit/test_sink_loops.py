@@ -10,6 +10,7 @@ from typing import Any, Self
 import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from support.spans import KeptSpans
 
 from connectors.documents import Collection, Document
 from connectors.duckdb.store import DuckDBStore
@@ -22,11 +23,14 @@ from connectors.sink import SilentSink
 from connectors.stores import Block, Refusal, StoreRefusedError, StoreUnavailableError
 from connectors.timeseries_sink import TimeseriesSink
 from schemas.errors import SetupError
+from schemas.headers import TRACEPARENT
 from schemas.messages import DeadLetter
 from schemas.topics import DEADLETTER
+from schemas.trace import MOST_SPANS
 from streams.log.record import LogRecord
 
 TOPIC = "twinstream.m.timeseries"
+PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Reader:
@@ -149,6 +153,34 @@ async def test_a_round_gathers_what_belongs_together_and_commits_after_the_write
     assert [len(blocks) for blocks in store.writes] == [10]
     assert reader.committed == {0: 13, 1: 13}
     assert watching.records == 10
+
+
+async def test_a_span_lasts_from_the_reading_to_the_commit_however_often_a_round_is_repeated() -> None:
+    reader, store, kept = Reader(history(0, 1)), Plain(), KeptSpans()
+    reader.log[0][0] = reader.log[0][0]._replace(headers=((TRACEPARENT, PARENT),))
+    store.failures = [KafkaConnectionError("the dead letters' broker is away")]
+    read, told = reader.read, []
+
+    async def watched(max_records: int = 1000, timeout_s: float = 0.5) -> list[LogRecord]:
+        told.append(len(kept.spans))
+        return await read(max_records, timeout_s)
+
+    reader.read = watched  # type: ignore[method-assign]
+    sink = TimeseriesSink(reader, store, MemoryLog().writer(), SilentSink(), kept)
+    with pytest.raises(KafkaConnectionError):
+        await sink.round()
+    assert told[:2] == [0, 1]  # begun before it waits for company
+    assert [span.ended for span in kept.spans] == [0]
+    await sink.round()
+    assert [(span.parent, span.ended) for span in kept.spans] == [(PARENT, 1)]
+
+
+async def test_headers_that_are_no_traces_take_no_span_from_those_that_are() -> None:
+    kept = KeptSpans()
+    headers = ((TRACEPARENT, b"none"),) * 3 + ((TRACEPARENT, PARENT),) * (MOST_SPANS + 1)
+    reader = Reader([lines(0, 0, "m,twin=a f=1 1")._replace(headers=headers)])
+    await TimeseriesSink(reader, Plain(), MemoryLog().writer(), SilentSink(), kept).round()
+    assert [span.ended for span in kept.spans] == [1] * MOST_SPANS
 
 
 async def test_a_store_that_is_away_is_asked_again_and_nothing_is_committed_meanwhile(

@@ -1,8 +1,10 @@
 """Whether and where spans are told, as OpenTelemetry's environment variables say; and what a tracer tells."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from servers.collector import Collector
 from support.instance import CLI, ROOT, eventually
 
 from infra import tracing
+from infra.otlp import _LAST_S
 from infra.tracing import check_tracing, configured_by, opened_tracer
 from schemas.errors import SetupError
 from schemas.trace import NO_TRACER
@@ -141,9 +144,15 @@ def test_what_the_sender_does_not_sample_is_not_told(collector: Collector) -> No
     assert collector.spans == []
 
 
-def test_a_collector_that_is_away_keeps_no_role_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    with opened_tracer("api") as tracer:
-        span = tracer.begin("api GET", "server", PARENT, {})
-        assert span is not None
-        span.end()
+def test_a_collector_that_never_answers_keeps_no_role_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts for it
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with opened_tracer("api") as tracer:
+            span = tracer.begin("api GET", "server", PARENT, {})
+            assert span is not None
+            span.end()
+            ending_s = time.monotonic()
+        elapsed_s = time.monotonic() - ending_s
+        silent.settimeout(1)
+        silent.accept()[0].close()  # it was asked
+    assert elapsed_s < _LAST_S + 1

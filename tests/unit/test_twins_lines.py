@@ -46,7 +46,9 @@ def test_lines_equal_those_of_a_naive_formatter(
     row = st.tuples(*(switch if name in booleans else value for name in fields))
     rows = data.draw(st.lists(row, min_size=count, max_size=count))
     values = np.array(rows, np.float64).reshape(count, len(fields))
-    found = b"".join(writer.write(np.array(slots, np.int64), np.array(times, np.int64), values)).decode()
+    found = b"".join(
+        text for text, _ in writer.write(np.array(slots, np.int64), np.array(times, np.int64), values)
+    ).decode()
     expected = [
         _naive("my type,x", *twins[slot], dict(zip(fields, row, strict=True)), time_ns)
         for slot, row, time_ns in zip(slots, rows, times, strict=True)
@@ -62,7 +64,7 @@ def test_tags_that_change_again_and_again_take_no_more_and_more_memory() -> None
         for slot in range(3):
             writer.prefixes.set(slot, f"twin-{slot}", {"place": "x" * (turn * (slot + 1) % 200)})
     assert len(writer.prefixes.text) < rounds * 100
-    (block,) = writer.write(np.arange(3), times, values)
+    ((block, _),) = writer.write(np.arange(3), times, values)
     tags = ["x" * ((rounds - 1) * (slot + 1) % 200) for slot in range(3)]
     assert block.decode().splitlines() == [f"m,twin=twin-{s},place={tag} a=1.0 5" for s, tag in enumerate(tags)]
 
@@ -72,7 +74,7 @@ def test_a_line_says_what_was_written_whatever_the_names(twin: str, tag: str, nu
     plain_twin, plain_tag = (name.replace("\\", "/").replace("\n", "_").replace("\r", "_") for name in (twin, tag))
     writer = LineWriter("m", ("f",))
     writer.prefixes.set(0, plain_twin or "t", {"k": plain_tag})
-    (block,) = writer.write(np.zeros(1, np.int64), np.array([time_ns]), np.array([[number]]))
+    ((block, _),) = writer.write(np.zeros(1, np.int64), np.array([time_ns]), np.array([[number]]))
     assert block.count(b"\n") == 1
     point = parse_line(block.decode().rstrip("\n"))
     assert (point.fields, point.time_ns) == ({"f": number}, time_ns)
@@ -83,7 +85,7 @@ def test_a_record_without_any_value_is_no_line() -> None:
     writer = LineWriter("m", ("a", "b"))
     writer.prefixes.set(0, "t", {})
     values = np.array([[1.0, math.nan], [math.nan, math.nan], [math.nan, 2.0]])
-    assert writer.write(np.zeros(3, np.int64), np.arange(3), values) == [b"m,twin=t a=1.0 0\nm,twin=t b=2.0 2\n"]
+    assert writer.write(np.zeros(3, np.int64), np.arange(3), values) == [(b"m,twin=t a=1.0 0\nm,twin=t b=2.0 2\n", 3)]
 
 
 def test_nothing_to_write_is_no_block() -> None:
@@ -97,7 +99,7 @@ def test_a_changed_tag_holds_from_then_on_and_for_its_twin_only() -> None:
     writer.prefixes.set(0, "t", {})
     writer.prefixes.set(1, "u", {})
     writer.prefixes.set(0, "t", {"place": "hall"})
-    (block,) = writer.write(np.array([0, 1]), np.array([1, 2]), np.ones((2, 1)))
+    ((block, _),) = writer.write(np.array([0, 1]), np.array([1, 2]), np.ones((2, 1)))
     assert block == b"m,twin=t,place=hall a=1.0 1\nm,twin=u a=1.0 2\n"
 
 
@@ -109,7 +111,8 @@ def test_blocks_are_cut_between_lines_below_the_limit_and_lose_nothing() -> None
     rng = np.random.default_rng(1)
     slots, values = rng.integers(0, 500, count), rng.normal(size=(count, 2))
     values[rng.random((count, 2)) < 0.3] = math.nan
-    blocks = writer.write(slots, np.arange(count), values)
+    found = writer.write(slots, np.arange(count), values)
+    blocks = [text for text, _ in found]
     assert len(blocks) > 3
     assert all(len(block) <= BLOCK_BYTES < RECORD_LIMIT_BYTES and block.endswith(b"\n") for block in blocks)
     # No block is small for no reason: the next line would not have fitted.
@@ -117,6 +120,8 @@ def test_blocks_are_cut_between_lines_below_the_limit_and_lose_nothing() -> None
     lines = b"".join(blocks).splitlines()
     kept = np.flatnonzero(~np.isnan(values).all(axis=1))
     assert [int(line.rpartition(b" ")[2]) for line in lines] == kept.tolist()
+    for text, last in found:
+        assert int(text.split()[-1]) == kept[kept < last][-1]
 
 
 def test_new_rows_begin_their_lines_as_rows_without_tags_do() -> None:

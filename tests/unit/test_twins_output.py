@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from schemas import messages
@@ -59,7 +60,7 @@ def test_documents_of_new_twins_are_those_of_their_rows() -> None:
         slots = range(first, first + len(twins))
         table.rows["created_ns"][list(slots)] = stamps
         found, expected = Outcome(), Outcome()
-        writer.new_documents(found, table, twins, stamps)
+        writer.new_documents(found, table, twins, stamps, np.arange(len(twins)))
         writer.documents(expected, table, slots, stamps)
         assert found.outputs == expected.outputs
         assert len(found.outputs["twinstream.statistics.metadata"]) == len(twins)

@@ -89,10 +89,36 @@ def _traces(records: Sequence[OutputRecord]) -> list[list[bytes]]:
 
 def test_all_that_a_record_leads_to_belongs_to_its_trace(valve: TwinType) -> None:
     found = _outputs(_stepped(valve, [_traced(reading(TWIN, 1, flow=3.5, open=True), _parent(7))]))
-    topics = {"commands", "events", "timeseries", "twinstream.line.telemetry"}
+    topics = {"commands", "events", "metadata", "timeseries", "twinstream.line.telemetry"}
     assert topics <= found.keys()
     for topic in topics:
         assert all(traces == [_parent(7)] for traces in _traces(found[topic])), topic
+
+
+def test_the_document_of_a_new_twin_belongs_to_the_trace_of_the_record_that_it_came_with(valve: TwinType) -> None:
+    records = [
+        reading(OTHER, 1, flow=1.0, open=True),
+        _traced(reading(TWIN, 1, flow=1.0, open=True), _parent(7)),
+        _traced(reading(OTHER, 2, flow=1.0, open=True), _parent(8)),
+    ]
+    documents = _outputs(_stepped(valve, records))["metadata"]
+    said = zip((twin for twin, _, _ in documents), _traces(documents), strict=True)
+    assert dict(said) == {OTHER: [], TWIN: [_parent(7)]}
+
+
+def test_lines_that_are_cut_apart_belong_to_the_traces_of_their_own_records(
+    valve: TwinType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twins.lines.BLOCK_BYTES", 100)
+    records = [_traced(reading(TWIN, at, flow=float(at), open=True), _parent(at)) for at in range(1, 10)]
+    series = _outputs(_stepped(valve, records))["timeseries"]
+    assert len(series) > 2
+    at = 0
+    for (_, text, _), traces in zip(series, _traces(series), strict=True):
+        count = (text or b"").count(b"\n")
+        assert traces == [_parent(at + 1 + index) for index in range(count)]
+        at += count
+    assert at == len(records)
 
 
 def test_neighbours_of_a_record_do_not_belong_to_its_trace(valve: TwinType) -> None:
