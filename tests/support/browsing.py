@@ -100,4 +100,4 @@ class Viewer:
 
     def _printed(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.faults.append(f"printed by the page: {message.text}")
+            self.faults.append(f"printed by the page: {message.text} ({message.location['url']})")
