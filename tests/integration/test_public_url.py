@@ -83,7 +83,7 @@ def test_a_browser_logs_in_through_the_proxy_and_its_set_point_reaches_the_twin(
     assert _written(page, "POST", REQUEST, {"temperature_desired": 42}) == 202
     expect(page.get_by_role("row", name=re.compile("^setpoint"))).to_contain_text("42")
     elsewhere = viewer.context.new_page()
-    elsewhere.goto(f"{PUBLIC}/api/session")
+    elsewhere.goto(f"{PUBLIC}/types")
     assert elsewhere.evaluate("async () => (await fetch('/api/session', {method: 'DELETE'})).status") == 204
     page.wait_for_url(f"{PUBLIC}/login?**", timeout=10_000)
     viewer.faults.clear()  # the browser prints that the socket was closed and the session is over
