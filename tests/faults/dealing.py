@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 
 from support.role_process import RoleProcess
 
@@ -29,3 +30,9 @@ def owned(worker: RoleProcess) -> frozenset[int]:
 def taken_over(worker: RoleProcess, since: int) -> frozenset[int]:
     """Partitions that it opened, behind so many letters of what it printed."""
     return frozenset(map(int, _RESTORED.findall(said(worker, since))))
+
+
+def dealt_out(workers: Iterable[RoleProcess], partitions: int) -> bool:
+    """Whether each of them has some partitions, and all together every one once."""
+    shares = [owned(worker) for worker in workers]
+    return all(shares) and sorted(chain(*shares)) == list(range(partitions))

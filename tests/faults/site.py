@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from faults.breakable import Breakable
 from faults.comparison import compare
+from faults.dealing import dealt_out
 from faults.numbered import Numbered
 from faults.run import Run, until
 from support.role_process import CLI, RoleProcess
@@ -27,7 +28,7 @@ FOLDER = Path(__file__).parents[1] / "types" / "tally"
 TYPE = "tally"
 TOPICS = TypeTopics(TYPE)
 PARTITIONS = 8
-LOADED = 0.9
+_LOADED = 0.9
 """Faults come within so much of the time that a load takes, so that they meet it."""
 _TICK_S = 0.02
 
@@ -98,6 +99,11 @@ class Site:
                 raise TimeoutError(f"{error}\n{role.output()[-3000:]}") from None
             assert role.running(), role.output()[-3000:]
 
+    async def dealt_out(self, *workers: RoleProcess) -> None:
+        """Wait until workers are ready and have shared all partitions out: a new one is first dealt none."""
+        await self.ready(*workers)
+        await until(lambda: dealt_out(workers, PARTITIONS), "every worker has partitions")
+
     def _folder(self, name: str) -> Path:
         """A data directory whose compiled kernels are everybody's."""
         folder = self.run.folder / name
@@ -117,6 +123,11 @@ class Site:
             ended: Set when enough were sent.
         """
         await self._send((self.load.next() for _ in range(records)), records, per_second, ended)
+
+    async def underway(self, records: int) -> None:
+        """Wait until a load that was begun before has come to a drawn point in the next so many records."""
+        wanted = self.load.count + round(self.run.rng.random() * _LOADED * records)
+        await until(lambda: self.load.count >= wanted, f"{wanted} records are sent")
 
     async def send_one_each(self, per_second: float) -> None:
         """One record of every twin, as `send` does."""

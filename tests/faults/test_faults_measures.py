@@ -5,7 +5,7 @@ import os
 
 import pytest
 from faults import memory
-from faults.dealing import deals, owned, taken_over
+from faults.dealing import deals, dealt_out, owned, taken_over
 from faults.memory import Memory
 from faults.task import meanwhile
 from support.role_process import RoleProcess
@@ -62,3 +62,19 @@ def test_who_has_which_partitions_is_read_from_what_workers_say() -> None:
     assert deals([worker, before]) == 3
     assert [sorted(owned(one)) for one in (before, worker, Talker(""))] == [[5, 7], [], []]
     assert [sorted(taken_over(worker, since)) for since in (0, len(LINES) - 10)] == [[7], []]
+
+
+@pytest.mark.parametrize(
+    ("shares", "whole"),
+    [
+        (("0, 1", "2"), True),
+        (("0, 1", ""), False),
+        (("0, 1, 2", ""), False),
+        (("0, 1", "1, 2"), False),
+    ],
+)
+def test_partitions_are_dealt_out_when_every_worker_has_some_and_each_one_has_one_worker(
+    shares: tuple[str, str], *, whole: bool
+) -> None:
+    workers = [Talker(f"partitions assigned    partitions=[{share}]\n") for share in shares]
+    assert dealt_out(workers, 3) is whole

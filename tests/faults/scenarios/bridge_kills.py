@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faults.entrances import AmqpEntrance, Entrance, MqttEntrance
 from faults.run import Run
-from faults.site import LOADED, TOPICS, Site
+from faults.site import TOPICS, Site
 from support.role_process import RoleProcess
 
 _TICK_S = 0.02
@@ -74,7 +74,7 @@ class BridgeKills(ABC):
             for number in range(self.kills):
                 share = (number + 1) * self.records // self.kills - site.load.count
                 publishing = asyncio.create_task(publish(site, entrance, share, self.per_second))
-                await asyncio.sleep(run.rng.random() * LOADED * share / self.per_second)
+                await site.underway(share)
                 idle += publishing.done()
                 bridge.kill()
                 bridge = bridge_of(site, entrance)

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from faults.dealing import deals, owned
+from faults.dealing import deals
 from faults.run import Run
 from faults.site import PARTITIONS, TOPICS, Site
 from faults.watch import Watch
@@ -37,9 +37,8 @@ class CleanStops:
             async with Watch(site.options, TOPICS.timeseries) as watch:
                 for _ in range(self.rounds):
                     workers.append(site.worker())
-                    await site.ready(workers[-1])
+                    await site.dealt_out(*workers)
                     await asyncio.sleep(2)
-                    assert owned(workers[0]), workers[0].output()[-2000:]
                     before, stopped_s = deals(workers[1:2]), time.monotonic()
                     code = await asyncio.to_thread(workers[0].stop)
                     assert code == 0, workers[0].output()[-2000:]

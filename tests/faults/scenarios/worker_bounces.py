@@ -7,7 +7,7 @@ from typing import Literal
 
 from faults.dealing import owned
 from faults.run import Run
-from faults.site import LOADED, Site
+from faults.site import Site
 from support.worker_process import WorkerProcess
 
 Strike = Literal["one worker", "all workers", "Kafka"]
@@ -42,33 +42,32 @@ class WorkerBounces:
         """Strike in every round while its share of the load is sent."""
         async with Site(run) as site:
             workers = [site.worker() for _ in range(self.workers)]
-            await site.ready(*workers)
+            await site.dealt_out(*workers)
             schedule = self.schedule(run.rng)
-            idle, stood_by = 0, 0
+            idle, missed = 0, 0
             for number, strike in enumerate(schedule):
                 share = (number + 1) * self.records // len(schedule) - site.load.count
                 sending = asyncio.create_task(site.send(share, self.per_second))
-                await asyncio.sleep(run.rng.random() * LOADED * share / self.per_second)
+                await site.underway(share)
                 run.say(f"round {number + 1} of {len(schedule)}: {strike}")
                 idle += sending.done()
-                stood_by += await self._strike(strike, site, workers, run.rng)
+                missed += not await self._strike(strike, site, workers, run.rng)
                 await sending
-                # Who is struck next works: a process that still starts has nothing to lose.
-                await site.ready(*workers)
+                # Who is struck next works: a process that has no partitions yet has nothing to lose.
+                await site.dealt_out(*workers)
             run.say(f"drained after {await site.drained():.1f} s")
             run.exactly("strikes while nothing was sent", 0, idle)
-            run.exactly("struck workers that had no partitions", 0, stood_by)
+            run.exactly("strikes at workers that had no partitions", 0, missed)
             await site.compare()
 
-    async def _strike(self, strike: Strike, site: Site, workers: list[WorkerProcess], rng: Random) -> int:
-        """Strike; return how many of those that were struck had no partitions."""
+    async def _strike(self, strike: Strike, site: Site, workers: list[WorkerProcess], rng: Random) -> bool:
+        """Strike; return whether anything that works was struck."""
         if strike == "Kafka":
             await site.kafka.kill()
             await site.kafka.start()
-            return 0
-        stood_by = 0
-        for index in range(len(workers)) if strike == "all workers" else [rng.randrange(len(workers))]:
-            stood_by += not owned(workers[index])
+            return True
+        at_work = [index for index, worker in enumerate(workers) if owned(worker)]
+        for index in range(len(workers)) if strike == "all workers" else rng.sample(at_work, min(1, len(at_work))):
             workers[index].kill()
             workers[index] = site.worker()
-        return stood_by
+        return bool(at_work)
