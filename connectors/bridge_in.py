@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_GATHER_S = 0.005
+_GATHER_S = 0.02
 """So long messages wait for others to be written with, where one came right before; a request to Kafka costs as much as
 some twenty messages."""
 _PORTION_BYTES = 4 * 1024 * 1024

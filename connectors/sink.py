@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 ROUND_RECORDS = 500
 ROUND_BYTES = 4 * 1024 * 1024
 """A round, which is one transaction or a few posts, takes in no more once it holds this much."""
-LINGER_S = 0.1
+LINGER_S = 0.05
 """A round waits this long for company, and so does what the broker has for it: many small writes cost more than one."""
 
 FIRST_DELAY_S = 0.2

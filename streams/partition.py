@@ -24,6 +24,7 @@ class FlushPolicy:
         interval_s: At the latest this long after the first unflushed record.
         records: At the latest after this many records.
         urgent_interval_s: Shortest time between two flushes that commands or events ask for.
+        group_interval_s: So often at most the consumer group is told where a partition stands, which lag tools read.
         behind_interval_s: Replaces both while the partition is behind its input: what then leaves later has waited far
             longer before it was read, and every flush writes each changed row once.
         behind_records: So much input must wait for a partition to be behind. Some always waits under a steady load.
@@ -31,7 +32,8 @@ class FlushPolicy:
 
     interval_s: float = 0.1
     records: int = 50_000
-    urgent_interval_s: float = 0.02
+    urgent_interval_s: float = 0.1
+    group_interval_s: float = 0.5
     behind_interval_s: float = 0.5
     behind_records: int = 2000
 
@@ -61,6 +63,8 @@ class PartitionRows:
         processor: Its rows and steps.
         position: Next offset to process.
         flushed: Next offset according to the last committed transaction.
+        told: Next offset that the consumer group was told from here, 0 for none yet: every owner tells it anew.
+        told_s: When it was told.
         changelog_end: Next offset of the changelog after the last committed transaction.
         changelog_id: Id of the changelog's topic.
         current_s: When nobody else can have written to the changelog what is not here, by the clock that goes on while
@@ -82,6 +86,8 @@ class PartitionRows:
     urgent: bool = False
     waiting_since_s: float | None = None
     last_flush_s: float = float("-inf")
+    told: int = 0
+    told_s: float = float("-inf")
     _outputs: dict[str, list[OutputRecord]] = field(default_factory=dict)
     _routed: dict[str, list[OutputRecord]] = field(default_factory=dict)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -162,10 +168,21 @@ class PartitionRows:
         self.last_flush_s = now_s
         return Snapshot(self.position, rows, outputs, counts, routed, spans)
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether the consumer group does not know of everything that is committed."""
+        return self.told < self.flushed
+
+    def telling_due(self, policy: FlushPolicy, now_s: float) -> bool:
+        """Whether a flush now tells the consumer group too."""
+        return now_s - self.told_s >= policy.group_interval_s
+
     def flush_due(self, policy: FlushPolicy, now_s: float) -> bool:
         """Whether to flush now."""
-        if self.broken or self.waiting_since_s is None:
+        if self.broken:
             return False
+        if self.waiting_since_s is None:
+            return self.is_untold and self.telling_due(policy, now_s)
         if self.unflushed >= policy.records:
             return True
         if self.behind:

@@ -331,24 +331,26 @@ class PartitionRun:
             self._flush = None
             self._host.wake()
 
-    async def _commit(self) -> None:
+    async def _commit(self, *, last: bool = False) -> None:
         rows, observer, options = self.rows, self._host.observer, self._host.options
         started_s, running_s = time.monotonic(), SystemClock().running_s()
+        tells = last or rows.telling_due(self._policy, started_s)
         snapshot, batches = await self._host.in_thread(
             self.number, partial(_snapshot, rows, self._transactions, options.changelog, started_s)
         )
         if snapshot.routed:
             batches |= await self._transactions.addressed(snapshot.routed)
-        last = await self._transactions.commit(
+        end = await self._transactions.commit(
             batches,
             options.changelog,
-            TopicPartition(options.source, self.number),
-            snapshot.position,
+            {TopicPartition(options.source, self.number): snapshot.position} if tells else {},
             options.group,
         )
         rows.flushed = snapshot.position
+        if tells:
+            rows.told, rows.told_s = snapshot.position, started_s
         rows.current_s = running_s
-        rows.changelog_end = last + 2  # the position record and the commit marker
+        rows.changelog_end = end + 2  # the position record and the commit marker
         self._faults.reached(snapshot.position)
         observer.flushed(self.number, len(snapshot.rows) - 1, snapshot.output_count(), time.monotonic() - started_s)
         observer.counted(snapshot.counts)
@@ -382,8 +384,8 @@ class PartitionRun:
                 await self._host.in_thread(self.number, _nothing)
                 if self._flush is not None:
                     await asyncio.wait([self._flush])
-                if was_running and not rows.broken and not rows.settled:
-                    await self._commit()
+                if was_running and not rows.broken and (not rows.settled or (rows.told and rows.is_untold)):
+                    await self._commit(last=True)
         except Exception as error:  # noqa: BLE001 - the next owner starts from the last commit
             rows.broken = True
             log.warning("last flush failed; the next owner repeats it", partition=self.number, error=repr(error))

@@ -72,24 +72,22 @@ class PartitionTransactions:
         self,
         batches: Mapping[Place, list[PackedBatch]],
         last_topic: str,
-        source: TopicPartition,
-        offset: int,
+        offsets: Mapping[TopicPartition, int],
         group: str,
     ) -> int:
-        """Write all batches, the group's offset and the commit marker.
+        """Write all batches, the group's offsets and the commit marker.
 
         Args:
             batches: Raw batches by where they go.
             last_topic: The topic whose last record's offset to return.
-            source: The input partition.
-            offset: Its next offset.
+            offsets: Next offset of input partitions, for lag tools; that takes two requests more, so it may be empty.
             group: Consumer group.
 
         Returns:
             Offset of the last record written to `last_topic`.
         """
         try:
-            return await self._commit(batches, last_topic, source, offset, group)
+            return await self._commit(batches, last_topic, offsets, group)
         except BaseException:
             self._targets.forget()
             raise
@@ -98,8 +96,7 @@ class PartitionTransactions:
         self,
         batches: Mapping[Place, list[PackedBatch]],
         last_topic: str,
-        source: TopicPartition,
-        offset: int,
+        offsets: Mapping[TopicPartition, int],
         group: str,
     ) -> int:
         await self._producer.begin_transaction()
@@ -113,7 +110,8 @@ class PartitionTransactions:
             for place, batch, topic, partition in addressed
         ]
         await asyncio.gather(*(future for _, _, future in sent))
-        await self._producer.send_offsets_to_transaction({source: offset}, group)
+        if offsets:
+            await self._producer.send_offsets_to_transaction(offsets, group)
         await self._producer.commit_transaction()
         # A batch's future tells the offset of its first record.
         ends: list[int] = [

@@ -14,7 +14,7 @@ from faust.types import TP, ConsumerMessage
 from yarl import URL
 
 from streams.block import Block
-from streams.fetch_pace import FetchPace
+from streams.log.fetch_pace import FetchPace
 
 _HELD_BACK_S = 0.01
 """So soon records are asked for again while a partition is held back."""

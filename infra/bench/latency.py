@@ -22,6 +22,7 @@ from streams.log.follow import Follower
 from streams.log.record import LogRecord
 
 _LOOK_S = 0.02
+_GATHER_S = 0.05
 _NS_PER_MS = 1e6
 
 
@@ -45,7 +46,7 @@ class Stored:
     async def watching(self) -> AsyncIterator[None]:
         """Watch for as long as this lasts."""
         async with (
-            Follower(self._kafka, topics=[self._topic], start="latest") as follower,
+            Follower(self._kafka, topics=[self._topic], start="latest", gather_s=_GATHER_S) as follower,
             LogAdmin(self._kafka) as admin,
         ):
             tasks = [asyncio.create_task(self._read(follower)), asyncio.create_task(self._look(admin))]

@@ -158,7 +158,7 @@ async def _fill(
         size += sum(len(value or b"") for _, value, _ in snapshot.rows)
         batches: dict[Place, list[PackedBatch]] = {options.changelog: owners[number].batches(snapshot.rows)}
         source = TopicPartition(options.source, number)
-        await owners[number].commit(batches, options.changelog, source, snapshot.position, options.group)
+        await owners[number].commit(batches, options.changelog, {source: snapshot.position}, options.group)
         rows[number].flushed = snapshot.position
         done += len(records)
         told(done)

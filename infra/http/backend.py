@@ -41,6 +41,9 @@ from streams.log.follow import Follower
 from streams.log.record import LogRecord
 from twins.catalogue import Catalogue
 
+_GATHER_S = 0.1
+"""So long what pages and streams show may wait for more under a steady load."""
+
 
 @asynccontextmanager
 async def open_services(
@@ -112,7 +115,7 @@ async def open_services(
         states.apply(records)
         accounts.apply(records)
 
-    twins = Following("twins", Follower(options, pattern=STATE_PATTERN), take_rows)
+    twins = Following("twins", Follower(options, pattern=STATE_PATTERN, gather_s=_GATHER_S), take_rows)
     token_following = Following("tokens", Follower(options, topics=(TOKENS,)), tokens.apply)
     audit_following = Following("the audit trail", Follower(options, topics=(AUDIT,)), trail.apply)
     token_following.when_caught_up = tokens.completed
@@ -192,6 +195,6 @@ async def open_services(
 
 def _fed(feed: Feed, options: KafkaOptions) -> Following:
     """What hands commands and events on; the feed is where their follower is."""
-    follower = Follower(options, pattern=FEED_PATTERN, start="latest")
+    follower = Follower(options, pattern=FEED_PATTERN, start="latest", gather_s=_GATHER_S)
     feed.positions = follower.positions
     return Following("events", follower, feed.apply)

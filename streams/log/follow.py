@@ -9,6 +9,7 @@ from typing import Literal, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.log.client import KafkaOptions
+from streams.log.fetch_pace import FetchPace
 from streams.log.record import LogRecord, log_record
 from streams.log.retry import is_retriable, retrying
 
@@ -16,7 +17,15 @@ _REFRESH_S = 1.0
 
 
 class Follower:
-    """Reads all partitions of topics, committed records only; new topics that match join by themselves."""
+    """Reads all partitions of topics, committed records only; new topics that match join by themselves.
+
+    Args:
+        topics: By name.
+        pattern: Of further topics, matched whole.
+        start: Where reading begins in topics that are there already.
+        gather_s: So long records may wait for others under a steady load: each fetch costs the broker and this process
+            as much as many records.
+    """
 
     def __init__(
         self,
@@ -25,11 +34,14 @@ class Follower:
         topics: Iterable[str] = (),
         pattern: str = "",
         start: Literal["earliest", "latest"] = "earliest",
+        gather_s: float = 0.0,
     ) -> None:
         self._options = options
         self._topics = set(topics)
         self._pattern = re.compile(pattern) if pattern else None
         self._start = start
+        self._gather_s = gather_s
+        self._pace = FetchPace(gather_s)
         self._consumer: AIOKafkaConsumer | None = None
         self._ends: dict[TopicPartition, int] = {}
         self._next_refresh_s = 0.0
@@ -46,6 +58,7 @@ class Follower:
                 isolation_level="read_committed",
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 metadata_max_age_ms=2000,
+                **({"fetch_max_wait_ms": round(2 * self._gather_s * 1000)} if self._gather_s else {}),
                 **self._options.client_kwargs(),
             )
             try:
@@ -123,6 +136,10 @@ class Follower:
         for partition, batch in fetched.items():
             records += [log_record(record) for record in batch]
             self.positions[partition.topic, partition.partition] = batch[-1].offset + 1
+        if self._gather_s:
+            self._pace.fetched(sum(len(record.value or b"") for record in records), loop.time())
+            # aiokafka reads it anew for each fetch.
+            self._reader._fetcher._fetch_min_bytes = self._pace.min_bytes  # noqa: SLF001 - no public way
         return records
 
     async def ends(self) -> dict[TopicPartition, int]:

@@ -107,7 +107,9 @@ class _World:
         snapshot = rows.snapshot(0.0)
         batches: dict[Place, list[PackedBatch]] = {self.options.changelog: transactions.batches(snapshot.rows)}
         source = TopicPartition(self.options.source, 0)
-        last = await transactions.commit(batches, self.options.changelog, source, snapshot.position, self.options.group)
+        last = await transactions.commit(
+            batches, self.options.changelog, {source: snapshot.position}, self.options.group
+        )
         rows.flushed, rows.changelog_end = snapshot.position, last + 2
 
 

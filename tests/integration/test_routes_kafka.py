@@ -231,7 +231,7 @@ async def test_nothing_of_an_aborted_flush_is_seen_and_a_missing_topic_is_made(
     async def flush(transactions: PartitionTransactions) -> None:
         batches: dict[Place, list[PackedBatch]] = {source: transactions.batches([(b"k", b"row", ())])}
         batches |= await transactions.addressed(routed)
-        await transactions.commit(batches, source, TopicPartition(source, 0), 1, name)
+        await transactions.commit(batches, source, {TopicPartition(source, 0): 1}, name)
 
     first = PartitionTransactions(options, name, 0, 10.0, Targets(engine))
     await first.fence()

@@ -151,7 +151,7 @@ class _World:
         snapshot = opened.snapshot(0.0)
         batches: dict[Place, list[PackedBatch]] = {self.options.changelog: transactions.batches(snapshot.rows)}
         source = TopicPartition(self.options.source, 0)
-        last = await transactions.commit(batches, self.options.changelog, source, 0, self.options.group)
+        last = await transactions.commit(batches, self.options.changelog, {source: 0}, self.options.group)
         opened.changelog_end = last + 2
 
     async def end(self) -> int:

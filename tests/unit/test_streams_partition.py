@@ -63,7 +63,7 @@ class _Echo:
 
 
 def _partition(position: int = 10) -> PartitionRows:
-    return PartitionRows(Lineage("cluster", "topic", 0), _Echo(), position, position, 0)
+    return PartitionRows(Lineage("cluster", "topic", 0), _Echo(), position, position, 0, told=position)
 
 
 def _block(first: int, *values: bytes, end: int | None = None) -> Block:
@@ -184,6 +184,17 @@ def test_an_urgent_outcome_is_flushed_at_once_but_not_more_often_than_allowed() 
     owned.process(_block(11, b"!"), 100.01)
     assert not owned.flush_due(POLICY, 100.01)
     assert owned.flush_due(POLICY, 100.021)
+
+
+def test_a_group_that_does_not_know_the_position_is_told_without_a_record_but_not_too_often() -> None:
+    owned = _partition()
+    owned.told_s = 100.0
+    owned.process(_block(10, b"a"), 100.0)
+    owned.flushed = owned.snapshot(100.2).position
+    assert not owned.flush_due(POLICY, 100.4)
+    assert owned.flush_due(POLICY, 100.6)
+    owned.told = owned.flushed
+    assert not owned.flush_due(POLICY, 1e9)
 
 
 def test_urgency_stays_until_it_was_flushed() -> None:

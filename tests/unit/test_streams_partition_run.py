@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ OPTIONS = EngineOptions(
     "changelog",
     "cluster",
     Path(),
-    flush=FlushPolicy(interval_s=0.0, records=2),
+    flush=FlushPolicy(interval_s=0.0, records=2, group_interval_s=0.0),
 )
 
 
@@ -143,7 +144,7 @@ class _Transactions:
     """Keeps what was committed; commits wait for `gate`."""
 
     def __init__(self) -> None:
-        self.committed: list[tuple[dict[str, list[Any]], int]] = []
+        self.committed: list[tuple[dict[str, list[Any]], int | None]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
@@ -155,11 +156,11 @@ class _Transactions:
     async def addressed(self, routed: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         return {f"to {topic}": list(records) for topic, records in routed.items()}
 
-    async def commit(self, batches: dict[str, list[Any]], _last: str, _source: Any, offset: int, _group: str) -> int:
+    async def commit(self, batches: dict[str, list[Any]], _last: str, offsets: Mapping[Any, int], _group: str) -> int:
         await self.gate.wait()
         if self.fault is not None:
             raise self.fault
-        self.committed.append((batches, offset))
+        self.committed.append((batches, next(iter(offsets.values()), None)))
         return 10 * len(self.committed)
 
     async def close(self) -> None:
@@ -241,16 +242,17 @@ class _Bench:
         self.known: set[str] = set()
         self.providing = asyncio.Event()
         self.fault: Exception | None = None
+        self.options = OPTIONS
         self.run = self.rebuilt()
 
     def rebuilt(self) -> PartitionRun:
         self.processor = _Slow(self.known)
-        position = self.transactions.committed[-1][1] if self.transactions.committed else 0
+        position = (self.transactions.committed[-1][1] if self.transactions.committed else 0) or 0
         rows = PartitionRows(Lineage("cluster", "topic", 0), self.processor, position, position, 0)
         source: Any = self.source
         transactions: Any = self.transactions
         host = Host(
-            OPTIONS,
+            self.options,
             self.watch,
             source,
             self.in_thread,
@@ -304,6 +306,19 @@ async def test_a_partition_is_behind_where_much_waits_not_where_some_does(
     bench.source.waiting = waiting
     await bench.run.take(_block(0, b"a"))
     assert bench.run.rows.behind is behind, "flushes are rarer then, which a steady load must not bring about"
+
+
+async def test_the_group_is_told_now_and_then_and_at_the_end_and_nothing_else_waits_for_it(bench: _Bench) -> None:
+    bench.options = replace(OPTIONS, flush=replace(OPTIONS.flush, group_interval_s=60.0))
+    run = bench.rebuilt()
+    for offset in (0, 2, 4):
+        await run.take(_block(offset, b"a", b"b"))
+        await bench.flushed()
+    assert [told for _, told in bench.transactions.committed] == [2, None, None]
+    assert (run.rows.flushed, run.rows.told) == (6, 2)
+    kept = await run.close(2.0)
+    assert [told for _, told in bench.transactions.committed] == [2, None, None, 6]
+    assert kept is not None, "what was flushed before is here and in the log"
 
 
 async def test_what_goes_to_others_is_committed_together_with_everything_else_and_once(bench: _Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 from faust.types import TP
 
 from streams.block import Block
-from streams.fetch_pace import FetchPace
+from streams.log.fetch_pace import FetchPace
 from streams.transport import BlockConsumer, _merged
 
 PLACE, OTHER = TP("input", 3), TP("input", 4)

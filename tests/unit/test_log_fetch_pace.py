@@ -1,6 +1,6 @@
 """What a broker should have before it answers a fetch."""
 
-from streams.fetch_pace import FetchPace
+from streams.log.fetch_pace import FetchPace
 
 
 def paced(*came: tuple[float, int]) -> FetchPace:
