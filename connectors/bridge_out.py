@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -104,6 +104,7 @@ class OutboundBridge:
 
     async def _forward(self, made: Plan, outlet: Outlet, writer: Writer) -> None:
         await self._give_up(made.unusable, writer)
+        told: list[asyncio.Future[Any]] = []
         for group in groups(made.dispatches, outlet.window):
             receipts = await self._publish(group, outlet)
             await self._give_up(self._hung_up_at(group), writer)
@@ -111,11 +112,15 @@ class OutboundBridge:
             events = outcomes(group, receipts, self._name, self._clock.now_ns())
             self._observer.expired(sum(event.name == "command_expired" for event in events))
             parents = [one.traceparent for one in group if isinstance(one.message, Command)]
-            for durable in [
-                await self._send(writer, TypeTopics(event.type).events, event.twin.encode(), event, parent)
-                for event, parent in zip(events, parents, strict=True)
-            ]:
-                await durable
+            told += await writer.send_many(
+                [
+                    (TypeTopics(event.type).events, event.twin.encode(), encode(event), _traced_by(parent))
+                    for event, parent in zip(events, parents, strict=True)
+                ]
+            )
+        # The next messages need not wait for it: nothing is committed before.
+        for durable in told:
+            await durable
 
     async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> list[Receipt | None]:
         """Publish together, or message by message after the broker hung up; gives what `_together` does."""
@@ -202,7 +207,11 @@ class OutboundBridge:
                 self._observer.undelivered(receipt.value, 1)
 
     async def _send(
-        self, writer: Writer, topic: str, key: bytes | None, message: msgspec.Struct, parent: bytes = b""
+        self, writer: Writer, topic: str, key: bytes | None, message: msgspec.Struct
     ) -> asyncio.Future[tuple[int, int]]:
-        value, headers = encode(message), [(TRACEPARENT, parent)] if parent else []
-        return await retrying(lambda: writer.send(topic, key, value, headers=headers), f"bridge {self._name}")
+        value = encode(message)
+        return await retrying(lambda: writer.send(topic, key, value), f"bridge {self._name}")
+
+
+def _traced_by(parent: bytes) -> list[tuple[str, bytes]]:
+    return [(TRACEPARENT, parent)] if parent else []

@@ -161,7 +161,7 @@ class LogSettings(Section):
 class EngineSettings(Section):
     """Section `engine`: how workers step twins."""
 
-    flush_interval_s: PositiveSeconds = 0.1
+    flush_interval_s: PositiveSeconds = 0.15
     """Longest time from a step to its transaction; blocks with commands or events are flushed at once."""
     session_timeout_s: Annotated[float, Field(ge=1.0)] = 8.0
     """A worker that was not heard of for this long loses its partitions."""

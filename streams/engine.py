@@ -120,14 +120,19 @@ class Engine:
             self._source.pause(block.partition)
 
     async def _flusher(self) -> None:
-        """Start flushes as they fall due."""
+        """Start flushes as they fall due, and all that wait once in each interval."""
+        interval_s = self._options.flush.interval_s
+        next_round_s = time.monotonic()
         while not self.app.should_stop:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._options.flush.urgent_interval_s):
+                async with asyncio.timeout(max(0.0, next_round_s - time.monotonic())):
                     await self._wake.wait()
             self._wake.clear()
+            now_s = time.monotonic()
+            if round_due := now_s >= next_round_s:
+                next_round_s = now_s + interval_s
             for run in list(self._runs.values()):
-                run.flush_if_due(time.monotonic())
+                run.flush_if_due(now_s, round_due=round_due)
 
     def _stepped_here(self) -> list[PartitionRows]:
         return [run.rows for run in self._runs.values()]

@@ -312,9 +312,11 @@ class PartitionRun:
 
     # -- flushing ------------------------------------------------------------------------------------------------
 
-    def flush_if_due(self, now_s: float) -> None:
+    def flush_if_due(self, now_s: float, *, round_due: bool = False) -> None:
         """Start a flush when one is due, at most one at a time."""
-        if self._state is State.RUNNING and self._flush is None and self.rows.flush_due(self._policy, now_s):
+        if self._state is not State.RUNNING or self._flush is not None:
+            return
+        if self.rows.flush_due(self._policy, now_s, round_due=round_due):
             self._flush = asyncio.create_task(self._flush_once(), name=f"flush-{self.number}")
 
     async def _flush_once(self) -> None:

@@ -31,7 +31,8 @@ from schemas.topics import TypeTopics
 from streams.log.client import KafkaOptions
 
 _TYPE = "incubator"
-_WARM_UP_RATE, _WARM_UP_S = 1000, 5.0
+# Kafka's own code is compiled while it runs.
+_WARM_UP_RATE, _WARM_UP_S = 2000, 20.0
 _LOOK_S = 0.05
 _DRAIN_TIMEOUT_S = 120.0
 _SHOWN_TIMEOUT_S = 30.0

@@ -167,6 +167,16 @@ def test_a_flush_is_due_an_interval_after_the_first_unflushed_record(age_s: floa
     assert owned.flush_due(POLICY, 100.0 + age_s) == due
 
 
+def test_in_a_round_whatever_waits_is_flushed_and_nothing_else() -> None:
+    owned = _partition()
+    assert not owned.flush_due(POLICY, 100.0, round_due=True)
+    owned.process(_block(10, b"a"), 100.0)
+    assert not owned.flush_due(POLICY, 100.0)
+    assert owned.flush_due(POLICY, 100.0, round_due=True)
+    owned.behind = True
+    assert not owned.flush_due(POLICY, 100.0, round_due=True), "what is behind is flushed rarely"
+
+
 def test_a_flush_is_due_at_once_after_enough_records() -> None:
     owned = _partition()
     owned.process(_block(10, *[b"a"] * 99), 100.0)
