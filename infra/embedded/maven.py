@@ -101,8 +101,8 @@ def _told(error: Exception) -> str:
         text = f"the certificate can't be verified: {cause.verify_message}"
     else:
         text = f"{type(cause).__name__}: {cause}"
-    request = error.request if isinstance(error, requests.RequestException) else None
-    host = urlsplit(request.url or "").hostname if request is not None else None
+    url = getattr(error.request, "url", None) if isinstance(error, requests.RequestException) else None
+    host = urlsplit(url).hostname if isinstance(url, str) else None
     return f"{host}: {text}" if host else text
 
 
