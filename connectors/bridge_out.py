@@ -106,10 +106,10 @@ class OutboundBridge:
         await self._give_up(made.unusable, writer)
         told: list[asyncio.Future[Any]] = []
         for group in groups(made.dispatches, outlet.window):
-            receipts = await self._publish(group, outlet)
+            receipts, at_ns = await self._publish(group, outlet)
             await self._give_up(self._hung_up_at(group), writer)
             self._count(group, receipts)
-            events = outcomes(group, receipts, self._name, self._clock.now_ns())
+            events = outcomes(group, receipts, self._name, at_ns)
             self._observer.expired(sum(event.name == "command_expired" for event in events))
             parents = [one.traceparent for one in group if isinstance(one.message, Command)]
             told += await writer.send_many(
@@ -122,11 +122,12 @@ class OutboundBridge:
         for durable in told:
             await durable
 
-    async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> list[Receipt | None]:
-        """Publish together, or message by message after the broker hung up; gives what `_together` does."""
+    async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> tuple[list[Receipt | None], int]:
+        """Publish together, or message by message after the broker hung up; gives what `_together` does, since when."""
         if not self._hang_ups.careful:
             return await self._together(dispatches, outlet)
         receipts: list[Receipt | None] = []
+        at_ns: int | None = None
         for alone in (one for dispatch in dispatches for one in dispatch.apart()):
             (target,) = alone.targets()
             if self._hang_ups.is_given_up(target):
@@ -134,16 +135,22 @@ class OutboundBridge:
                 continue
             if self._hang_ups.is_suspect(target):
                 await asyncio.sleep(HEALTHY_S)
-            receipts += await self._together([alone], outlet)
-        return receipts
+            said, offered_ns = await self._together([alone], outlet)
+            receipts += said
+            at_ns = offered_ns if at_ns is None else at_ns
+        return receipts, self._clock.now_ns() if at_ns is None else at_ns
 
-    async def _together(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> list[Receipt | None]:
-        """What the broker said about each message; None for one whose time was over before its turn."""
+    async def _together(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> tuple[list[Receipt | None], int]:
+        """What the broker said about each message, None for one whose time was over before its turn; and when that was.
+
+        The time is that of handing over: a device may answer before the broker confirms.
+        """
         # Judged in this moment: whatever came before may have waited for the broker.
-        offered = outgoing(dispatches, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        offered = outgoing(dispatches, now_ns)
         messages = [one for one in offered if one is not None]
         if not messages:
-            return [None] * len(offered)
+            return [None] * len(offered), now_ns
         targets = [target for dispatch in dispatches for target in dispatch.targets()]
         self._hang_ups.asking(target for target, one in zip(targets, offered, strict=True) if one is not None)
         messages, spans = self._traced(messages)
@@ -151,7 +158,7 @@ class OutboundBridge:
         for span in spans:
             span.end()
         self._hang_ups.answered()
-        return [None if one is None else next(said) for one in offered]
+        return [None if one is None else next(said) for one in offered], now_ns
 
     def _traced(self, messages: list[Outgoing]) -> tuple[list[Outgoing], list[Span]]:
         """Messages as they leave, and what is told of those that belong to traces."""

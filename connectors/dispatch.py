@@ -118,7 +118,7 @@ def outcomes(
         dispatches: Commands and events.
         receipts: One for each message on the broker, None for one that was not handed over.
         broker: Technology of the bridge.
-        at_ns: When, UTC nanoseconds.
+        at_ns: When they were handed over, UTC nanoseconds.
 
     Returns:
         `command_sent` for a command that the broker took on at least one route, else `command_expired` if its time was

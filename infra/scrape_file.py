@@ -15,7 +15,7 @@ RULES = Path(__file__).resolve().parent / "deploy" / "prometheus" / "alerts.yml"
 _INTERVAL = "5s"
 _HEAD = """\
 # Written at every start of the instance, and when a port changed: edit a copy.
-# prometheus --config.file={file}
+# prometheus --config.file={file} --web.listen-address=127.0.0.1:9090 --storage.tsdb.path={store}
 """
 
 
@@ -47,6 +47,6 @@ class ScrapeFile:
         ports = (self._written or {}) | targets(roles)
         if ports == self._written:
             return
-        text = _HEAD.format(file=self.path) + yaml.safe_dump(configuration(ports), sort_keys=False)
-        put_file(self.path, text)
+        head = _HEAD.format(file=self.path, store=self.path.with_suffix(""))
+        put_file(self.path, head + yaml.safe_dump(configuration(ports), sort_keys=False))
         self._written = ports

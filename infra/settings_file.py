@@ -45,8 +45,7 @@ def load(path: Path | None = None, overrides: Tree | None = None) -> Settings:
     Raises:
         ConfigurationError: with every fault.
     """
-    named = os.environ.get(CONFIG_VARIABLE)
-    path = path or (Path(named) if named else None)
+    path = _chosen(path)
     file, lines, problems = _read_file(path) if path else ({}, {}, [])
     environment, env_problems = _read_environment()
     problems += env_problems
@@ -59,18 +58,20 @@ def load(path: Path | None = None, overrides: Tree | None = None) -> Settings:
                 continue  # a key that is no text; the walk through the file said so in better words
             keys = [str(key) for key in item["loc"]]
             if _holds(overrides or {}, keys):
-                where, line = COMMAND_LINE, 0
-            elif _holds(environment, keys):
-                where, line = ENVIRONMENT, 0
+                place = COMMAND_LINE, 0, ".".join(keys)
             else:
-                where, line = str(path or "configuration"), _line(keys, lines)
-            shown = variable_of(keys) if where == ENVIRONMENT else ".".join(keys)
-            message, remedy = _explain(item["type"], item["msg"], keys)
-            problems.append(Problem(where, line, shown, message, remedy))
+                place = _place(keys, environment, path, lines)
+            problems.append(Problem(*place, *_explain(item["type"], item["msg"], keys)))
         settings = None
     if problems or settings is None:
         raise ConfigurationError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
     return settings
+
+
+def place_of(key: str, path: Path | None = None) -> tuple[str, int, str]:
+    """Where settings that `load` could read have a key from: file or environment, line, and what it is called there."""
+    path = _chosen(path)
+    return _place(key.split("."), _read_environment()[0], path, _read_file(path)[1] if path else {})
 
 
 def variable_of(keys: list[str]) -> str:
@@ -83,6 +84,17 @@ def write_private(settings: Settings, path: Path) -> None:
     text = yaml.safe_dump(_plain(settings), sort_keys=False)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     put_file(path, text, mode=PRIVATE)
+
+
+def _chosen(path: Path | None) -> Path | None:
+    named = os.environ.get(CONFIG_VARIABLE)
+    return path or (Path(named) if named else None)
+
+
+def _place(keys: list[str], environment: Tree, path: Path | None, lines: dict[str, int]) -> tuple[str, int, str]:
+    if _holds(environment, keys):
+        return ENVIRONMENT, 0, variable_of(keys)
+    return str(path or "configuration"), _line(keys, lines), ".".join(keys)
 
 
 def _read_file(path: Path) -> tuple[Tree, dict[str, int], list[Problem]]:

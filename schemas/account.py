@@ -27,8 +27,8 @@ class Figures(msgspec.Struct):
     """Numbers of telemetry messages from one source, since the beginning.
 
     Attributes:
-        expected: What devices sent, by the highest counter of each boot, counted from 1; of messages without a counter,
-            those that came.
+        expected: What devices sent, by the highest counter of each boot, counted from 1, or from 0 where that came; of
+            messages without a counter, those that came.
         received: Those that came, duplicates and refused ones included.
         duplicate: Those that had come before.
         late: Those that were older than the twin's last.

@@ -145,15 +145,16 @@ def _from_json(payload: bytes) -> Reading:
 
 def _json_error(payload: bytes, error: Exception) -> PayloadError:
     """Tell not-a-number, which JSON lacks but devices send, from what is no JSON at all."""
+    told = f"no JSON: {str(error).removeprefix('JSON is malformed: ')}"
     if not may_be_pythons_json(payload):
-        return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
+        return PayloadError(Reason.UNDECODABLE, told)
     try:
         document, seen = decode_pythons_json(payload)
     except (ValueError, RecursionError):
-        return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}")
+        return PayloadError(Reason.UNDECODABLE, told)
     if seen:
         return PayloadError(Reason.NOT_FINITE, f"{seen[0]} is no finite JSON number", fields_of(document))
-    return PayloadError(Reason.UNDECODABLE, f"no JSON: {error}", fields_of(document))
+    return PayloadError(Reason.UNDECODABLE, told, fields_of(document))
 
 
 def _reading(fields: dict[str, Any], time: object) -> Reading:

@@ -88,7 +88,7 @@ def advance(
             if row_keys[s] == 0 and may_begin and number <= 1:
                 row_keys[s] = keys[r] + 1 - number
                 row_seqs[s] = number
-                expected[sources[r]] += number
+                expected[sources[r]] += 1
                 continue
             if row_keys[s] & KEY_BITS != keys[r] or row_seqs[s] + 1 != number:
                 return r

@@ -26,14 +26,14 @@ class Gain(msgspec.Struct, frozen=True):
     duplicate: int = 0
 
 
-_NOTHING = Gain()
+_BEGUN = Gain(expected=1)
 _DUPLICATE = Gain(duplicate=1)
 _FOUND = Gain(missing=-1)
 
 
 @dataclass(slots=True)
 class Trail:
-    """Counters of one boot from one source, counted from 1.
+    """Counters of one boot from one source, counted from 1, or from 0 once that has come.
 
     Attributes:
         source: Where they came from, if any are missing.
@@ -61,7 +61,7 @@ class Trail:
             if self.zero:
                 return _DUPLICATE
             self.zero = True
-            return _NOTHING
+            return _BEGUN
         return self._fill(seq)
 
     def _fill(self, seq: int) -> Gain:

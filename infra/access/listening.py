@@ -5,24 +5,37 @@ from infra.settings import Settings
 from schemas.errors import SetupError
 
 
+class OpenToOthersError(SetupError):
+    """Others can reach the API and need not show who they are.
+
+    Attributes:
+        key: Key path of the setting by which they reach it.
+        message: What is wrong with it.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, key: str, value: str) -> None:
+        self.key = key
+        self.message = (
+            f"at {value} others can reach the API, and nobody has to show who they are: auth.required is missing"
+        )
+        self.remedy = (
+            "set auth.required: true (TWINSTREAM_AUTH__REQUIRED=true), or auth.issuer for an OpenID provider, or leave "
+            + ("http.host on 127.0.0.1" if key == "http.host" else f"{key} away")
+        )
+        super().__init__(f"{key}: {self.message}; {self.remedy}")
+
+
 def check_listening(settings: Settings) -> None:
     """Refuse to listen where others could call without showing anything.
 
     Raises:
-        SetupError: naming what is missing.
+        OpenToOthersError: naming what is missing.
     """
     if settings.auth.is_required:
         return
     public = settings.http.public_origin
     if not is_loopback(settings.http.host):
-        where, instead = f"http.host is {settings.http.host}", "leave http.host on 127.0.0.1"
-    elif public is not None and not is_loopback(public.host):
-        where, instead = f"http.public_url is {public}", "leave http.public_url away"
-    else:
-        return
-    message = (
-        f"{where}, where others can reach the API, and nobody has to show who they are:"
-        " auth.required is missing; set auth.required: true (TWINSTREAM_AUTH__REQUIRED=true), or auth.issuer for"
-        f" an OpenID provider, or {instead}"
-    )
-    raise SetupError(message)
+        raise OpenToOthersError("http.host", settings.http.host)
+    if public is not None and not is_loopback(public.host):
+        raise OpenToOthersError("http.public_url", str(public))

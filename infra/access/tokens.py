@@ -132,7 +132,7 @@ class TokenTable:
             message = "the tokens are still being read from the log; try again"
             raise UndecidedError(message)
         if token is None or not same:
-            message = "the token is unknown"
+            message = "the token is unknown: `twinstream token create NAME` makes one"
             raise CredentialError(message)
         if fault := token.fault(now_ns):
             raise CredentialError(fault)

@@ -19,8 +19,15 @@ from infra.roles.worker_observer import WorkerObserver
 _HEAD = """# Metrics
 
 Each role has its `/metrics` on a port of its own; `up` and `demo` write `prometheus.yml` into the data directory with
-all of them: `prometheus --config.file=.twinstream/prometheus.yml`. A role keeps its port over restarts, as long as it
-is free. The `worker` role also shows the figures of the processes that step its types. `GET /metrics` of the
+all of them:
+
+```sh
+prometheus --config.file=.twinstream/prometheus.yml --web.listen-address=127.0.0.1:9090 \\
+  --storage.tsdb.path=.twinstream/prometheus
+```
+
+By itself it would listen on every address and store into the current directory. A role keeps its port over restarts, as
+long as it is free. The `worker` role also shows the figures of the processes that step its types. `GET /metrics` of the
 [API](http.md) has those of the API and what became of the workers' records, without a scrape configuration.
 
 No metric carries a twin's id as a label: of ten thousand twins there would be ten thousand series. Every counter is

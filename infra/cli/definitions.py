@@ -13,11 +13,11 @@ import typer
 
 from infra.authoring.checking import examine_apart
 from infra.cli.connecting import connect
-from infra.cli.options import AsJson, Config, DataDir, Url, is_near, read_settings
+from infra.cli.options import AsJson, Config, DataDir, Url, is_near
 from infra.cli.output import FAILED, fail, local_time, show_json, show_table
 from infra.cli.waiting import waiting
 from infra.registry import Registry, trial_cache
-from infra.settings_file import ConfigurationError, load
+from infra.settings_check import examine_settings
 from schemas.definition_file import FILE
 from schemas.errors import DefinitionError, Problem
 from schemas.names import parse_type
@@ -175,25 +175,19 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check configuration and definitions, and list every problem."""
-    problems: list[Problem] = []
     notes: list[str] = []
     checked: list[str] = []
     paths = paths or ([Path()] if Path(FILE).is_file() else [])
     # A shell's `examples/*` names what is written beside the folders, too.
     paths = [path for path in paths if not (path.is_file() and path.suffix == ".md")]
     files = [path for path in paths if path.is_file() and path.name != FILE]
-    cache = None
-    try:
-        # What is compiled here is not compiled again by the next check, a trial, or when it is deployed.
-        cache = trial_cache(read_settings(config, data_dir).data_dir)
-    except ConfigurationError as error:
-        problems += error.problems
+    settings, problems = examine_settings(config, {"data_dir": data_dir} if data_dir else None)
+    # What is compiled here is not compiled again by the next check, a trial, or when it is deployed.
+    cache = trial_cache(settings.data_dir) if settings else None
     checked.append(f"configuration{f' {config}' if config else ''}")
     for file in files:
-        try:
-            load(file)
-        except ConfigurationError as error:
-            problems += error.problems
+        # What is wrong with the environment is wrong with each.
+        problems += [problem for problem in examine_settings(file)[1] if problem not in problems]
         checked.append(f"configuration {file}")
     for path in [path for path in paths if path not in files]:
         folders = _folders(path)

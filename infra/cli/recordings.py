@@ -4,6 +4,7 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from infra.cli.connecting import connect
 from infra.cli.options import AsJson, Config, DataDir, Url
 from infra.cli.output import fail, show_json
+from schemas.clock import NS_PER_S, SystemClock
 
 if TYPE_CHECKING:
     from infra.recordings.sending import Progress
@@ -49,13 +51,24 @@ def import_recording(
     settings = settings_with_log(url, data_dir, config)
     definition = asyncio.run(_definition(settings, type_name))
     total = sum(1 for _ in read_recording(file, definition))
+    began_ns = SystemClock().now_ns()
     progress = asyncio.run(_send(settings, definition, type_name, twin, file, speed, total))
     if as_json:
-        show_json({"sent": progress.sent, "left_out": progress.left_out, "faults": progress.faults})
+        told = {"sent": progress.sent, "left_out": progress.left_out, "faults": progress.faults}
+        show_json(told | {"began_ns": began_ns})
         return
     typer.echo(f"{progress.sent:,} records are in the input of {type_name}, for {twin}")
+    if progress.sent:
+        # Workers judge them later, and maybe where no API is.
+        typer.echo(f"what can't be used of them: {letters_since(type_name, began_ns)}")
     if progress.left_out:
         typer.echo(f"{progress.left_out:,} rows are no records: {progress.faults[0]}", err=True)
+
+
+def letters_since(type_name: str, time_ns: int) -> str:
+    """The command that lists what of a type could not be used from a time on."""
+    since = datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"twinstream deadletters list --type {type_name} --since {since}"
 
 
 async def _definition(settings: "Settings", type_name: str) -> "Definition":
@@ -85,7 +98,6 @@ async def _send(
 
     from infra.recordings.reading import read_recording
     from infra.recordings.sending import send_recording
-    from schemas.clock import SystemClock
     from streams.log.writer import LogWriter
 
     console = Console(stderr=True)

@@ -3,15 +3,16 @@
 # Commands import what they need when they run, so that `--help` and client commands answer at once.
 # ruff: noqa: PLC0415
 
-import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.cli.connecting import connect
+from infra.cli.key_values import pairs, parse_values
 from infra.cli.options import AsJson, Config, DataDir, Limit, Url, finite
 from infra.cli.output import FAILED, fail, plain, show_json, show_table, show_tree
+from infra.cli.units import units_of, with_units
 
 if TYPE_CHECKING:
     from infra.cli.client import Api
@@ -53,7 +54,11 @@ def list_twins(
     if as_json:
         show_json({"items": items, "next": None})
         return
-    rows = [[item["type"], item["id"], item["status"], item["revision"], _shown(item["outputs"])] for item in items]
+    units = {name: units_of(api, name) for name in {item["type"] for item in items}}
+    rows = [
+        [item["type"], item["id"], item["status"], item["revision"], _shown(item["outputs"], units[item["type"]])]
+        for item in items
+    ]
     show_table(("type", "id", "status", "revision", "outputs"), rows, empty="no twins yet")
 
 
@@ -68,8 +73,13 @@ def show_twin(
     as_json: AsJson = False,
 ) -> None:
     """Show one twin's live state."""
-    found = connect(url, data_dir, config).get("twins", type_name, twin)
-    (show_json if as_json else show_tree)(found)
+    api = connect(url, data_dir, config)
+    found = api.get("twins", type_name, twin)
+    if as_json:
+        show_json(found)
+        return
+    units = units_of(api, type_name)
+    show_tree(found | {part: with_units(found[part], units) for part in ("inputs", "outputs", "parameters")})
 
 
 @twins_app.command("create")
@@ -189,34 +199,8 @@ def _request_all(api: "Api", type_name: str, words: list[str], status: str, wait
         raise typer.Exit(FAILED)
 
 
-def parse_values(pairs: list[str]) -> dict[str, Any]:
-    """`KEY=VALUE` words: the value is JSON if it is any, else text.
-
-    Raises:
-        typer.BadParameter: a word without `=`.
-    """
-    found: dict[str, Any] = {}
-    for key, text in _pairs(pairs).items():
-        try:
-            found[key] = json.loads(text)
-        except ValueError:
-            found[key] = text
-    return found
-
-
-def _pairs(words: list[str]) -> dict[str, str]:
-    found = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            message = f"{word!r} is no KEY=VALUE"
-            raise typer.BadParameter(message)
-        found[key] = text
-    return found
-
-
 def _change(values: list[str] | None, tags: list[str] | None) -> dict[str, Any]:
-    return {"parameters": parse_values(values or []), "tags": _pairs(tags or [])}
+    return {"parameters": parse_values(values or []), "tags": pairs(tags or [])}
 
 
 def _exists(api: "Api", type_name: str, twin: str) -> bool:
@@ -241,8 +225,8 @@ def _put(
         typer.echo(f"{twin}: {done}")
 
 
-def _shown(outputs: dict[str, Any]) -> str:
-    return " ".join(f"{name}={plain(value)}" for name, value in outputs.items())
+def _shown(outputs: dict[str, Any], units: dict[str, str]) -> str:
+    return " ".join(f"{name}={plain(value)}" for name, value in with_units(outputs, units).items())
 
 
 def register(app: typer.Typer) -> None:

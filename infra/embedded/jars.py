@@ -14,6 +14,8 @@ from schemas.errors import SetupError
 KAFKA_VERSION = "4.3.1"
 STALL_TIMEOUT_S = 20.0
 """A download that has not grown for so long is given up."""
+UNTRUSTED = 3
+"""Exit code of a download: the registry's certificate is not trusted."""
 
 _ROOT = Path(__file__).parents[2]
 _POLL_S = 0.1
@@ -103,8 +105,13 @@ def _fetch(lock_file: Path, staging: Path, clock: Clock) -> None:
             lines = complaint.read().decode("utf-8", "replace").strip().splitlines()
             reason = lines[-1] if lines else "no reason given"
     if reason:
+        remedy = (
+            "if the network has an authority of its own, name its CA bundle (a PEM file) in REQUESTS_CA_BUNDLE"
+            if download.returncode == UNTRUSTED
+            else "check the network"
+        )
         message = (
-            f"can't get Apache Kafka's jars ({_shortened(reason)}): check the network, "
+            f"can't get Apache Kafka's jars ({_shortened(reason)}): {remedy}, "
             "or name a Maven mirror in TWINSTREAM_MAVEN_URL"
         )
         raise SetupError(message)

@@ -132,6 +132,9 @@ async def test_a_token_ends_when_it_expires() -> None:
         assert (await client.get("/api/twins", headers=shown)).status_code == 200
         api.clock.advance(1)
         assert (await client.get("/api/twins", headers=shown)).json()["detail"] == "the token is expired"
+        shown["authorization"] += "0"
+        detail = (await client.get("/api/twins", headers=shown)).json()["detail"]
+        assert detail == "the token is unknown: `twinstream token create NAME` makes one"
 
 
 @pytest.mark.parametrize(

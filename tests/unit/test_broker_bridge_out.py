@@ -140,6 +140,23 @@ async def test_command_is_judged_anew_before_every_attempt() -> None:
     assert sorted(outcomes(log)) == [("command_expired", "short"), ("command_sent", "long")]
 
 
+async def test_a_command_is_sent_when_it_is_handed_over_though_the_broker_confirms_later_than_the_device() -> None:
+    log, clock = MemoryLog(), ManualClock(7)
+
+    def slow() -> list[Receipt]:
+        clock.advance(5.0)
+        return [Receipt.TAKEN]
+
+    broker = Broker(log, [slow, hang_up, slow])
+    async with running(broker, clock):
+        log.send(COMMANDS, b"t", command("c1", 10**12), ())
+        await until(lambda: log.committed("g", COMMANDS) == 1)
+        log.send(COMMANDS, b"t", command("c2", 10**12), ())
+        await until(lambda: log.committed("g", COMMANDS) == 2)
+    told = [msgspec.json.decode(record.value or b"") for record in log.records[EVENTS]]
+    assert [event["data"]["at_ns"] for event in told] == [7, 5 * 10**9 + 7]
+
+
 async def test_nothing_is_committed_before_its_outcome_is_durable() -> None:
     log = MemoryLog()
     broker = Broker(log)

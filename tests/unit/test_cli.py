@@ -39,9 +39,14 @@ LETTERS: list[dict[str, Any]] = [
 TWIN = {"type": "tank", "id": "a", "version": "1.0.0", "revision": 3, "event_time_ns": 1, "status": "ok"} | {
     "inputs": {"level": 1.5},
     "state": {},
-    "outputs": {"full": False},
+    "outputs": {"full": False, "filled": 1.5},
     "parameters": {"limit": 2.0},
     "tags": {},
+}
+DEFINITION: dict[str, Any] = {
+    "inputs": {"level": {"unit": "m**3"}},
+    "parameters": {"limit": {"unit": "degC"}},
+    "pipeline": [{"outputs": {"full": {"type": "bool", "unit": ""}, "filled": {"unit": "m**3"}}}],
 }
 AWAY = "127.0.0.1:1"
 STATUS = {"next": None, "data_dir": "/srv/ts", "running": True, "ready": False, "url": "http://127.0.0.1:1"} | {
@@ -100,6 +105,7 @@ class FakeApi(BaseHTTPRequestHandler):
                     "next": None,
                 },
             ),
+            "/api/types/tank": (200, {"definition": DEFINITION}),
             "/api/deployments": (200, HISTORY),
             "/api/twins/tank/a": (200, TWIN),
             "/api/twins/tank/b": (404, MISSING),
@@ -332,7 +338,13 @@ def test_types_are_a_table_or_the_apis_answer(shell: Shell) -> None:
 def test_a_list_goes_through_every_page(shell: Shell) -> None:
     found = json.loads(shell("twins", "list", "--json").stdout)
     assert [item["id"] for item in found["items"]] == ["a", "z"]
-    assert "full=no" in shell("twins", "list").stdout
+    assert "full=no filled=1.5 m³" in shell("twins", "list").stdout
+
+
+def test_values_of_a_twin_are_shown_with_their_units_to_people_and_as_they_are_to_machines(shell: Shell) -> None:
+    lines = {tuple(line.split(maxsplit=1)) for line in shell("twins", "show", "tank", "a").stdout.splitlines()}
+    assert {("level", "1.5 m³"), ("filled", "1.5 m³"), ("full", "no"), ("limit", "2 °C")} <= lines
+    assert json.loads(shell("twins", "show", "tank", "a", "--json").stdout) == TWIN
 
 
 def test_create_refuses_a_twin_that_is_there_and_set_one_that_is_not(shell: Shell) -> None:

@@ -1,7 +1,9 @@
 """Kafka's jars: fetched once, whole or not at all, and a registry that is away is one clear line."""
 
 import hashlib
+import shutil
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -11,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from servers.certificates import make_certificates
 
 from infra.embedded import jars
 from infra.embedded.maven import read_lock
@@ -88,10 +91,40 @@ def test_jar_that_the_registry_does_not_have_is_one_line(lock: Path) -> None:
 def test_registry_that_refuses_is_one_line_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWINSTREAM_MAVEN_URL", "http://127.0.0.1:1")
     started_s = time.monotonic()
-    with pytest.raises(SetupError, match=r"can't get Apache Kafka's jars .*: check the network") as caught:
+    reason = r"can't get Apache Kafka's jars \(127\.0\.0\.1: ConnectionRefusedError: .*refused\): check the network"
+    with pytest.raises(SetupError, match=reason) as caught:
         jars.ensure_jars("test")
     assert time.monotonic() - started_s < 10
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_registry_with_a_certificate_of_another_authority_is_told_so_and_trusted_once_that_is_named(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    files = make_certificates(tmp_path / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=registry.parents[4]))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("TWINSTREAM_MAVEN_URL", f"https://127.0.0.1:{server.server_port}")
+    try:
+        with pytest.raises(SetupError) as caught:
+            jars.ensure_jars("test")
+        monkeypatch.setenv(variable, str(files.ca_file))
+        assert (jars.ensure_jars("test") / "thing-1.0.jar").read_bytes() == _JAR
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    reason = "127.0.0.1: the certificate can't be verified: unable to get local issuer certificate"
+    assert str(caught.value).startswith(f"can't get Apache Kafka's jars ({reason})")
+    assert "name its CA bundle (a PEM file) in REQUESTS_CA_BUNDLE" in str(caught.value)
 
 
 def test_registry_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from connectors.series import Series
+from infra.cli.recordings import letters_since
 from infra.recordings.reading import Record, read_recording
 from infra.recordings.sending import Progress, send_recording
 from infra.recordings.table import write_table
@@ -109,6 +110,10 @@ def test_history_is_written_side_by_side_and_empty_where_a_field_has_no_point(tm
     with duckdb.connect() as connection:
         found = connection.execute(f"SELECT * FROM '{target}' ORDER BY time").fetchall()  # noqa: S608
     assert found == [(T0, 1.5, None), (T0 + 1, None, 7.0), (T0 + 2, 2.5, 8.0)]
+
+
+def test_where_to_look_for_what_cannot_be_used_of_an_import_is_a_command_to_copy() -> None:
+    assert letters_since("box", T0) == "twinstream deadletters list --type box --since 2023-11-14T22:13:20Z"
 
 
 def test_a_history_without_points_has_its_columns(tmp_path: Path) -> None:

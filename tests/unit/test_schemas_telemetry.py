@@ -92,6 +92,13 @@ def test_a_payload_that_cannot_be_read_has_its_reason(raw: bytes, reason: Reason
     assert caught.value.detail
 
 
+@pytest.mark.parametrize(("raw", "detail"), [(b'{"a":x}', "no JSON: invalid character (byte 5)")])
+def test_what_is_no_json_is_told_once_and_where(raw: bytes, detail: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        parse_telemetry(raw)
+    assert caught.value.detail == detail
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_bytes_lead_to_any_other_error(raw: bytes) -> None:
     with contextlib.suppress(PayloadError):
