@@ -79,7 +79,7 @@ def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-def _forward(route: list[tuple[float, float]], box: int) -> str:
+def _forward(route: Sequence[tuple[float, float]], box: int) -> str:
     """Straight over a column, bent between two."""
     x, y = route[0][0] + box, route[0][1]
     path = f"M{x:g} {y:g}"

@@ -90,7 +90,7 @@ def _sorted(columns: list[list[Spot]]) -> float:
     fewest, best = _crossings(columns), [list(column) for column in columns]
     for sweep in range(_SWEEPS):
         for column in columns if sweep % 2 == 0 else reversed(columns):
-            column.sort(key=lambda spot, sweep=sweep: _mean(spot, spot.before if sweep % 2 == 0 else spot.after))
+            column.sort(key=_by_before if sweep % 2 == 0 else _by_after)
             _placed(columns)
         crossings = _crossings(columns)
         if crossings < fewest:
@@ -98,6 +98,14 @@ def _sorted(columns: list[list[Spot]]) -> float:
     columns[:] = best
     _placed(columns)
     return high
+
+
+def _by_before(spot: Spot) -> float:
+    return _mean(spot, spot.before)
+
+
+def _by_after(spot: Spot) -> float:
+    return _mean(spot, spot.after)
 
 
 def _mean(spot: Spot, others: list[Spot]) -> float:

@@ -18,7 +18,8 @@ def pipelines(draw: st.DrawFn) -> list[Node]:
     count = draw(st.integers(1, 12))
     nodes = [Node("n0", "", "", "inputs")]
     for number in range(1, count):
-        needs = draw(st.dictionaries(st.integers(0, count - 1).filter(lambda at, n=number: at != n), st.booleans()))
+        others = st.sampled_from([at for at in range(count) if at != number])
+        needs: dict[int, bool] = draw(st.dictionaries(others, st.booleans()))
         node = Node(f"n{number}", "", "", "step", {f"n{at}": at > number or old for at, old in needs.items()})
         before = [nodes[at].column for at, old in needs.items() if at < number and not old]
         node.column = max(before, default=0) + 1
