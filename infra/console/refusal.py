@@ -55,12 +55,12 @@ def not_permitted(scope: ASGIScope) -> Response:
         detail = "the console needs a token with the scope read that is not limited to some twins"
         return problem_response(ProblemError(Kind.FORBIDDEN, detail), scope["path"])
     if caller.may(Scope.READ):
-        words = "The console shows all twins, and you may see some. The API shows you these:"
+        words = "The console shows all twins, and you may see only some. The API shows you these:"
         content = f"<p class='ts-nothing'>{words}</p>{_granted(caller.grants)}"
     else:
         held = ", ".join(sorted(caller.scopes)) or "none"
         content = f"<p class='ts-nothing'>The console needs the scope read; you have {escape(held)}.</p>"
-    return _response(Kind.FORBIDDEN.status, "The console is not for you", content, caller)
+    return _response(Kind.FORBIDDEN.status, "You may not see this page", content, caller)
 
 
 _BACK = "<p><a class='ts-link' href='/'>To the fleet</a></p>"

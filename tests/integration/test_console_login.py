@@ -76,7 +76,7 @@ async def test_who_may_only_look_finds_every_button_off_and_why(viewed: Viewed) 
 
 async def test_who_is_limited_to_a_type_reads_so_and_logs_out(viewed: Viewed) -> None:
     await viewed.log_in("read", types=("box",))
-    await expect(viewed.page.get_by_role("heading", name="The console is not for you")).to_be_visible()
+    await expect(viewed.page.get_by_role("heading", name="You may not see this page")).to_be_visible()
     await expect(viewed.page.get_by_role("link", name="its twins")).to_have_attribute("href", "/api/twins?type=box")
     await viewed.page.get_by_role("button", name="Log out").click()
     await viewed.page.wait_for_url(viewed.url + "/login")

@@ -54,7 +54,7 @@ async def test_a_browser_that_no_page_is_for_is_told_so_in_words_and_logs_out_th
         answer = await client.get("/types/box")
         assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html; charset=utf-8")
         assert "default-src 'self'" in answer.headers["content-security-policy"]
-        for words in ("may see some", 'href="/api/twins?type=box"', "&lt;ann&gt;", 'id="logout"'):
+        for words in ("may see only some", 'href="/api/twins?type=box"', "&lt;ann&gt;", 'id="logout"'):
             assert words in answer.text
         assert "<b>" not in answer.text
         lost = await client.get("/nosuch")
