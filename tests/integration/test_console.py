@@ -83,7 +83,7 @@ def test_every_page_is_accessible_and_fits_its_window(view: Open, theme: Theme, 
         viewer.shot(name)
 
 
-@pytest.mark.parametrize("wide", [1280, 1024, 768])
+@pytest.mark.parametrize("wide", [1440, 1280, 1024, 768])
 def test_tables_wrap_what_they_show_and_cut_nothing(view: Open, wide: int) -> None:
     viewer = view(size=(wide, 900))
     page = viewer.open("/")
