@@ -2,11 +2,13 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from infra.access.caller import Caller
 from infra.access.grants import Scope
+from infra.console.units import shown
 from infra.http import change, lookup, validation
 from infra.http.auditing import acting
 from infra.http.feed import ACCEPTED
@@ -56,9 +58,11 @@ async def request(
 async def _change(services: Services, type_name: str, twin: str, values: dict[str, Any]) -> Outcome:
     found = lookup.deployed(services, type_name)
     validation.twin_id(twin)
+    if refusals := refusals_of(found.definition.parameters, values):
+        raise ProblemError(Kind.INVALID_VALUES, refusals)
     validation.refuse_if(validation.change_faults(found.definition, values, {}, ()))
     result = await change.apply(services, type_name, twin, values, {})
-    names = ", ".join(values)
+    names = ", ".join(map(_title, values))
     if isinstance(result, change.Pending):
         return Outcome("open", f"{names}: written, and not applied yet; the next record of the twin sees it")
     return Outcome("done", f"{names}: applied")
@@ -80,11 +84,13 @@ async def _request(services: Services, type_name: str, twin: str, name: str, arg
             async with asyncio.timeout(OUTCOME_TIMEOUT_S):
                 event = await outcome
         except TimeoutError:
-            words = f"{name}: sent, no answer within {OUTCOME_TIMEOUT_S:.0f} s; it comes as an event"
+            words = f"{_title(name)}: sent, no answer within {OUTCOME_TIMEOUT_S:.0f} s; it comes as an event"
             return Outcome("open", words)
     if event.name == ACCEPTED:
-        return Outcome("done", f"{name}: accepted")
-    return Outcome("refused", f"{name}: {event.data.get('reason', 'refused')}")
+        return Outcome("done", f"{_title(name)}: accepted")
+    # The worker decides; what it says is for whoever reads the topic.
+    why = refusals_of(declared.arguments, arguments) or f"{_title(name)}: {event.data.get('reason', 'refused')}"
+    return Outcome("refused", why)
 
 
 def value_of(declared: Quantity, given: object) -> object:
@@ -98,6 +104,37 @@ def value_of(declared: Quantity, given: object) -> object:
     except ValueError:
         return str(given)
     return int(number) if declared.type == "int" and number.is_integer() else number
+
+
+def refusals_of(declared: Mapping[str, Quantity], values: Mapping[str, Any]) -> str:
+    """Why values are not permitted, each with its name, as the page writes them; `""` when they are."""
+    found = {name: refusal_of(declared[name], value) for name, value in values.items() if name in declared}
+    return "; ".join(f"{_title(name)}: {why}" for name, why in found.items() if why)
+
+
+def refusal_of(declared: Quantity, value: object) -> str:
+    """Why a value is not permitted, with unit and bounds as the page writes them; `""` when it is."""
+    refusal = declared.refusal(value)
+    if not refusal or declared.type not in {"float", "int"}:
+        return refusal
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{value!r:.60} is not a number"
+    if declared.type == "int" and not isinstance(value, int):
+        return f"{number_text(value)} is not a whole number"
+    bounds = permitted(declared)
+    if not bounds:
+        return refusal
+    return f"{number_text(value)} {shown(declared.unit)}".strip() + f" is not permitted; it must be {bounds}"
+
+
+def permitted(declared: Quantity) -> str:
+    """The permitted numbers with their unit, `""` when all are."""
+    bounds = bounds_of(declared)
+    return f"{bounds} {shown(declared.unit)}".strip() if bounds else ""
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def bounds_of(declared: Quantity) -> str:

@@ -9,6 +9,7 @@ from infra.console.deploying import WHO, RefusedError, deploy_files
 from infra.console.desk import Desk
 from infra.console.elements import DataTable, text
 from infra.console.receiving import DropZone
+from infra.console.sender import lacking, told_why
 from infra.http.auditing import acting
 from infra.http.problems import ProblemError
 from schemas.bundle import BUNDLE_LIMIT_BYTES
@@ -32,6 +33,8 @@ class DeployCard:
         with ui.element("section").classes("ts-card") as card:
             card.props["aria-label"] = "Deploy"
             text("Deploy", "h2", "ts-h2")
+            refused = lacking(desk.caller, Scope.DEPLOY)
+            told_why(refused)
             DropZone(
                 "Drop a twin type's folder, or a zip of one. It is checked and compiled first; nothing changes if it"
                 " has faults.",
@@ -40,6 +43,7 @@ class DeployCard:
                 accept=".zip",
                 folders=True,
                 limit_bytes=BUNDLE_LIMIT_BYTES,
+                refused=refused,
             )
             self._said = text("", "p", "ts-outcome")
             self._said.props["role"] = "status"

@@ -19,6 +19,12 @@ async def confirmed(question: str, yes: str) -> bool:
                 button = ui.element("button").classes(classes)
                 button.props.update({"type": "button", "innerText": label})
                 button.on("click", lambda _, answer=answer: dialog.submit(answer))
+    return bool(await closed(dialog))
+
+
+async def closed(dialog: ui.dialog) -> object:
+    """Show a dialogue until it is closed, and what it was closed with; None also when its page was left."""
     answer = await dialog
-    dialog.delete()
-    return bool(answer)
+    if not dialog.is_deleted:  # it goes with the page
+        dialog.delete()
+    return answer

@@ -87,7 +87,11 @@ class DataTable(Element, component="static/data_table.js", dependencies=["static
         self.update()
 
 
-class Curves(Element, component="static/curves.js", dependencies=["static/console_format.js"]):
+class Curves(
+    Element,
+    component="static/curves.js",
+    dependencies=["static/console_format.js", "static/mark_lines.js"],
+):
     """Curves over time in panels that move together, with marks.
 
     Args:

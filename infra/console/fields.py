@@ -1,12 +1,13 @@
 """Controls for one declared value: a number with its unit, a choice, a switch or a text."""
 
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import ui
 
-from infra.console.asking import bounds_of, number_text
+from infra.console.asking import number_text, permitted, refusal_of, value_of
 from infra.console.units import shown
-from schemas.quantity import Quantity
+from schemas.quantity import Quantity, Scalar
 
 Control = Any
 """An element with a `value`."""
@@ -28,19 +29,65 @@ def control(name: str, declared: Quantity, value: object = None) -> Control:
         return ui.input(label, value=str(value or "")).props("dense outlined").classes("ts-control")
     given = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     # A text that looks like a number: no step that browsers would insist on.
-    field = ui.input(label, value="" if given is None else number_text(given)).props("dense outlined inputmode=decimal")
-    unit, bounds = shown(declared.unit), bounds_of(declared)
-    if unit:
+    field = ui.input(label, value="" if given is None else number_text(given), validation=_complaint(declared))
+    field.props("dense outlined inputmode=decimal")
+    if unit := shown(declared.unit):
         field.props["suffix"] = unit
-    if bounds:
-        field.props["hint"] = f"{bounds} {unit}".strip()
+    if bounds := permitted(declared):
+        field.props["hint"] = bounds
     return field.classes("ts-control ts-control-number")
+
+
+def _complaint(declared: Quantity) -> Callable[[object], str | None]:
+    """What is said below a field while it holds what would be refused."""
+
+    def complaint(given: object) -> str | None:
+        words = str(given or "").strip()
+        return refusal_of(declared, value_of(declared, words)) or None if words else None
+
+    return complaint
 
 
 def entered(one: Control) -> object:
     """What a control holds."""
     value = one.value
     return value.strip() if isinstance(value, str) else value
+
+
+class Followed:
+    """A control that shows a value in force, unless somebody is writing another one there.
+
+    Args:
+        control: What shows it.
+        declared: What the value may be.
+        present: The value in force that it shows; None when it shows none.
+    """
+
+    def __init__(self, control: Control, declared: Quantity, present: Scalar | None) -> None:
+        self.control = control
+        self.present = present
+        self._declared = declared
+
+    def given(self) -> object:
+        """What it holds, as the value that this stands for."""
+        return value_of(self._declared, entered(self.control))
+
+    def is_edited(self) -> bool:
+        """Whether it holds something else than what is in force."""
+        return self.given() != self.present
+
+    def follow(self, value: Scalar) -> None:
+        """Another value is in force."""
+        if value == self.present:
+            return
+        edited = self.is_edited()
+        self.present = value
+        if not edited:
+            self.restore()
+
+    def restore(self) -> None:
+        """Show what is in force."""
+        set_value(self.control, self.present)
 
 
 def set_value(one: Control, value: object) -> None:

@@ -62,7 +62,7 @@ class EventsCard:
             "data": [
                 {"name": name.replace("_", " "), "value": value, "unit": shown(self._definition.unit_of(name))}
                 for name, value in event.data.items()
-                if not isinstance(value, dict | list) and name != "id"
+                if not isinstance(value, dict | list) and name != "id" and value not in {None, ""}
             ],
         }
 

@@ -6,6 +6,7 @@ import json
 
 from nicegui import ui
 
+from infra.console.dialogs import closed
 from infra.console.elements import Moment, text
 from infra.http.letters import Entry
 
@@ -42,8 +43,7 @@ async def look_at(entry: Entry) -> None:
         close = ui.element("button").classes("ts-button")
         close.props.update({"type": "button", "innerText": "Close", "autofocus": True})
         close.on("click", lambda _: dialog.submit(None))
-    await dialog
-    dialog.delete()
+    await closed(dialog)
 
 
 def payload_text(raw: bytes) -> str:

@@ -10,20 +10,22 @@ from fastapi import FastAPI
 from nicegui import app as pages
 from nicegui import ui
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from infra.access.grants import Scope
 from infra.console import shell
 from infra.console.desk import KEY, Desk
 from infra.console.pages import PATHS
+from infra.console.refusal import may_look, not_found, not_permitted, wants_page
 from infra.http.access import caller_of
-from infra.http.problems import Kind, ProblemError, problem_response
 
 log = structlog.get_logger(__name__)
 
 _ASSETS = "/_nicegui/"
+_API = "/api/"
 _SOCKET = "/_nicegui_ws/"
 _RECONNECT_S = 30.0
 _POLICY = (
@@ -92,18 +94,19 @@ class _ConsoleRoute(BaseRoute):
         if scope["type"] == "websocket":
             ours = path.startswith(_SOCKET)
         else:
-            ours = scope["type"] == "http" and scope["method"] == "GET" and _is_page(path)
+            # The last of all routes: what a browser asks for and nobody has is told by a page.
+            ours = scope["method"] == "GET" and (_is_page(path) or (wants_page(scope) and not path.startswith(_API)))
         return (Match.FULL, {"route": self, "endpoint": self._inner}) if ours else (Match.NONE, {})
 
     async def handle(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Pass on what is permitted."""
         caller = caller_of(scope)
-        if not caller.may(Scope.READ) or not caller.grants.unlimited:
-            await self._refuse(scope, receive, send)
-            return
-        scope[KEY] = replace(self._desk, caller=caller)
         if scope["type"] == "websocket":
-            await self._inner(scope, receive, send)
+            if may_look(caller):
+                scope[KEY] = replace(self._desk, caller=caller)
+                await self._inner(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
             return
 
         async def with_policy(message: Message) -> None:
@@ -111,16 +114,14 @@ class _ConsoleRoute(BaseRoute):
                 MutableHeaders(scope=message).setdefault("content-security-policy", _POLICY)
             await send(message)
 
-        await self._inner(scope, receive, with_policy)
-
-    @staticmethod
-    async def _refuse(scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """The pages show all twins, so that whoever is limited to some is left to the API."""
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        detail = "the console needs a token with the scope read that is not limited to some twins"
-        await problem_response(ProblemError(Kind.FORBIDDEN, detail), scope["path"])(scope, receive, send)
+        if not _is_page(scope["path"]):
+            answer: ASGIApp = not_found(scope)
+        elif not may_look(caller):
+            answer = not_permitted(scope)
+        else:
+            scope[KEY] = replace(self._desk, caller=caller)
+            answer = self._inner
+        await answer(scope, receive, with_policy)
 
 
 def _is_page(path: str) -> bool:
@@ -131,8 +132,13 @@ def _is_page(path: str) -> bool:
     )
 
 
+async def _on_lost(request: Request, error: Exception) -> Response:  # noqa: ARG001 - what NiceGUI calls
+    return not_found(request.scope)
+
+
 def _on_exception(error: Exception) -> None:
     log.error("the console failed", exc_info=error)
 
 
 pages.on_exception(_on_exception)
+pages.add_exception_handler(404, _on_lost)

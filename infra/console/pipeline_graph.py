@@ -1,16 +1,12 @@
-"""A pipeline as a drawing: steps in columns by what they need; what is of the previous record is dashed. Pure."""
+"""The steps of a pipeline in columns, by what they need. Pure."""
 
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 
 from schemas.definition import Definition
 from schemas.step import Converted, Previous, Step
 from twins.functions.registry import BUILT_INS
-
-_WIDE, _HIGH, _GAP_X, _GAP_Y, _EDGE = 156, 46, 56, 18, 8
-_LETTERS = 21
 
 
 @dataclass(slots=True)
@@ -31,7 +27,6 @@ class Node:
     kind: str
     needs: dict[str, bool] = field(default_factory=dict)
     column: int = 0
-    row: int = 0
 
 
 def nodes_of(definition: Definition, files: Mapping[str, bytes]) -> list[Node]:
@@ -112,61 +107,6 @@ def _place(nodes: list[Node]) -> None:
         before = [column[name] for name, previous in node.needs.items() if not previous and name in column]
         node.column = column[node.name] = 0 if node.kind == "inputs" else max(before, default=0) + 1
     last = max(node.column for node in nodes)
-    rows: dict[int, int] = {}
     for node in nodes:
         if node.kind == "outputs":
             node.column = max(last, max((n.column for n in nodes if n.kind == "step"), default=0) + 1)
-        node.row = rows.get(node.column, 0)
-        rows[node.column] = node.row + 1
-
-
-def drawing(nodes: list[Node], title: str) -> str:
-    """The boxes and what goes between them, as SVG that takes its colours from the page."""
-    rows = max(node.row for node in nodes) + 1
-    columns = max(node.column for node in nodes) + 1
-    in_column = {column: sum(node.column == column for node in nodes) for column in range(columns)}
-    wide = columns * (_WIDE + _GAP_X) - _GAP_X + 2 * _EDGE
-    high = rows * (_HIGH + _GAP_Y) - _GAP_Y + 2 * _EDGE + 26
-    place = {}
-    for node in nodes:
-        indent = (rows - in_column[node.column]) * (_HIGH + _GAP_Y) / 2
-        place[node.name] = (_EDGE + node.column * (_WIDE + _GAP_X), _EDGE + node.row * (_HIGH + _GAP_Y) + indent)
-    parts = [
-        (
-            f'<svg class="ts-graph" role="img" aria-label="{escape(title)}" viewBox="0 0 {wide} {high}"'
-            f' width="{wide}" height="{high}"><defs><marker id="ts-tip" viewBox="0 0 8 8" refX="7" refY="4"'
-            ' markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" class="ts-tip"/></marker></defs>'
-        )
-    ]
-    for node in nodes:
-        for name, previous in node.needs.items():
-            parts.append(_edge(place[name], place[node.name], previous=previous, low=high - 12))
-    for node in nodes:
-        x, y = place[node.name]
-        parts.append(
-            f'<g class="ts-node" data-kind="{node.kind}"><title>{escape(node.hint)}</title>'
-            f'<rect x="{x}" y="{y}" width="{_WIDE}" height="{_HIGH}" rx="6"/>'
-            f'<text x="{x + 12}" y="{y + 20}">{escape(_cut(node.name))}</text>'
-            f'<text x="{x + 12}" y="{y + 36}" class="ts-below">{escape(_cut(node.below, 24))}</text></g>'
-        )
-    return "".join(parts) + "</svg>"
-
-
-def _cut(text: str, letters: int = _LETTERS) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"
-
-
-def _edge(source: tuple[float, float], target: tuple[float, float], *, previous: bool, low: float) -> str:
-    x0, y0 = source[0] + _WIDE, source[1] + _HIGH / 2
-    x1, y1 = target[0], target[1] + _HIGH / 2
-    kind = ' class="ts-edge ts-previous"' if previous else ' class="ts-edge"'
-    if x1 > x0:
-        bend = max(24.0, (x1 - x0) / 2)
-        path = f"M{x0} {y0}C{x0 + bend} {y0} {x1 - bend} {y1} {x1} {y1}"
-    else:
-        # Back to a step further left: below all boxes.
-        path = (
-            f"M{x0} {y0 + 8}C{x0 + 34} {y0 + 8} {x0 + 24} {low} {x0 - 8} {low}"
-            f"L{x1 + 8} {low}C{x1 - 24} {low} {x1 - 34} {y1 + 8} {x1} {y1 + 8}"
-        )
-    return f'<path d="{path}"{kind} marker-end="url(#ts-tip)"/>'

@@ -28,6 +28,7 @@ class DropZone(Element, component="static/drop_zone.js"):
         accept: Kinds of files, as in HTML.
         folders: Whether a folder can be chosen.
         limit_bytes: Of all files together.
+        refused: Why this viewer may drop nothing, `""` for one who may.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class DropZone(Element, component="static/drop_zone.js"):
         accept: str = "",
         folders: bool = False,
         limit_bytes: int = 16 * 1024 * 1024,
+        refused: str = "",
     ) -> None:
         super().__init__()
         self._props.update(text=words, choose=choose, accept=accept, folders=folders, limit=limit_bytes)
+        self._props["refused"] = refused
         self._limit_bytes = limit_bytes
         self._received = received
         self._folder: Path | None = None

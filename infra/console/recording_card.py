@@ -13,6 +13,7 @@ from infra.access.grants import Scope
 from infra.console.desk import Desk
 from infra.console.elements import text
 from infra.console.receiving import DropZone
+from infra.console.sender import lacking, told_why
 from infra.http import lookup, validation
 from infra.http.auditing import acting
 from infra.http.problems import ProblemError
@@ -43,12 +44,14 @@ class RecordingCard:
         with ui.element("section").classes("ts-card") as card:
             card.props["aria-label"] = "Recording"
             text("Recording", "h2", "ts-h2")
+            refused = lacking(desk.caller, Scope.REQUEST)
+            told_why(refused)
             with ui.element("div").classes("ts-form ts-above-table"):
                 self._speed = ui.select(_SPEEDS, label="Speed", value=0.0).props("dense outlined options-dense")
                 self._speed.classes("ts-control")
             words = "Drop a CSV or Parquet file: a column time (nanoseconds or 2026-01-01T12:00:00Z) and the inputs."
             accept = ",".join(SUFFIXES)
-            DropZone(words, "Choose a file", self._received, accept=accept, limit_bytes=_LIMIT_BYTES)
+            DropZone(words, "Choose a file", self._received, accept=accept, limit_bytes=_LIMIT_BYTES, refused=refused)
             self._bar = ui.element("progress").classes("ts-progress")
             self._bar.props.update({"max": "1", "value": "0", "aria-label": "How much of the recording is sent"})
             self._bar.set_visibility(False)

@@ -9,6 +9,9 @@ import structlog
 from nicegui import background_tasks, ui
 from nicegui.client import Client, ClientConnectionTimeout
 
+from infra.access.caller import Caller
+from infra.http.access import caller_of
+
 log = structlog.get_logger(__name__)
 
 STATIC = Path(__file__).with_name("static")
@@ -35,7 +38,7 @@ def page(title: str, here: str) -> Iterator[None]:
     """
     client = ui.context.client
     client.title = f"{title} · {TITLE}"
-    ui.add_head_html(_head())
+    ui.add_head_html(head())
     client.content.classes("ts-page")
     client.content.props["id"] = "content"
     with ui.element("header").classes("ts-header") as header:
@@ -50,10 +53,22 @@ def page(title: str, here: str) -> Iterator[None]:
                 link = _link(name, path, "ts-place")
                 if path == here:
                     link.props["aria-current"] = "page"
+        _viewer(caller_of(client.request.scope))
         theme = ui.element("button").classes("ts-theme")
         theme.props.update({"type": "button", "id": "theme", "aria-label": "Light or dark colours"})
         theme.props["title"] = "Light or dark colours"
     yield
+
+
+def _viewer(caller: Caller) -> None:
+    """Who looks, and how to be nobody again; nothing where nobody has to show who they are."""
+    if caller.via == "nothing":
+        return
+    who = ui.element("span").classes("ts-who")
+    who.props.update({"innerText": caller.name, "title": f"You are {caller.name}"})
+    if caller.session:
+        out = ui.element("button").classes("ts-button ts-small")
+        out.props.update({"type": "button", "id": "logout", "innerText": "Log out"})
 
 
 def _link(text: str, path: str, classes: str) -> ui.element:
@@ -62,7 +77,8 @@ def _link(text: str, path: str, classes: str) -> ui.element:
     return link
 
 
-def _head() -> str:
+def head() -> str:
+    """Style and scripts of every page."""
     style = (STATIC / "console.css").read_text()
     scripts = "".join(f"<script>{(STATIC / name).read_text()}</script>" for name in ("theme.js", "session.js"))
     return f"<style>{style}</style>{scripts}"

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 from nicegui import ui
 
+from infra.access.grants import Scope
 from infra.console import asking
-from infra.console.controls import ParametersCard, requests_card
+from infra.console.controls import ParametersCard, RequestsCard
 from infra.console.desk import Desk
 from infra.console.elements import LiveValues, Moment, StatusMark, card, text
 from infra.console.frames import told
@@ -15,6 +16,7 @@ from infra.console.happenings import CommandsCard, EventsCard
 from infra.console.history_card import HistoryCard
 from infra.console.panels import item_of
 from infra.console.past_events import is_shown
+from infra.console.sender import lacking
 from infra.console.shell import tell
 from infra.http.services import LogUnavailableError
 from schemas.definition import Definition
@@ -36,6 +38,7 @@ class TwinView:
         self._twin = twin
         self._definition = definition
         self._commands_due = True
+        refused = lacking(desk.caller, Scope.REQUEST)
         self._title(state)
         with ui.element("div").classes("ts-columns"):
             with ui.element("div").classes("ts-main"):
@@ -43,10 +46,10 @@ class TwinView:
                 with ui.element("div").classes("ts-pair"):
                     self._events = EventsCard(definition)
                     self._commands = CommandsCard(definition, self._services.documents, twin)
-                self._parameters = ParametersCard(definition, state, self._change)
+                self._parameters = ParametersCard(definition, state, self._change, refused)
             with ui.element("div").classes("ts-side"):
                 self._values_card(state)
-                requests_card(definition, state, self._request)
+                self._requests = RequestsCard(definition, state, self._request, refused)
 
     def _title(self, state: TwinState) -> None:
         with ui.element("div").classes("ts-titlebar"):
@@ -108,6 +111,7 @@ class TwinView:
         self._outputs.show(state.outputs)
         self._inputs.show(state.inputs)
         self._parameters.show(state.parameters)
+        self._requests.show(state.parameters)
         self._history.append(state)
 
     def _take_frames(self, frames: bytes) -> None:

@@ -12,6 +12,7 @@ from infra.console.deploying import WHO
 from infra.console.desk import Desk
 from infra.console.dialogs import confirmed
 from infra.console.elements import DataTable, Row, text
+from infra.console.sender import forbid, lacking, told_why
 from infra.deployment.asking import NoAnswerError
 from infra.deployment.deployer import rollback, undeploy
 from infra.http.auditing import acting
@@ -44,9 +45,13 @@ class VersionsCard:
         with ui.element("section").classes("ts-card") as card:
             card.props["aria-label"] = "Versions"
             text("Versions", "h2", "ts-h2")
+            self._refused = lacking(desk.caller, Scope.DEPLOY)
+            told_why(self._refused)
             with ui.element("div").classes("ts-form ts-above-table"):
                 self._back = _button("Back to the version before", self._roll_back)
-                _button("Take out of force", self._take_out, "ts-danger")
+                out = _button("Take out of force", self._take_out, "ts-danger")
+                for button in (self._back, out):
+                    forbid(button, self._refused)
                 self._said = text("", "p", "ts-outcome")
                 self._said.props["role"] = "status"
             self._table = DataTable("Versions", _COLUMNS, empty="It was never in force.")
@@ -72,7 +77,8 @@ class VersionsCard:
         if rows != self._rows:
             self._rows = rows
             self._table.show(rows)
-            self._back.props["disabled"] = len({item.hash for item in history}) < 2  # noqa: PLR2004
+            several = len({item.hash for item in history}) > 1
+            self._back.props["disabled"] = bool(self._refused) or not several
             self._back.update()
 
     async def _roll_back(self, _: object) -> None:

@@ -7,7 +7,8 @@ from infra.console import deploying
 from infra.console.deploying import RefusedError, deploy_files
 from infra.console.letter_dialog import payload_text
 from infra.console.log_lines import LogLines
-from infra.console.pipeline_graph import drawing, nodes_of
+from infra.console.pipeline_drawing import drawing
+from infra.console.pipeline_graph import nodes_of
 from infra.console.receiving import _safe
 from infra.settings import Settings
 from schemas.definition_file import read_definition
@@ -83,4 +84,4 @@ outputs: {timeseries: {fields: [v]}}
     assert nodes["second"].needs == {"first": False}
     assert nodes["time series"].needs == {"second": False}
     assert [nodes[name].column for name in ("inputs", "first", "second", "time series")] == [0, 1, 2, 3]
-    assert "<script" not in drawing(list(nodes.values()), '"><script>')
+    assert "<script" not in drawing(list(nodes.values()), '"><script>').svg

@@ -1,6 +1,6 @@
 import pytest
 
-from infra.console.asking import bounds_of, value_of
+from infra.console.asking import bounds_of, refusal_of, refusals_of, value_of
 from infra.console.frames import told
 from infra.console.panels import panels_of
 from infra.console.units import shown
@@ -33,6 +33,16 @@ def test_bounds_are_told_in_a_few_characters() -> None:
     assert bounds_of(Quantity(above=0)) == "> 0"
     assert bounds_of(Quantity(range=(-40, 45), below=45)) == "-40 … < 45"
     assert bounds_of(Quantity()) == ""
+
+
+def test_a_refusal_names_value_bounds_and_unit_as_the_page_does() -> None:
+    desired = Quantity(unit="degC", range=(-40, 45), below=45)
+    said = refusals_of({"temperature_desired": desired}, {"temperature_desired": 50.0})
+    assert said == "temperature desired: 50 °C is not permitted; it must be -40 … < 45 °C"
+    assert refusals_of({"temperature_desired": desired}, {"temperature_desired": 44.0}) == ""
+    assert refusal_of(Quantity(type="int", range=(0, 9)), 6.5) == "6.5 is not a whole number"
+    assert refusal_of(desired, "warm") == "'warm' is not a number"
+    assert refusal_of(Quantity(), float("inf")) == "inf is not finite"
 
 
 def test_what_is_entered_becomes_the_declared_type_or_stays_for_the_check() -> None:

@@ -8,12 +8,14 @@ from nicegui import ui
 from nicegui.client import Client
 from starlette.requests import Request
 
+from infra.access.grants import Scope
 from infra.console.asking import Outcome
 from infra.console.desk import Desk, desk_of
 from infra.console.dialogs import confirmed
 from infra.console.elements import DataTable, Row, text
 from infra.console.letter_actions import remove, send_again
 from infra.console.letter_dialog import look_at
+from infra.console.sender import forbid, lacking, told_why
 from infra.console.shell import live, page
 from infra.http.letters import Entry, Place, Selection
 from schemas.reasons import Reason
@@ -66,6 +68,12 @@ class _View:
             with ui.element("div").classes("ts-form ts-right"):
                 self._again = _button("Send again all that fit", self._redrive)
                 self._purge = _button("Remove all that fit", self._remove, "ts-danger")
+        self._no_again = lacking(desk.caller, Scope.DEPLOY)
+        self._no_purge = lacking(desk.caller, Scope.ADMIN)
+        for what, refused in (("Send again", self._no_again), ("Remove", self._no_purge)):
+            told_why(refused and f"{what}: {refused}")
+        forbid(self._again, self._no_again)
+        forbid(self._purge, self._no_purge)
         self._said = text("", "p", "ts-outcome")
         self._said.props["role"] = "status"
         self._table = DataTable("Dead letters", _COLUMNS, empty=_NONE, selectable=True)
@@ -99,8 +107,8 @@ class _View:
         _able(self._back, on=len(self._befores) > 1)
         _able(self._on, on=len(entries) > _PAGE)
         self._pager.set_visibility(len(self._befores) > 1 or len(entries) > _PAGE)
-        _able(self._again, on=number > 0)
-        _able(self._purge, on=number > 0)
+        _able(self._again, on=number > 0 and not self._no_again)
+        _able(self._purge, on=number > 0 and not self._no_purge)
 
     def _of_type(self, event: Any) -> None:  # noqa: ANN401 - of NiceGUI
         self._select_other(Selection(type=event.value, reason=self._selection.reason))

@@ -10,17 +10,13 @@ from nicegui.client import Client
 from starlette.requests import Request
 
 from infra.console.desk import Desk, desk_of
-from infra.console.elements import DataTable, Row, text
-from infra.console.fleet_index import PAGE_ROWS, STATUSES, Page, Query, SortKey
-from infra.console.glance import Glance
+from infra.console.elements import DataTable, text
+from infra.console.fleet_index import PAGE_ROWS, STATUSES, Query, SortKey
+from infra.console.fleet_rows import row_of
 from infra.console.shell import live, page
-from infra.console.units import shown
-from schemas.definition import Definition
 
 _REFRESH_S = 1.0
 _TYPING_S = 0.25
-_READINGS = 3
-"""Values that are shown of a twin."""
 
 _COLUMNS = (
     {"key": "status", "label": "Status", "kind": "status", "sortable": True},
@@ -122,9 +118,11 @@ class _View:
         self._seen = index.version
         found = index.page(self._query)
         self._query = replace(self._query, page=found.page)
-        self._table.show(self._rows(found))
+        self._table.show([row_of(self._desk.services, twin) for twin in found.twins])
         self._table.show_empty(_NOT_FOUND if len(index) else self._nothing())
         everyone = sum(found.counts.values())
+        searched = self._query.text or self._query.type or self._query.tag
+        _say(self._all, "that fit" if searched else "all twins")
         for status, count in {"": everyone, **found.counts}.items():
             _say(self._counts[status], f"{count:,}".replace(",", "\u202f"))
         _say(self._summary, f"{len(index):,} twins of {_several(len(index.types()), 'type')}".replace(",", "\u202f"))
@@ -149,6 +147,8 @@ class _View:
                     label = text(status or "all twins", "span", "ts-status" if status else "ts-muted")
                     if status:
                         label.props["data-status"] = status
+                    else:
+                        self._all = label
                 tile.on("click", lambda _, status=status: self._ask(status=status))
         self._press()
 
@@ -190,38 +190,6 @@ class _View:
         self._press()
         ui.navigate.history.replace(_address(self._query))
         self._asked.set()
-
-    def _rows(self, found: Page) -> list[Row]:
-        return [self._row(twin) for twin in found.twins]
-
-    def _row(self, twin: Glance) -> Row:
-        services = self._desk.services
-        deployed = services.catalogue.get(twin.type)
-        state = services.states.twin(twin.type, twin.id)
-        values = state.outputs if state else {}
-        return {
-            "key": f"{twin.type}/{twin.id}",
-            "id": {"text": twin.id, "href": f"/twins/{twin.type}/{twin.id}"},
-            "type": {"text": twin.type, "href": f"/types/{twin.type}"},
-            "status": twin.status,
-            "readings": _readings(deployed.definition, values) if deployed else [],
-            "tags": [f"{name}={value}" for name, value in sorted(twin.tags.items())],
-            "event_time_ns": str(twin.event_time_ns) if twin.event_time_ns else "",
-        }
-
-
-def _readings(definition: Definition, values: dict[str, Any]) -> list[dict[str, Any]]:
-    fields = definition.fields()
-    chosen = [name for name in definition.outputs.timeseries.fields if name in fields] or list(fields)
-    return [
-        {
-            "name": name.replace("_", " "),
-            "value": values.get(name),
-            "unit": shown(fields[name].unit),
-            "hint": fields[name].description,
-        }
-        for name in chosen[:_READINGS]
-    ]
 
 
 def _address(query: Query) -> str:

@@ -7,13 +7,14 @@ from nicegui import ui
 from nicegui.client import Client
 from starlette.requests import Request
 
+from infra.access.grants import Scope
 from infra.console.asking import Outcome, value_of
-from infra.console.controls import Sender
 from infra.console.desk import Desk, desk_of
 from infra.console.elements import LiveValues, Moment, StatusMark, card, text
 from infra.console.fields import Control, control, entered
 from infra.console.panels import item_of
 from infra.console.recording_card import RecordingCard
+from infra.console.sender import Sender, lacking, told_why
 from infra.console.shell import live, page
 from infra.console.trying import as_json, send
 from schemas.definition import Definition
@@ -44,6 +45,7 @@ class _View:
     def __init__(self, desk: Desk, type_name: str, twin: str) -> None:
         self._desk = desk
         self._services = desk.services
+        self._refused = lacking(desk.caller, Scope.REQUEST)
         self._type = type_name
         known = desk.services.states.page(type_name, "", 1)
         self._twin = twin or (known[0] if known else f"{type_name.rsplit('.', maxsplit=1)[-1]}-1")
@@ -66,6 +68,7 @@ class _View:
                 ).classes("ts-control")
                 twin_field = ui.input("Twin", value=self._twin, on_change=self._of_twin)
                 twin_field.props("dense outlined").classes("ts-control")
+            told_why(self._refused)
             self._form = ui.element("div")
 
     def _definition(self) -> Definition | None:
@@ -88,13 +91,13 @@ class _View:
                 }
                 for name, one in self._controls.items():
                     one.props["title"] = definition.inputs[name].description
-            sender = Sender("Send", "Send these values", primary=True)
+            sender = Sender("Send", "Send these values", primary=True, refused=self._refused)
             sender.does(self._send_values)
             with ui.element("details").classes("ts-details"):
                 text("Send a payload of your own, sound or not", "summary")
                 self._raw = ui.textarea("Payload", value='{"t1": "warm"}').props("dense outlined autogrow")
                 self._raw.classes("ts-wide-control")
-                raw = Sender("Send payload", "Send this payload")
+                raw = Sender("Send payload", "Send this payload", refused=self._refused)
                 raw.does(self._send_raw)
         with self._shown:
             self._nothing = text(_nothing(self._twin), "p", "ts-nothing")

@@ -11,7 +11,8 @@ from infra.console.asking import bounds_of
 from infra.console.deploy_card import DeployCard
 from infra.console.desk import Desk, desk_of
 from infra.console.elements import DataTable, Moment, Row, card, text
-from infra.console.pipeline_graph import drawing, nodes_of
+from infra.console.pipeline_drawing import drawing
+from infra.console.pipeline_graph import nodes_of
 from infra.console.shell import live, page
 from infra.console.units import shown
 from infra.console.versions import VersionsCard
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EVERY_S = 1.0
+_AROUND = 82
+"""Pixels of a wide window that a card's content can't have."""
 _NAME = {"key": "name", "label": "Name", "header": True}
 _QUANTITIES = (
     _NAME,
@@ -92,9 +95,14 @@ def _show(desk: Desk, type_name: str, found: Deployed) -> VersionsCard:
         text(definition.description.strip(), "p", "ts-muted ts-lead")
     with card("Pipeline"):
         files: Mapping[str, bytes] = getattr(getattr(found, "bundle", None), "files", {})
+        picture = drawing(nodes_of(definition, files), f"Pipeline of {type_name}")
+        # Said only where the window is narrower than the drawing.
+        fits = f"@media (min-width: {picture.wide + _AROUND}px) {{ .ts-scrolls {{ display: none }} }}"
+        ui.html(f"<style>{fits}</style>", sanitize=False)
+        text("Wider than the window: scroll it sideways.", "p", "ts-scrolls")
         with ui.element("div").classes("ts-graph-box") as box:
             box.props.update({"tabindex": "0", "role": "group", "aria-label": "Drawing of the pipeline"})
-            ui.html(drawing(nodes_of(definition, files), f"Pipeline of {type_name}"), sanitize=False)
+            ui.html(picture.svg, sanitize=False)
         text("Solid: of the same record. Dashed: of the record before.", "p", "ts-muted ts-small-text")
     with ui.element("div").classes("ts-pair ts-below-table"):
         with ui.element("div").classes("ts-main"):

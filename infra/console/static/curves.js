@@ -1,9 +1,9 @@
 // Panels of curves over one time axis. Points are kept here, outside of Vue, and bounded; what comes is appended.
 import { echarts } from "nicegui-echart";
 import { exactTime, numberText, onTheme, style } from "console_format";
+import { markLines } from "mark_lines";
 
-const LINE = 22, MARKED = 18, LEFT = 58, LEFT_NARROW = 44, NARROW = 560, GAP = 14, AXIS = 24, LANE = 22, FIRST = 230, OTHER = 118, DRAW_MS = 500, MARKS = 200;
-const GLYPH = { info: "●", warning: "▲", critical: "◆" };
+const LINE = 22, MARKED = 18, LEFT = 58, LEFT_NARROW = 44, RIGHT = 16, NARROW = 560, GAP = 14, AXIS = 24, LANE = 22, FIRST = 230, OTHER = 118, DRAW_MS = 500, MARKS = 200;
 
 export default {
   template: `
@@ -27,7 +27,7 @@ export default {
     left() { return this.width < NARROW ? LEFT_NARROW : LEFT; },
     // Lines that each legend takes: names of 6.6 px a letter, and room for a value.
     legendLines() {
-      const room = Math.max(200, this.width - this.left - 16);
+      const room = Math.max(200, this.width - this.left - RIGHT);
       return this.panels.map((panel) => {
         let lines = 1, used = 0;
         for (const series of panel.series) {
@@ -49,6 +49,7 @@ export default {
     this.points = new Map(this.panels.flatMap((panel) => panel.series.map((series) => [series.field, []])));
     this.bands = new Map();
     this.marks = new Map();
+    this.zoom = null;
     this.span = 0;
     this.last = -Infinity;
   },
@@ -57,13 +58,12 @@ export default {
     this.chart = echarts.init(this.$refs.canvas, null, { renderer: "canvas" });
     this.chart.setOption(this.option());
     this.chart.on("datazoom", () => this.zoomed());
-    this.endTheme = onTheme(() => { this.chart.setOption(this.option(), { notMerge: true }); this.draw(); });
+    this.endTheme = onTheme(() => this.anew());
     this.observer = new ResizeObserver(() => {
       this.chart.resize();
       if (this.$refs.canvas.offsetWidth === this.width) return;
       this.width = this.$refs.canvas.offsetWidth;
-      this.chart.setOption(this.option(), { notMerge: true });
-      this.draw();
+      this.anew();
     });
     this.observer.observe(this.$refs.canvas);
     this.draw();
@@ -76,6 +76,11 @@ export default {
     this.chart?.dispose();
   },
   methods: {
+    anew() {
+      this.zoom = null;
+      this.chart.setOption(this.option(), { notMerge: true });
+      this.draw();
+    },
     show(history, span) {
       this.span = span;
       this.bands.clear();
@@ -137,8 +142,10 @@ export default {
     zoomed() {
       clearTimeout(this.zoomTimer);
       this.zoomTimer = setTimeout(() => {
-        const [zoom] = this.chart.getOption().dataZoom;
-        this.$emit("zoom", { start_ms: zoom.startValue, stop_ms: zoom.endValue, all: zoom.start <= 0 && zoom.end >= 100 });
+        const [zoom] = this.chart.getOption().dataZoom, all = zoom.start <= 0 && zoom.end >= 100;
+        this.zoom = all ? null : zoom;
+        this.draw(); // more names of marks may have room
+        this.$emit("zoom", { start_ms: zoom.startValue, stop_ms: zoom.endValue, all });
       }, 400);
     },
     draw() {
@@ -168,26 +175,21 @@ export default {
       const first = Math.min(...all.map((points) => points[0][0]));
       return { min: this.span ? Math.max(first, last - this.span) : first, max: last };
     },
-    lines(at) {
+    // What is seen of the range: all of it, or the part that somebody looks at closer.
+    seen() {
       const { min, max } = this.range();
-      if (min === null) return [];
-      let taken = -Infinity;
-      const scale = (this.width - this.left - 16) / Math.max(1, max - min);
-      const shown = [...this.marks.values()].filter((mark) => mark.time_ms >= min && mark.time_ms <= max).sort((a, b) => a.time_ms - b.time_ms);
-      return shown.map((mark) => {
-        const colour = style("--mark-" + mark.severity), at_px = (mark.time_ms - min) * scale, half = mark.name.length * 3.4 + 12;
-        const roomy = at_px - half > taken;
-        taken = at_px + (roomy ? half : 6);
-        return {
-          xAxis: mark.time_ms,
-          lineStyle: { color: colour, width: 1, type: [3, 3], opacity: 0.8 },
-          label: { show: at === 0, formatter: (GLYPH[mark.severity] ?? "●") + (roomy ? " " + mark.name : ""), color: colour, fontSize: 11, position: "end", distance: 4 },
-        };
-      });
+      if (min === null || !this.zoom) return { min, max };
+      const share = (percent) => min + ((max - min) * percent) / 100;
+      return { min: share(this.zoom.start), max: share(this.zoom.end) };
+    },
+    lines(at) {
+      const seen = this.seen();
+      const place = { room: this.width - this.left - RIGHT, left: this.left, right: RIGHT, named: at === 0 };
+      return seen.min === null ? [] : markLines(this.marks.values(), seen, place);
     },
     option() {
       const text = style("--text-muted"), line = style("--line"), font = style("--font");
-      const grid = this.tops.map((top, at) => ({ top, height: this.heights[at], left: this.left, right: 16 }));
+      const grid = this.tops.map((top, at) => ({ top, height: this.heights[at], left: this.left, right: RIGHT }));
       const xAxis = this.panels.map((panel, at) => ({
         type: "time", gridIndex: at, boundaryGap: false,
         axisLabel: { show: at === this.panels.length - 1, color: text, fontSize: 11, hideOverlap: true },
@@ -210,7 +212,7 @@ export default {
         },
         dataZoom: [
           { type: "inside", xAxisIndex: this.panels.map((_, at) => at), zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, filterMode: "none" },
-          { type: "slider", xAxisIndex: this.panels.map((_, at) => at), height: 18, bottom: 4, left: this.left, right: 16, filterMode: "none", showDataShadow: false, brushSelect: false,
+          { type: "slider", xAxisIndex: this.panels.map((_, at) => at), height: 18, bottom: 4, left: this.left, right: RIGHT, filterMode: "none", showDataShadow: false, brushSelect: false,
             borderColor: line, fillerColor: style("--accent-faint"), backgroundColor: "transparent", handleStyle: { color: style("--surface"), borderColor: style("--accent") }, moveHandleSize: 0,
             labelFormatter: "", textStyle: { color: text } },
         ],

@@ -3,17 +3,17 @@ const PIECE = 192 * 1024;
 
 export default {
   template: `
-    <div class="ts-drop" :class="{ 'ts-dragged': dragged }" @dragover.prevent="dragged = true" @dragleave="dragged = false" @drop.prevent="dropped">
+    <div class="ts-drop" :class="{ 'ts-dragged': dragged }" @dragover.prevent="dragged = !refused" @dragleave="dragged = false" @drop.prevent="dropped">
       <p class="ts-drop-text">{{ text }}</p>
       <div class="ts-form">
-        <button v-if="folders" type="button" class="ts-button" :disabled="busy" @click="$refs.folder.click()">Choose a folder</button>
-        <button type="button" class="ts-button" :disabled="busy" @click="$refs.file.click()">{{ choose }}</button>
+        <button v-if="folders" type="button" class="ts-button" :disabled="busy || !!refused" :title="refused || undefined" @click="$refs.folder.click()">Choose a folder</button>
+        <button type="button" class="ts-button" :disabled="busy || !!refused" :title="refused || undefined" @click="$refs.file.click()">{{ choose }}</button>
       </div>
       <input ref="folder" type="file" webkitdirectory hidden aria-hidden="true" tabindex="-1" @change="chosen">
       <input ref="file" type="file" :accept="accept" hidden aria-hidden="true" tabindex="-1" @change="chosen">
       <progress v-if="busy" class="ts-progress" :value="sent" :max="total" aria-label="Sending the files"></progress>
     </div>`,
-  props: { text: String, choose: String, accept: String, folders: Boolean, limit: Number },
+  props: { text: String, choose: String, accept: String, folders: Boolean, limit: Number, refused: String },
   emits: ["begin", "piece", "end", "toolarge"],
   data: () => ({ dragged: false, busy: false, sent: 0, total: 1 }),
   methods: {
@@ -43,7 +43,7 @@ export default {
     },
     async send(files) {
       files = files.filter(([path]) => !/(^|\/)(\.|__pycache__)/.test(path));
-      if (this.busy || !files.length) return;
+      if (this.busy || this.refused || !files.length) return;
       this.total = files.reduce((sum, [, file]) => sum + file.size, 0) || 1;
       if (this.total > this.limit) { this.$emit("toolarge", this.total); return; }
       this.busy = true;

@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from infra.access.audit import entry_of
 from infra.access.caller import Caller, CredentialError, UndecidedError
@@ -28,8 +28,10 @@ router = APIRouter(tags=["access"])
     include_in_schema=False,
     response_class=HTMLResponse,
 )
-async def login(next: str = "/") -> Response:  # noqa: A002, ARG001 - the page reads it
-    """A page that takes a token, and goes on to `next`, a path of this server."""
+async def login(services: Using, next: str = "/") -> Response:  # noqa: A002, ARG001 - the page reads it
+    """A page that takes a token, and goes on to `next`, a path of this server; needless where no token is needed."""
+    if not services.gate.required:
+        return RedirectResponse("/", 303)
     nonce = secrets.token_urlsafe(16)
     policy = (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self';"
