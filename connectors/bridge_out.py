@@ -104,26 +104,29 @@ class OutboundBridge:
 
     async def _forward(self, made: Plan, outlet: Outlet, writer: Writer) -> None:
         await self._give_up(made.unusable, writer)
-        told: list[asyncio.Future[Any]] = []
+        written: list[asyncio.Future[Any]] = []
         for group in groups(made.dispatches, outlet.window):
+            for durable in written:
+                if durable.done():
+                    durable.result()
             receipts, at_ns = await self._publish(group, outlet)
             await self._give_up(self._hung_up_at(group), writer)
             self._count(group, receipts)
             events = outcomes(group, receipts, self._name, at_ns)
             self._observer.expired(sum(event.name == "command_expired" for event in events))
             parents = [one.traceparent for one in group if isinstance(one.message, Command)]
-            told += await writer.send_many(
+            written += await writer.send_many(
                 [
                     (TypeTopics(event.type).events, event.twin.encode(), encode(event), _traced_by(parent))
                     for event, parent in zip(events, parents, strict=True)
                 ]
             )
         # The next messages need not wait for it: nothing is committed before.
-        for durable in told:
+        for durable in written:
             await durable
 
     async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> tuple[list[Receipt | None], int]:
-        """Publish together, or message by message after the broker hung up; gives what `_together` does, since when."""
+        """Publish together, or message by message after the broker hung up; give what `_together` does."""
         if not self._hang_ups.careful:
             return await self._together(dispatches, outlet)
         receipts: list[Receipt | None] = []

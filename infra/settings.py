@@ -161,9 +161,11 @@ class LogSettings(Section):
 class EngineSettings(Section):
     """Section `engine`: how workers step twins."""
 
-    flush_interval_s: PositiveSeconds = 0.15
+    flush_interval_s: Annotated[float, Field(ge=0.01)] = 0.15
     """So often partitions with something to write are flushed, in one go; blocks with commands or events at once, at
     most every 0.1 s."""
+    group_interval_s: Annotated[float, Field(ge=0)] = 0.5
+    """So often at most the consumer group of a type is told where its workers stand, which lag tools read."""
     session_timeout_s: Annotated[float, Field(ge=1.0)] = 8.0
     """A worker that was not heard of for this long loses its partitions."""
     standby_replicas: Annotated[int, Field(ge=0, le=10)] = 1

@@ -120,19 +120,20 @@ class Engine:
             self._source.pause(block.partition)
 
     async def _flusher(self) -> None:
-        """Start flushes as they fall due, and all that wait once in each interval."""
-        interval_s = self._options.flush.interval_s
-        next_round_s = time.monotonic()
+        """Start flushes as they fall due, and in each round all that have something to write."""
+        policy = self._options.flush
+        now_s = round_s = time.monotonic()
         while not self.app.should_stop:
+            left_s = round_s + policy.interval_s - now_s
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, next_round_s - time.monotonic())):
+                async with asyncio.timeout(max(0.0, min(left_s, policy.urgent_interval_s))):
                     await self._wake.wait()
             self._wake.clear()
             now_s = time.monotonic()
-            if round_due := now_s >= next_round_s:
-                next_round_s = now_s + interval_s
+            if now_s >= round_s + policy.interval_s:
+                round_s = now_s
             for run in list(self._runs.values()):
-                run.flush_if_due(now_s, round_due=round_due)
+                run.flush_if_due(now_s, round_s)
 
     def _stepped_here(self) -> list[PartitionRows]:
         return [run.rows for run in self._runs.values()]

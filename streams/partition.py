@@ -24,8 +24,10 @@ class FlushPolicy:
         interval_s: So often all partitions of a worker that have something to write are flushed, in one go: that takes
             less of everybody's time than each in its own rhythm.
         records: At the latest after this many records.
-        urgent_interval_s: Shortest time between two flushes that commands or events ask for.
-        group_interval_s: So often at most the consumer group is told where a partition stands, which lag tools read.
+        urgent_interval_s: Shortest time between two flushes that commands or events ask for; so often it is also looked
+            what is due between rounds.
+        group_interval_s: So often at most the consumer group is told where a partition stands, which others read: lag
+            tools, and whoever lifts a ban once a version is passed. The truth is in the changelog.
         behind_interval_s: Replaces both while the partition is behind its input: what then leaves later has waited far
             longer before it was read, and every flush writes each changed row once.
         behind_records: So much input must wait for a partition to be behind. Some always waits under a steady load.
@@ -178,8 +180,8 @@ class PartitionRows:
         """Whether a flush now tells the consumer group too."""
         return now_s - self.told_s >= policy.group_interval_s
 
-    def flush_due(self, policy: FlushPolicy, now_s: float, *, round_due: bool = False) -> bool:
-        """Whether to flush now; `round_due` says that it is time for whatever waits."""
+    def flush_due(self, policy: FlushPolicy, now_s: float, round_s: float = float("-inf")) -> bool:
+        """Whether to flush now; what has waited since before `round_s`, when the latest round began, is due."""
         if self.broken:
             return False
         if self.waiting_since_s is None:
@@ -190,8 +192,7 @@ class PartitionRows:
             return now_s - self.waiting_since_s >= policy.behind_interval_s
         if self.urgent and now_s - self.last_flush_s >= policy.urgent_interval_s:
             return True
-        # What waited through a round, because its last flush took so long, does not wait for the next one.
-        return round_due or now_s - self.waiting_since_s >= policy.interval_s
+        return self.waiting_since_s <= round_s
 
     def _move(self, end: int, now_s: float) -> None:
         if end > self.position:

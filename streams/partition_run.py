@@ -78,6 +78,8 @@ class PartitionRun:
         self._host = host
         self._policy = host.options.flush
         self._state = State.RUNNING
+        # The former owner told the group lately, and a flush that has something to write can tell it as well.
+        rows.told_s = max(rows.told_s, time.monotonic())
         self._flush: asyncio.Task[None] | None = None
         self._backlog: deque[Block] = deque()
         self._catching_up: asyncio.Task[None] | None = None
@@ -312,11 +314,9 @@ class PartitionRun:
 
     # -- flushing ------------------------------------------------------------------------------------------------
 
-    def flush_if_due(self, now_s: float, *, round_due: bool = False) -> None:
-        """Start a flush when one is due, at most one at a time."""
-        if self._state is not State.RUNNING or self._flush is not None:
-            return
-        if self.rows.flush_due(self._policy, now_s, round_due=round_due):
+    def flush_if_due(self, now_s: float, round_s: float) -> None:
+        """Start a flush when one is due, at most one at a time; the latest round began at `round_s`."""
+        if self._state is State.RUNNING and self._flush is None and self.rows.flush_due(self._policy, now_s, round_s):
             self._flush = asyncio.create_task(self._flush_once(), name=f"flush-{self.number}")
 
     async def _flush_once(self) -> None:
@@ -333,10 +333,10 @@ class PartitionRun:
             self._flush = None
             self._host.wake()
 
-    async def _commit(self, *, last: bool = False) -> None:
+    async def _commit(self, *, tells: bool = False) -> None:
         rows, observer, options = self.rows, self._host.observer, self._host.options
         started_s, running_s = time.monotonic(), SystemClock().running_s()
-        tells = last or rows.telling_due(self._policy, started_s)
+        tells = tells or rows.telling_due(self._policy, started_s)
         snapshot, batches = await self._host.in_thread(
             self.number, partial(_snapshot, rows, self._transactions, options.changelog, started_s)
         )
@@ -377,7 +377,7 @@ class PartitionRun:
         Returns:
             The rows when the log holds all of them, so that they may be used again.
         """
-        was_running = self._state is State.RUNNING
+        was_running, was_settled = self._state is State.RUNNING, False
         self._state = State.CLOSED
         rows = self.rows
         try:
@@ -386,10 +386,12 @@ class PartitionRun:
                 await self._host.in_thread(self.number, _nothing)
                 if self._flush is not None:
                     await asyncio.wait([self._flush])
+                was_settled = rows.settled
                 if was_running and not rows.broken and (not rows.settled or (rows.told and rows.is_untold)):
-                    await self._commit(last=True)
+                    await self._commit(tells=True)
         except Exception as error:  # noqa: BLE001 - the next owner starts from the last commit
-            rows.broken = True
+            # Whatever became of a transaction without rows, these are what the log holds.
+            rows.broken = not was_settled
             log.warning("last flush failed; the next owner repeats it", partition=self.number, error=repr(error))
         finally:
             for task in (self._catching_up, self._flush):

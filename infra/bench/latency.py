@@ -29,7 +29,8 @@ _NS_PER_MS = 1e6
 class Stored:
     """Time series: from the event time of each line to the commit of the sink that has stored it.
 
-    A sink commits what the store has, so that this is an upper bound, by at most the interval between two looks.
+    A sink commits what the store has, so that this is an upper bound, by at most the interval between two looks and the
+    time for which lines are gathered here.
 
     Attributes:
         lines: That were stored so far.

@@ -181,6 +181,7 @@ class _Bench:
         environment = {
             "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "TWINSTREAM_KAFKA__PARTITIONS": str(self.workload.partitions),
+            "TWINSTREAM_ENGINE__GROUP_INTERVAL_S": "0",
         }
         log_path = self.folder / f"worker-{number}.log"
         return ChildProcess(f"worker {number}", argv, log_path=log_path, env=environment, cwd=ROOT)

@@ -105,5 +105,6 @@ class _Bench:
         environment = {
             "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "TWINSTREAM_KAFKA__PARTITIONS": str(_PARTITIONS),
+            "TWINSTREAM_ENGINE__GROUP_INTERVAL_S": "0",
         }
         return ChildProcess("worker", argv, log_path=self.folder / "worker.log", env=environment, cwd=ROOT)

@@ -111,6 +111,7 @@ async def measure(records_per_second: int, twins: int, partitions: int) -> Finis
             environment = {
                 "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
                 "TWINSTREAM_KAFKA__PARTITIONS": str(partitions),
+                "TWINSTREAM_ENGINE__GROUP_INTERVAL_S": "0",
             }
             async with ChildProcess("worker", argv, log_path=folder / "worker.log", env=environment):
                 with console.status("starting and compiling"):

@@ -139,10 +139,13 @@ class ParametersCard:
 
     async def _submit(self) -> Outcome:
         values = self._changed()
+        before = {name: self._fields[name].present for name in values}
         outcome = await self._change(values)
         if outcome.kind == "done":
             for name, value in values.items():
-                self._fields[name].present = value
+                # Somebody else's later value may be there already.
+                if self._fields[name].present == before[name]:
+                    self._fields[name].present = value
         self._mark()
         return outcome
 

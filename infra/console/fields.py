@@ -69,8 +69,9 @@ class Followed:
         self._declared = declared
 
     def given(self) -> object:
-        """What it holds, as the value that this stands for."""
-        return value_of(self._declared, entered(self.control))
+        """What it holds, as the value that this stands for; None for nothing."""
+        held = entered(self.control)
+        return None if held == "" and self.present is None else value_of(self._declared, held)
 
     def is_edited(self) -> bool:
         """Whether it holds something else than what is in force."""

@@ -124,7 +124,9 @@ def _engine(
         session_timeout_s=settings.engine.session_timeout_s,
         standby_replicas=settings.engine.standby_replicas,
         fetch_bytes=settings.engine.max_block_bytes,
-        flush=FlushPolicy(interval_s=settings.engine.flush_interval_s),
+        flush=FlushPolicy(
+            interval_s=settings.engine.flush_interval_s, group_interval_s=settings.engine.group_interval_s
+        ),
     )
 
     engine = Engine(options, versions, observer)

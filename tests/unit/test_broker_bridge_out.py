@@ -176,6 +176,51 @@ async def test_nothing_is_committed_before_its_outcome_is_durable() -> None:
     assert outcomes(log) == [("command_sent", "c1")]
 
 
+async def test_messages_do_not_wait_for_outcomes_before_them_and_the_group_waits_for_all_of_them() -> None:
+    log = MemoryLog()
+    broker = Broker(log, window=1)
+    held: list[asyncio.Future[tuple[int, int]]] = []
+
+    class Held(MemoryWriter):
+        async def send_many(self, records: Sequence[Any]) -> list[asyncio.Future[tuple[int, int]]]:
+            held.append(asyncio.get_running_loop().create_future())
+            return held[-1:] * len(records)
+
+    log.send(COMMANDS, b"t", command("c1", 100), ())
+    log.send(COMMANDS, b"t", command("c2", 100), ())
+    async with running(broker, ManualClock(), lambda: Held(log)):
+        await until(lambda: len(held) == 2)
+        await asyncio.sleep(0.05)
+        assert (broker.published, log.committed("g", COMMANDS)) == ([["c1"], ["c2"]], 0)
+        held[0].set_result((0, 0))
+        held[1].set_exception(TopicAuthorizationFailedError("no"))
+        await until(lambda: len(held) == 4)
+        assert (broker.published, log.committed("g", COMMANDS)) == ([["c1"], ["c2"]] * 2, 0)
+        for one in held[2:]:
+            one.set_result((0, 0))
+        await until(lambda: log.committed("g", COMMANDS) == 2)
+
+
+async def test_nothing_more_is_published_once_an_outcome_could_not_be_written() -> None:
+    log = MemoryLog()
+    broker = Broker(log, window=1)
+    refusals = [TopicAuthorizationFailedError("no")]
+
+    class Refusing(MemoryWriter):
+        async def send_many(self, records: Sequence[Any]) -> list[asyncio.Future[tuple[int, int]]]:
+            if not refusals:
+                return await super().send_many(records)
+            refused: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+            refused.set_exception(refusals.pop())
+            return [refused] * len(records)
+
+    log.send(COMMANDS, b"t", command("c1", 100), ())
+    log.send(COMMANDS, b"t", command("c2", 100), ())
+    async with running(broker, ManualClock(), lambda: Refusing(log)):
+        await until(lambda: log.committed("g", COMMANDS) == 2)
+    assert broker.published == [["c1"], ["c1"], ["c2"]]
+
+
 async def test_what_waited_behind_a_broker_that_hung_is_judged_again() -> None:
     log, clock = MemoryLog(), ManualClock()
 

@@ -2,6 +2,8 @@
 """The engine between assignments: partitions are opened, opened again and given up independently of each other."""
 
 import asyncio
+import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -160,6 +162,34 @@ async def test_a_partition_that_cannot_be_opened_holds_up_no_other_and_joins_whe
     assert (observer.now, engine.positions(), engine._source.paused) == ({0, 1}, {0: 7, 1: 7}, set())
     assert observer.standing_for == {0: "", 1: ""}
     assert engine._source.sought == [(1, 7)], "the other one is sought by Faust, after the assignment's handler"
+
+
+async def test_partitions_are_asked_for_flushes_in_common_rounds_between_them_and_when_somebody_waits(
+    engine: Any,
+) -> None:
+    asked: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
+
+    def run(number: int) -> Any:
+        return SimpleNamespace(flush_if_due=lambda now_s, round_s: asked[number].append((now_s, round_s)))
+
+    engine._runs = {number: run(number) for number in asked}
+    began_s = time.monotonic()
+    flusher = asyncio.create_task(engine._flusher())
+    await asyncio.sleep(1.0)
+    before = len(asked[0])
+    engine._wake.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(asked[0]) == before + 1, "who waits does not wait for a round"
+    flusher.cancel()
+    lasted_s = time.monotonic() - began_s
+    assert asked[0] == asked[1]
+    rounds = sorted({round_s for _, round_s in asked[0]})
+    policy = engine._options.flush
+    assert 3 <= len(rounds) <= lasted_s / policy.interval_s + 2
+    assert all(later - earlier >= policy.interval_s for earlier, later in pairwise(rounds[1:]))
+    assert len(asked[0]) <= 2 * lasted_s / policy.interval_s + lasted_s / policy.urgent_interval_s
+    assert before > len(rounds) + 2, "what falls due between rounds is seen"
 
 
 async def test_an_opening_ends_when_its_partition_is_taken_away(engine: Any, observer: _Observer) -> None:

@@ -99,16 +99,16 @@ def test_what_restoring_led_to_is_flushed_although_no_record_comes() -> None:
     owned = _partition()
     owned.take(Outcome(), 0.0)
     assert owned.settled
-    assert not owned.flush_due(POLICY, 9.0)
+    assert not owned.flush_due(POLICY, 9.0, 9.0)
     outcome = Outcome()
     outcome.add("documents", b"k", b"v")
     owned.take(outcome, 0.0)
     assert not owned.settled
-    assert owned.flush_due(POLICY, 9.0)
+    assert owned.flush_due(POLICY, 9.0, 9.0)
     taken = owned.snapshot(9.0)
     assert (taken.position, taken.outputs) == (10, {"documents": [(b"k", b"v", ())]})
     assert owned.settled
-    assert not owned.flush_due(POLICY, 99.0)
+    assert not owned.flush_due(POLICY, 99.0, 99.0)
 
 
 def test_a_snapshot_takes_rows_outputs_and_last_of_all_the_position_and_leaves_nothing() -> None:
@@ -131,7 +131,7 @@ def test_rows_of_a_block_that_failed_half_way_are_never_written() -> None:
     with pytest.raises(RuntimeError):
         owned.process(_block(11, b"b", b"x"), 0.0)
     assert (owned.position, owned.broken, owned.settled) == (11, True, False)
-    assert not owned.flush_due(POLICY, 200.0)
+    assert not owned.flush_due(POLICY, 200.0, 200.0)
     with pytest.raises(RuntimeError, match="rebuilt"):
         owned.snapshot(0.0)
     with pytest.raises(RuntimeError, match="rebuilt"):
@@ -156,25 +156,18 @@ def test_rows_are_settled_when_the_log_holds_all_of_them() -> None:
 
 
 def test_nothing_is_due_without_records() -> None:
-    assert not _partition().flush_due(POLICY, 1e9)
+    assert not _partition().flush_due(POLICY, 1e9, 1e9)
 
 
-@pytest.mark.parametrize(("age_s", "due"), [(0.0, False), (0.09, False), (0.11, True), (5.0, True)])
-def test_a_flush_is_due_an_interval_after_the_first_unflushed_record(age_s: float, due: bool) -> None:  # noqa: FBT001
+def test_what_waited_when_the_latest_round_began_is_due_and_what_came_since_is_not() -> None:
     owned = _partition()
+    assert not owned.flush_due(POLICY, 100.0, 100.0)
     owned.process(_block(10, b"a"), 100.0)
-    owned.process(_block(11, b"b"), 100.0 + age_s)
-    assert owned.flush_due(POLICY, 100.0 + age_s) == due
-
-
-def test_in_a_round_whatever_waits_is_flushed_and_nothing_else() -> None:
-    owned = _partition()
-    assert not owned.flush_due(POLICY, 100.0, round_due=True)
-    owned.process(_block(10, b"a"), 100.0)
-    assert not owned.flush_due(POLICY, 100.0)
-    assert owned.flush_due(POLICY, 100.0, round_due=True)
+    assert not owned.flush_due(POLICY, 100.0, 99.9)
+    assert owned.flush_due(POLICY, 100.0, 100.0)
+    assert owned.flush_due(POLICY, 100.1, 100.0), "its last flush went on while the round began"
     owned.behind = True
-    assert not owned.flush_due(POLICY, 100.0, round_due=True), "what is behind is flushed rarely"
+    assert not owned.flush_due(POLICY, 100.1, 100.1), "what is behind is flushed rarely"
 
 
 def test_a_flush_is_due_at_once_after_enough_records() -> None:
@@ -204,7 +197,7 @@ def test_a_group_that_does_not_know_the_position_is_told_without_a_record_but_no
     assert not owned.flush_due(POLICY, 100.4)
     assert owned.flush_due(POLICY, 100.6)
     owned.told = owned.flushed
-    assert not owned.flush_due(POLICY, 1e9)
+    assert not owned.flush_due(POLICY, 1e9, 1e9)
 
 
 def test_urgency_stays_until_it_was_flushed() -> None:

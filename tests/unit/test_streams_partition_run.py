@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 from support.spans import KeptSpan
 
 from streams.block import Block
+from streams.changelog import POSITION_KEY, Position
 from streams.faults import Faults
 from streams.log.client import KafkaOptions
 from streams.options import EngineOptions
@@ -149,6 +151,7 @@ class _Transactions:
         self.gate.set()
         self.fault: Exception | None = None
         self.closed = False
+        self.position = 0
 
     def batches(self, records: Iterable[Any]) -> list[Any]:
         return list(records)
@@ -161,6 +164,8 @@ class _Transactions:
         if self.fault is not None:
             raise self.fault
         self.committed.append((batches, next(iter(offsets.values()), None)))
+        (written,) = [value for key, value, _ in batches["changelog"] if key == POSITION_KEY]
+        self.position = msgspec.json.decode(written, type=Position).offset
         return 10 * len(self.committed)
 
     async def close(self) -> None:
@@ -247,7 +252,7 @@ class _Bench:
 
     def rebuilt(self) -> PartitionRun:
         self.processor = _Slow(self.known)
-        position = (self.transactions.committed[-1][1] if self.transactions.committed else 0) or 0
+        position = self.transactions.position
         rows = PartitionRows(Lineage("cluster", "topic", 0), self.processor, position, position, 0)
         source: Any = self.source
         transactions: Any = self.transactions
@@ -273,7 +278,8 @@ class _Bench:
         return await asyncio.wrap_future(self.rows_thread.submit(partition, work))
 
     async def flushed(self) -> None:
-        self.run.flush_if_due(time.monotonic() + 1)
+        later_s = time.monotonic() + 1
+        self.run.flush_if_due(later_s, later_s)
         await asyncio.sleep(0.05)
 
 
@@ -311,6 +317,7 @@ async def test_a_partition_is_behind_where_much_waits_not_where_some_does(
 async def test_the_group_is_told_now_and_then_and_at_the_end_and_nothing_else_waits_for_it(bench: _Bench) -> None:
     bench.options = replace(OPTIONS, flush=replace(OPTIONS.flush, group_interval_s=60.0))
     run = bench.rebuilt()
+    run.rows.told_s = float("-inf")
     for offset in (0, 2, 4):
         await run.take(_block(offset, b"a", b"b"))
         await bench.flushed()
@@ -318,7 +325,20 @@ async def test_the_group_is_told_now_and_then_and_at_the_end_and_nothing_else_wa
     assert (run.rows.flushed, run.rows.told) == (6, 2)
     kept = await run.close(2.0)
     assert [told for _, told in bench.transactions.committed] == [2, None, None, 6]
-    assert kept is not None, "what was flushed before is here and in the log"
+    assert kept is not None
+
+
+async def test_rows_that_the_log_holds_are_kept_though_the_group_can_not_be_told(bench: _Bench) -> None:
+    bench.options = replace(OPTIONS, flush=replace(OPTIONS.flush, group_interval_s=60.0))
+    run = bench.rebuilt()
+    run.rows.told_s = float("-inf")
+    for offset in (0, 2):
+        await run.take(_block(offset, b"a", b"b"))
+        await bench.flushed()
+    bench.transactions.fault = ConnectionError("gone")
+    kept = await run.close(2.0)
+    assert kept is not None
+    assert (kept.position, kept.flushed, bench.run.rows.told) == (4, 4, 2)
 
 
 async def test_what_goes_to_others_is_committed_together_with_everything_else_and_once(bench: _Bench) -> None:
