@@ -69,14 +69,21 @@ class Follower:
             return consumer
 
         self._consumer = await retrying(connect, "following")
-        await retrying(lambda: self._assign(first=True), "following")
-        self._ends = dict(await self._reader.end_offsets(list(self._reader.assignment())))
+        try:
+            await retrying(lambda: self._assign(first=True), "following")
+            self._ends = dict(await self._reader.end_offsets(list(self._reader.assignment())))
+        except BaseException:
+            await self._disconnect()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect."""
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         if self._consumer is None:
             return
         try:
