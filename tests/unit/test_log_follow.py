@@ -56,7 +56,7 @@ async def test_who_is_cancelled_while_it_takes_up_its_partitions_leaves_no_conne
     consumer: Any = _Consumer()
     looking = asyncio.Event()
 
-    async def connected(*_: object) -> _Consumer:
+    async def connected(*_: object) -> Any:
         monkeypatch.undo()
         return consumer
 
