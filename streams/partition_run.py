@@ -79,7 +79,7 @@ class PartitionRun:
         self._policy = host.options.flush
         self._state = State.RUNNING
         # The former owner told the group lately, and a flush that has something to write can tell it as well.
-        rows.told_s = max(rows.told_s, time.monotonic())
+        rows.told_s = time.monotonic()
         self._flush: asyncio.Task[None] | None = None
         self._backlog: deque[Block] = deque()
         self._catching_up: asyncio.Task[None] | None = None

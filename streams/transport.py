@@ -74,11 +74,9 @@ class BlockConsumer(driver.Consumer):
 
     def _keep_pace(self, fetched: Mapping[TP, list[Any]]) -> None:
         came = sum(len(block.data) for blocks in fetched.values() for block in blocks if isinstance(block, Block))
-        self._pace.fetched(came, time.monotonic())
         consumer = self._thread._consumer  # noqa: SLF001 - as Faust itself does
         if consumer is not None:
-            # aiokafka reads it anew for each fetch.
-            consumer._fetcher._fetch_min_bytes = self._pace.min_bytes  # noqa: SLF001
+            self._pace.keep(consumer, came, time.monotonic())
 
     def on_buffer_drop(self, tp: TP) -> None:
         """A buffer of Faust's has room again; that alone must not let a paused partition go on."""

@@ -24,6 +24,7 @@ from infra.bench.producing import Loader
 from infra.bench.report import OURS, Result
 from infra.bench.stages import Stages
 from infra.bench.turns import EachTurn, Turn, never_enough, take_turns
+from infra.bench.watched import watched
 from infra.bench.workload import Workload
 from infra.deployment.switching import put_into_force
 from infra.embedded.kafka import EmbeddedKafka
@@ -178,11 +179,7 @@ class _Bench:
     def _worker(self, number: int) -> ChildProcess:
         # One data directory: what the first has compiled serves the others.
         argv = role_argv("type-worker", "--type", _TYPE, "--data-dir", str(self.folder / "workers"))
-        environment = {
-            "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "TWINSTREAM_KAFKA__PARTITIONS": str(self.workload.partitions),
-            "TWINSTREAM_ENGINE__GROUP_INTERVAL_S": "0",
-        }
+        environment = watched(self.kafka.bootstrap_servers, self.workload.partitions)
         log_path = self.folder / f"worker-{number}.log"
         return ChildProcess(f"worker {number}", argv, log_path=log_path, env=environment, cwd=ROOT)
 

@@ -12,6 +12,7 @@ from infra.bench.jobs import FOLDERS, INCUBATOR
 from infra.bench.peers import ROOT
 from infra.bench.producing import produce
 from infra.bench.stages import Stages
+from infra.bench.watched import watched
 from infra.bench.workload import Workload
 from infra.deployment.switching import put_into_force
 from infra.embedded.kafka import EmbeddedKafka
@@ -102,9 +103,5 @@ class _Bench:
 
     def _worker(self) -> ChildProcess:
         argv = role_argv("type-worker", "--type", INCUBATOR, "--data-dir", str(self.folder / "worker"))
-        environment = {
-            "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "TWINSTREAM_KAFKA__PARTITIONS": str(_PARTITIONS),
-            "TWINSTREAM_ENGINE__GROUP_INTERVAL_S": "0",
-        }
+        environment = watched(self.kafka.bootstrap_servers, _PARTITIONS)
         return ChildProcess("worker", argv, log_path=self.folder / "worker.log", env=environment, cwd=ROOT)

@@ -17,6 +17,7 @@ from rich.console import Console
 from infra.bench.balance import Balance, longest_pause_s
 from infra.bench.jobs import INCUBATOR_FOLDER
 from infra.bench.producing import BATCH_BYTES
+from infra.bench.watched import watched
 from infra.bench.workload import Workload
 from infra.deployment.switching import put_into_force
 from infra.embedded.kafka import EmbeddedKafka
@@ -108,11 +109,7 @@ async def measure(records_per_second: int, twins: int, partitions: int) -> Finis
             load = _Load(options, topics.telemetry, Workload(10**9, twins, partitions), records_per_second)
             watch = _Watch(options, topics, partitions)
             argv = role_argv("type-worker", "--type", topics.type, "--data-dir", str(settings.data_dir))
-            environment = {
-                "TWINSTREAM_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "TWINSTREAM_KAFKA__PARTITIONS": str(partitions),
-                "TWINSTREAM_ENGINE__GROUP_INTERVAL_S": "0",
-            }
+            environment = watched(kafka.bootstrap_servers, partitions)
             async with ChildProcess("worker", argv, log_path=folder / "worker.log", env=environment):
                 with console.status("starting and compiling"):
                     await watch.until_committed(1, _START_TIMEOUT_S)

@@ -6,6 +6,8 @@ as possible spends at 2,000 records/s more on that than on the records.
 
 from typing import Final
 
+from aiokafka import AIOKafkaConsumer
+
 _WINDOW_S: Final = 1.0
 _MOST_BYTES: Final = 64 * 1024
 
@@ -33,3 +35,9 @@ class FetchPace:
         if passed_s >= _WINDOW_S:
             self.min_bytes = max(1, min(round(self._bytes / passed_s * self._gather_s), _MOST_BYTES))
             self._began_s, self._bytes = now_s, 0
+
+    def keep(self, consumer: AIOKafkaConsumer, size_bytes: int, now_s: float) -> None:
+        """Count what a fetch of `consumer` brought, and let it keep this pace."""
+        self.fetched(size_bytes, now_s)
+        # aiokafka reads it anew for each fetch.
+        consumer._fetcher._fetch_min_bytes = self.min_bytes  # noqa: SLF001 - no public way

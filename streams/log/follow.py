@@ -144,9 +144,7 @@ class Follower:
             records += [log_record(record) for record in batch]
             self.positions[partition.topic, partition.partition] = batch[-1].offset + 1
         if self._gather_s:
-            self._pace.fetched(sum(len(record.value or b"") for record in records), loop.time())
-            # aiokafka reads it anew for each fetch.
-            self._reader._fetcher._fetch_min_bytes = self._pace.min_bytes  # noqa: SLF001 - no public way
+            self._pace.keep(self._reader, sum(len(record.value or b"") for record in records), loop.time())
         return records
 
     async def ends(self) -> dict[TopicPartition, int]:

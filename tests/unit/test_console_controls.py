@@ -1,24 +1,20 @@
 """What a viewer changes on the page of a twin, and what keeps them from it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 from nicegui import ui
 from nicegui.client import Client
 from nicegui.element import Element
-from support.console import desk_over
-from support.http_api import Api
+from support.console import blank_page
 
 from infra.access.caller import ANYBODY, Caller
 from infra.access.grants import Scope
 from infra.console.asking import Outcome
 from infra.console.controls import ParametersCard, RequestsCard
 from infra.console.dialogs import confirmed
-from infra.console.mounting import opened
 from infra.console.sender import lacking
-from infra.http.app import create_app
 from schemas.definition_file import read_definition
 from twins.layout import TwinState
 
@@ -38,15 +34,6 @@ requests:
 STATE = TwinState("1.0.0", 1, 1, 1, 1, "ok", parameters={"desired": 35.0, "saving": False})
 
 
-@asynccontextmanager
-async def page() -> AsyncIterator[Client]:
-    """A page that cards can be put on."""
-    api = Api()
-    async with opened(create_app(api.services), desk_over(api.services)):
-        with Client(ui.page("/controls"), request=None) as client:
-            yield client
-
-
 def found(client: Client, **props: Any) -> Iterator[Element]:
     """Elements with such properties."""
     return (one for one in client.elements.values() if props.items() <= one.props.items())
@@ -61,7 +48,7 @@ async def accepted(name: str, arguments: dict[str, Any]) -> Outcome:
 
 
 async def test_the_form_of_a_request_follows_what_is_in_force_unless_somebody_writes_in_it() -> None:
-    async with page() as client:
+    async with blank_page() as client:
         card = RequestsCard(DEFINITION, STATE, accepted)
         field: Any = next(found(client, label="celsius"))
         switch: Any = next(one for one in client.elements.values() if isinstance(one, ui.switch))
@@ -77,7 +64,7 @@ async def test_the_form_of_a_request_follows_what_is_in_force_unless_somebody_wr
 
 
 async def test_a_field_says_what_is_permitted_before_anything_is_applied() -> None:
-    async with page() as client:
+    async with blank_page() as client:
         ParametersCard(DEFINITION, STATE, applied)
         field: Any = next(found(client, label="desired"))
         assert field.props["hint"] == "-40 … 45 °C"
@@ -92,7 +79,7 @@ async def test_who_may_only_look_can_press_nothing_and_is_told_which_scope_is_mi
     assert lacking(ANYBODY, Scope.REQUEST) == ""
     refused = lacking(looks, Scope.REQUEST)
     assert refused == "This needs the scope request; you have read."
-    async with page() as client:
+    async with blank_page() as client:
         RequestsCard(DEFINITION, STATE, accepted, refused)
         ParametersCard(DEFINITION, STATE, applied, refused)
         field: Any = next(found(client, label="desired"))
@@ -104,7 +91,7 @@ async def test_who_may_only_look_can_press_nothing_and_is_told_which_scope_is_mi
 
 
 async def test_a_question_ends_with_the_page_that_it_was_asked_on() -> None:
-    async with page() as client:
+    async with blank_page() as client:
 
         async def ask() -> bool:
             with client:

@@ -1,16 +1,10 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from nicegui import ui
 from nicegui.client import Client
-from support.console import desk_over
-from support.http_api import Api
+from support.console import blank_page
 
 from infra.console.elements import DataTable, LiveValues
-from infra.console.mounting import opened
-from infra.http.app import create_app
 
 COLUMNS = ({"key": "id", "label": "Twin", "kind": "link"},)
 
@@ -28,17 +22,8 @@ async def pushed(client: Client) -> list[str]:
     return found
 
 
-@asynccontextmanager
-async def page() -> AsyncIterator[Client]:
-    """A page that elements can be put on; not connected, so that what is pushed waits."""
-    api = Api()
-    async with opened(create_app(api.services), desk_over(api.services)):
-        with Client(ui.page("/elements"), request=None) as client:
-            yield client
-
-
 async def test_rows_are_pushed_once_and_only_when_they_are_others() -> None:
-    async with page() as client:
+    async with blank_page() as client:
         table = DataTable("Twins", COLUMNS, rows("a"), empty="none")
         await pushed(client)
         table.show(rows("a"))
@@ -53,14 +38,14 @@ async def test_rows_are_pushed_once_and_only_when_they_are_others() -> None:
 
 
 async def test_a_page_that_is_drawn_anew_has_the_rows_that_were_shown_last() -> None:
-    async with page():
+    async with blank_page():
         table = DataTable("Twins", COLUMNS, rows("a"))
         table.show(rows("b"))
         assert [row["key"] for row in table._to_dict()["props"]["rows"]] == ["b"]  # noqa: SLF001 - what NiceGUI sends
 
 
 async def test_values_are_pushed_when_they_are_others() -> None:
-    async with page() as client:
+    async with blank_page() as client:
         values = LiveValues("Now", [{"key": "t", "label": "t", "unit": "", "hint": ""}], {"t": 1.0})
         await pushed(client)
         values.show({"t": 1.0})
@@ -71,7 +56,7 @@ async def test_values_are_pushed_when_they_are_others() -> None:
 
 
 async def test_a_page_that_is_drawn_anew_has_the_values_that_were_shown_last() -> None:
-    async with page():
+    async with blank_page():
         values = LiveValues("Now", [{"key": "t", "label": "t", "unit": "", "hint": ""}], {"t": 1.0})
         values.show({"t": 2.0})
         assert values._to_dict()["props"]["values"] == {"t": 2.0}  # noqa: SLF001 - what NiceGUI sends
