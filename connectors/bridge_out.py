@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import msgspec
@@ -10,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from connectors.connector import Connector
 from connectors.dispatch import Dispatch, Plan, groups, letter, outcomes, outgoing, plan
-from connectors.hang_ups import MOST_HANG_UPS, HangUps
+from connectors.hang_ups import MOST_HANG_UPS, HangUps, Target
 from connectors.observer import BridgeObserver, Silent
 from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Outlet, Reader, Receipt, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
@@ -29,6 +30,11 @@ OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 HEALTHY_S = 1.0
 """So long is waited before a suspect is published: a connection that ends by itself, broken as it is, does so then."""
 _BATCH_RECORDS = 500
+_READ_S = 0.5
+_IDLE_S = 0.01
+"""So long without a record, what was published is settled: commands that wait go before that."""
+_UNSETTLED_RECORDS, _UNSETTLED_S = 2000, 0.5
+"""As many records, for so long, come again at most after a failure."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,15 +100,24 @@ class OutboundBridge:
             leaving_within(self._writer(), LEAVE_TIMEOUT_S) as writer,
             leaving_within(self._reader(), LEAVE_TIMEOUT_S) as reader,
         ):
+            unsettled = _Unsettled()
             while True:
-                if records := await reader.read(max_records=1 if self._hang_ups.careful else _BATCH_RECORDS):
+                careful = self._hang_ups.careful
+                records = await reader.read(
+                    max_records=1 if careful else _BATCH_RECORDS, timeout_s=_IDLE_S if unsettled.records else _READ_S
+                )
+                if records:
                     made = plan(records, self._connector.outbound)
-                    await self._forward(made, outlet, writer)
+                    unsettled.add(made, len(records), await self._forward(made, outlet, writer), self._clock)
+                if unsettled.records and (careful or not records or unsettled.is_due(self._clock)):
+                    for durable in unsettled.written:
+                        await durable
                     await reader.commit()
-                    targets = (target for dispatch in made.dispatches for target in dispatch.targets())
-                    self._hang_ups.committed(len(records), targets)
+                    self._hang_ups.committed(unsettled.records, unsettled.targets)
+                    unsettled = _Unsettled()
 
-    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer) -> None:
+    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer) -> list[asyncio.Future[Any]]:
+        """Publish what leaves; what has to be durable before anything is committed is given back."""
         await self._give_up(made.unusable, writer)
         written: list[asyncio.Future[Any]] = []
         for group in groups(made.dispatches, outlet.window):
@@ -121,9 +136,7 @@ class OutboundBridge:
                     for event, parent in zip(events, parents, strict=True)
                 ]
             )
-        # The next messages need not wait for it: nothing is committed before.
-        for durable in written:
-            await durable
+        return written
 
     async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> tuple[list[Receipt | None], int]:
         """Publish together, or message by message after the broker hung up; give what `_together` does."""
@@ -221,6 +234,34 @@ class OutboundBridge:
     ) -> asyncio.Future[tuple[int, int]]:
         value = encode(message)
         return await retrying(lambda: writer.send(topic, key, value), f"bridge {self._name}")
+
+
+@dataclass
+class _Unsettled:
+    """Records whose messages the broker has, but whose outcomes are not known to be durable: nothing is committed.
+
+    Attributes:
+        records: How many.
+        targets: Their messages.
+        written: Their outcomes.
+        due_s: When they are settled at the latest.
+    """
+
+    records: int = 0
+    targets: list[Target] = field(default_factory=list)
+    written: list[asyncio.Future[Any]] = field(default_factory=list)
+    due_s: float = 0.0
+
+    def add(self, made: Plan, records: int, written: Sequence[asyncio.Future[Any]], clock: Clock) -> None:
+        """Some more, of which `made` was planned."""
+        self.due_s = self.due_s or clock.monotonic_s() + _UNSETTLED_S
+        self.records += records
+        self.targets += [target for dispatch in made.dispatches for target in dispatch.targets()]
+        self.written += written
+
+    def is_due(self, clock: Clock) -> bool:
+        """Whether they are many or old."""
+        return self.records >= _UNSETTLED_RECORDS or clock.monotonic_s() >= self.due_s
 
 
 def _traced_by(parent: bytes) -> list[tuple[str, bytes]]:
