@@ -29,12 +29,13 @@ OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 
 HEALTHY_S = 1.0
 """So long is waited before a suspect is published: a connection that ends by itself, broken as it is, does so then."""
-_BATCH_RECORDS = 500
+_MOST_RECORDS = 500
+"""So many come again at most after a failure, and are then handled one by one."""
 _READ_S = 0.5
 _IDLE_S = 0.01
 """So long without a record, what was published is settled: commands that wait go before that."""
-_UNSETTLED_RECORDS, _UNSETTLED_S = 2000, 0.5
-"""As many records, for so long, come again at most after a failure."""
+_UNSETTLED_S = 0.5
+"""So long after the first of them, records are settled at the latest."""
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ class OutboundBridge:
         self._observer = observer or Silent()
         self._tracer = tracer
         self._outage = Outage("out", clock, self._observer, reachability or Reachability(self._name, clock))
-        self._hang_ups = HangUps(_BATCH_RECORDS, clock)
+        self._hang_ups = HangUps(_MOST_RECORDS, clock)
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
@@ -104,7 +105,8 @@ class OutboundBridge:
             while True:
                 careful = self._hang_ups.careful
                 records = await reader.read(
-                    max_records=1 if careful else _BATCH_RECORDS, timeout_s=_IDLE_S if unsettled.records else _READ_S
+                    max_records=1 if careful else _MOST_RECORDS - unsettled.records,
+                    timeout_s=_IDLE_S if unsettled.records else _READ_S,
                 )
                 if records:
                     made = plan(records, self._connector.outbound)
@@ -261,7 +263,7 @@ class _Unsettled:
 
     def is_due(self, clock: Clock) -> bool:
         """Whether they are many or old."""
-        return self.records >= _UNSETTLED_RECORDS or clock.monotonic_s() >= self.due_s
+        return self.records >= _MOST_RECORDS or clock.monotonic_s() >= self.due_s
 
 
 def _traced_by(parent: bytes) -> list[tuple[str, bytes]]:
