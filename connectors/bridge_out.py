@@ -110,7 +110,8 @@ class OutboundBridge:
                 )
                 if records:
                     made = plan(records, self._connector.outbound)
-                    unsettled.add(made, len(records), await self._forward(made, outlet, writer), self._clock)
+                    unsettled.add(made, len(records), self._clock)
+                    await self._forward(made, outlet, writer, unsettled.written)
                 if unsettled.records and (careful or not records or unsettled.is_due(self._clock)):
                     for durable in unsettled.written:
                         await durable
@@ -118,10 +119,9 @@ class OutboundBridge:
                     self._hang_ups.committed(unsettled.records, unsettled.targets)
                     unsettled = _Unsettled()
 
-    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer) -> list[asyncio.Future[Any]]:
-        """Publish what leaves; what has to be durable before anything is committed is given back."""
+    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer, written: list[asyncio.Future[Any]]) -> None:
+        """Publish what leaves, and add to `written` what has to be durable before anything is committed."""
         await self._give_up(made.unusable, writer)
-        written: list[asyncio.Future[Any]] = []
         for group in groups(made.dispatches, outlet.window):
             for durable in written:
                 if durable.done():
@@ -138,7 +138,6 @@ class OutboundBridge:
                     for event, parent in zip(events, parents, strict=True)
                 ]
             )
-        return written
 
     async def _publish(self, dispatches: Sequence[Dispatch], outlet: Outlet) -> tuple[list[Receipt | None], int]:
         """Publish together, or message by message after the broker hung up; give what `_together` does."""
@@ -254,12 +253,11 @@ class _Unsettled:
     written: list[asyncio.Future[Any]] = field(default_factory=list)
     due_s: float = 0.0
 
-    def add(self, made: Plan, records: int, written: Sequence[asyncio.Future[Any]], clock: Clock) -> None:
-        """Some more, of which `made` was planned."""
+    def add(self, made: Plan, records: int, clock: Clock) -> None:
+        """Some more records, of which `made` was planned."""
         self.due_s = self.due_s or clock.monotonic_s() + _UNSETTLED_S
         self.records += records
         self.targets += [target for dispatch in made.dispatches for target in dispatch.targets()]
-        self.written += written
 
     def is_due(self, clock: Clock) -> bool:
         """Whether they are many or old."""

@@ -14,13 +14,14 @@ from support.brokers import until
 from connectors import bridge_out, reconnect
 from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge
 from connectors.connector import Connector
-from connectors.memory.log import MemoryLog, MemoryWriter
+from connectors.memory.log import MemoryLog, MemoryReader, MemoryWriter
 from connectors.outbound import MqttOutbound, outbound_routes
 from connectors.patterns import MQTT
 from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Receipt
 from connectors.routes import Routes
 from schemas.clock import Clock, ManualClock, SystemClock
 from schemas.messages import Cause, Command, encode
+from streams.log.record import LogRecord
 
 COMMANDS, EVENTS = "twinstream.tank.commands", "twinstream.tank.events"
 
@@ -199,6 +200,39 @@ async def test_messages_do_not_wait_for_outcomes_before_them_and_the_group_waits
         for one in held[2:]:
             one.set_result((0, 0))
         await until(lambda: log.committed("g", COMMANDS) == 2)
+
+
+async def test_commands_that_are_read_later_do_not_wait_either_unless_too_many_would_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = MemoryLog()
+    broker = Broker(log)
+    held: list[asyncio.Future[tuple[int, int]]] = []
+
+    class Held(MemoryWriter):
+        async def send_many(self, records: Sequence[Any]) -> list[asyncio.Future[tuple[int, int]]]:
+            held.append(asyncio.get_running_loop().create_future())
+            return held[-1:] * len(records)
+
+    class Busy(MemoryReader):
+        async def read(self, max_records: int = 1000, timeout_s: float = 0.5) -> list[LogRecord]:
+            while not (found := await super().read(max_records, timeout_s)):  # noqa: ASYNC110 - it never comes back empty
+                await asyncio.sleep(0.005)
+            return found
+
+    monkeypatch.setattr(bridge_out, "_MOST_RECORDS", 3)
+    monkeypatch.setattr(log, "reader", lambda group, pattern: Busy(log, group, pattern))
+    async with running(broker, ManualClock(), lambda: Held(log)):
+        for number in range(3):
+            log.send(COMMANDS, b"t", command(f"c{number}", 100), ())
+            await until(lambda number=number: len(broker.published) == number + 1)  # type: ignore[misc]
+        log.send(COMMANDS, b"t", command("c3", 100), ())
+        await asyncio.sleep(0.05)
+        assert (broker.published, log.committed("g", COMMANDS)) == ([["c0"], ["c1"], ["c2"]], 0)
+        for one in held:
+            one.set_result((0, 0))
+        await until(lambda: len(broker.published) == 4)
+        assert log.committed("g", COMMANDS) == 3
 
 
 async def test_nothing_more_is_published_once_an_outcome_could_not_be_written() -> None:
