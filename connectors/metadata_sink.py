@@ -15,6 +15,8 @@ class MetadataSink(Sink):
     """Types, twins and commands into a document store."""
 
     what = "metadata"
+    round_records = 5000
+    """Many: of each twin only the newest document is written."""
 
     def __init__(
         self,

@@ -27,7 +27,6 @@ from streams.log.retry import retrying
 
 log = structlog.get_logger(__name__)
 
-ROUND_RECORDS = 500
 ROUND_BYTES = 4 * 1024 * 1024
 """A round, which is one transaction or a few posts, takes in no more once it holds this much."""
 LINGER_S = 0.05
@@ -76,6 +75,8 @@ class Sink(ABC):
 
     what: str
     """Name of the store in log lines."""
+    round_records = 500
+    """Most records of a round."""
 
     def __init__(self, reader: Reader, writer: Writer, observer: SinkObserver, tracer: Tracer = NO_TRACER) -> None:
         """Store what to work with; all of it is entered and left by the caller.
@@ -154,13 +155,13 @@ class Sink(ABC):
     async def _gather(self) -> None:
         """Add what has arrived, and what arrives within `LINGER_S` of it, up to a round's size."""
         if not self._read:
-            self._take(await self._reader.read(ROUND_RECORDS))
+            self._take(await self._reader.read(self.round_records))
         loop = asyncio.get_running_loop()
         until_s = loop.time() + LINGER_S
         while self._read and (left_s := until_s - loop.time()) > 0:
-            if len(self._read) >= ROUND_RECORDS or _size_bytes(self._read) >= ROUND_BYTES:
+            if len(self._read) >= self.round_records or _size_bytes(self._read) >= ROUND_BYTES:
                 break
-            self._take(await self._reader.read(ROUND_RECORDS - len(self._read), left_s))
+            self._take(await self._reader.read(self.round_records - len(self._read), left_s))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Call `attempt` until the store is there for it, with back-off and jitter."""
