@@ -29,8 +29,9 @@ OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 
 HEALTHY_S = 1.0
 """So long is waited before a suspect is published: a connection that ends by itself, broken as it is, does so then."""
-_MOST_RECORDS = 500
-"""So many come again at most after a failure, and are then handled one by one."""
+_BATCH_RECORDS = 500
+_UNSETTLED_RECORDS = 2000
+"""So many are settled at the latest, so that no more come again after a failure."""
 _READ_S = 0.5
 _IDLE_S = 0.01
 """So long without a record, what was published is settled: commands that wait go before that."""
@@ -78,7 +79,7 @@ class OutboundBridge:
         self._observer = observer or Silent()
         self._tracer = tracer
         self._outage = Outage("out", clock, self._observer, reachability or Reachability(self._name, clock))
-        self._hang_ups = HangUps(_MOST_RECORDS, clock)
+        self._hang_ups = HangUps(_BATCH_RECORDS, clock)
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
@@ -105,11 +106,12 @@ class OutboundBridge:
             while True:
                 careful = self._hang_ups.careful
                 records = await reader.read(
-                    max_records=1 if careful else _MOST_RECORDS - unsettled.records,
+                    max_records=1 if careful else min(_BATCH_RECORDS, _UNSETTLED_RECORDS - unsettled.records),
                     timeout_s=_IDLE_S if unsettled.records else _READ_S,
                 )
                 if records:
                     made = plan(records, self._connector.outbound)
+                    self._hang_ups.read(len(records))
                     unsettled.add(made, len(records), self._clock)
                     await self._forward(made, outlet, writer, unsettled.written)
                 if unsettled.records and (careful or not records or unsettled.is_due(self._clock)):
@@ -261,7 +263,7 @@ class _Unsettled:
 
     def is_due(self, clock: Clock) -> bool:
         """Whether they are many or old."""
-        return self.records >= _MOST_RECORDS or clock.monotonic_s() >= self.due_s
+        return self.records >= _UNSETTLED_RECORDS or clock.monotonic_s() >= self.due_s
 
 
 def _traced_by(parent: bytes) -> list[tuple[str, bytes]]:

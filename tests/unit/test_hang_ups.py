@@ -118,3 +118,13 @@ def test_messages_of_one_record_are_given_up_together(hang_ups: HangUps) -> None
     hung_up(hang_ups, A_AGAIN, times=MOST_HANG_UPS)
     assert hang_ups.is_given_up(A)
     assert hang_ups.is_given_up(A_AGAIN)
+
+
+def test_care_lasts_for_all_that_was_read_and_not_committed(hang_ups: HangUps) -> None:
+    hang_ups.read(CAREFUL)
+    hang_ups.read(3)
+    hung_up(hang_ups, A, B)
+    hang_ups.committed(CAREFUL + 2, [])
+    assert hang_ups.careful
+    hang_ups.committed(1, [])
+    assert not hang_ups.careful
