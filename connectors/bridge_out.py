@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import msgspec
@@ -11,10 +10,11 @@ from aiokafka.errors import KafkaError
 
 from connectors.connector import Connector
 from connectors.dispatch import Dispatch, Plan, groups, letter, outcomes, outgoing, plan
-from connectors.hang_ups import MOST_HANG_UPS, HangUps, Target
+from connectors.hang_ups import MOST_HANG_UPS, HangUps
 from connectors.observer import BridgeObserver, Silent
 from connectors.ports import BrokerAwayError, BrokerSilentError, Outgoing, Outlet, Reader, Receipt, Writer
 from connectors.reconnect import LEAVE_TIMEOUT_S, Outage, Reachability, first_failure, leaving_within
+from connectors.unsettled import Unsettled
 from schemas.clock import Clock
 from schemas.headers import TRACEPARENT
 from schemas.messages import Command, encode
@@ -30,13 +30,9 @@ OUTPUT_PATTERN = r"^twinstream\.[a-z0-9_-]+\.(commands|events)$"
 HEALTHY_S = 1.0
 """So long is waited before a suspect is published: a connection that ends by itself, broken as it is, does so then."""
 _BATCH_RECORDS = 500
-_UNSETTLED_RECORDS = 2000
-"""So many are settled at the latest, so that no more come again after a failure."""
 _READ_S = 0.5
 _IDLE_S = 0.01
 """So long without a record, what was published is settled: commands that wait go before that."""
-_UNSETTLED_S = 0.5
-"""So long after the first of them, records are settled at the latest."""
 
 log = structlog.get_logger(__name__)
 
@@ -102,11 +98,11 @@ class OutboundBridge:
             leaving_within(self._writer(), LEAVE_TIMEOUT_S) as writer,
             leaving_within(self._reader(), LEAVE_TIMEOUT_S) as reader,
         ):
-            unsettled = _Unsettled()
+            unsettled = Unsettled()
             while True:
                 careful = self._hang_ups.careful
                 records = await reader.read(
-                    max_records=1 if careful else min(_BATCH_RECORDS, _UNSETTLED_RECORDS - unsettled.records),
+                    max_records=1 if careful else min(_BATCH_RECORDS, unsettled.room),
                     timeout_s=_IDLE_S if unsettled.records else _READ_S,
                 )
                 if records:
@@ -119,7 +115,7 @@ class OutboundBridge:
                         await durable
                     await reader.commit()
                     self._hang_ups.committed(unsettled.records, unsettled.targets)
-                    unsettled = _Unsettled()
+                    unsettled = Unsettled()
 
     async def _forward(self, made: Plan, outlet: Outlet, writer: Writer, written: list[asyncio.Future[Any]]) -> None:
         """Publish what leaves, and add to `written` what has to be durable before anything is committed."""
@@ -237,33 +233,6 @@ class OutboundBridge:
     ) -> asyncio.Future[tuple[int, int]]:
         value = encode(message)
         return await retrying(lambda: writer.send(topic, key, value), f"bridge {self._name}")
-
-
-@dataclass
-class _Unsettled:
-    """Records whose messages the broker has, but whose outcomes are not known to be durable: nothing is committed.
-
-    Attributes:
-        records: How many.
-        targets: Their messages.
-        written: Their outcomes.
-        due_s: When they are settled at the latest.
-    """
-
-    records: int = 0
-    targets: list[Target] = field(default_factory=list)
-    written: list[asyncio.Future[Any]] = field(default_factory=list)
-    due_s: float = 0.0
-
-    def add(self, made: Plan, records: int, clock: Clock) -> None:
-        """Some more records, of which `made` was planned."""
-        self.due_s = self.due_s or clock.monotonic_s() + _UNSETTLED_S
-        self.records += records
-        self.targets += [target for dispatch in made.dispatches for target in dispatch.targets()]
-
-    def is_due(self, clock: Clock) -> bool:
-        """Whether they are many or old."""
-        return self.records >= _UNSETTLED_RECORDS or clock.monotonic_s() >= self.due_s
 
 
 def _traced_by(parent: bytes) -> list[tuple[str, bytes]]:

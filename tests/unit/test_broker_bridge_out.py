@@ -11,7 +11,7 @@ import pytest
 from aiokafka.errors import TopicAuthorizationFailedError
 from support.brokers import until
 
-from connectors import bridge_out, reconnect
+from connectors import bridge_out, reconnect, unsettled
 from connectors.bridge_out import OUTPUT_PATTERN, OutboundBridge
 from connectors.connector import Connector
 from connectors.memory.log import MemoryLog, MemoryReader, MemoryWriter
@@ -220,7 +220,7 @@ async def test_commands_that_are_read_later_do_not_wait_either_unless_too_many_w
                 await asyncio.sleep(0.005)
             return found
 
-    monkeypatch.setattr(bridge_out, "_UNSETTLED_RECORDS", 3)
+    monkeypatch.setattr(unsettled, "MOST_RECORDS", 3)
     monkeypatch.setattr(log, "reader", lambda group, pattern: Busy(log, group, pattern))
     async with running(broker, ManualClock(), lambda: Held(log)):
         for number in range(3):
