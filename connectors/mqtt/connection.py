@@ -300,22 +300,19 @@ class MqttConnection:
             self._on_message(message)
 
 
+@lru_cache(maxsize=128)
 def _properties(expires_in_s: int | None, traceparent: bytes) -> Properties | None:
-    """Of a message that is published; None for none."""
-    if not traceparent:
-        return None if expires_in_s is None else _expiring(expires_in_s)
+    """Of a message that is published; None for none.
+
+    Messages share them, since paho only reads them: making them takes a quarter of the time of a whole message.
+    """
+    if expires_in_s is None and not traceparent:
+        return None
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     if expires_in_s is not None:
         properties.MessageExpiryInterval = expires_in_s
-    properties.UserProperty = (TRACEPARENT, traceparent.decode())
-    return properties
-
-
-@lru_cache(maxsize=128)
-def _expiring(after_s: int) -> Properties:
-    """Shared by messages, since paho only reads them: making them takes a quarter of the time of a whole message."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.MessageExpiryInterval = after_s
+    if traceparent:
+        properties.UserProperty = (TRACEPARENT, traceparent.decode())
     return properties
 
 
