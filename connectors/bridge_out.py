@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 import structlog
@@ -76,6 +76,7 @@ class OutboundBridge:
         self._tracer = tracer
         self._outage = Outage("out", clock, self._observer, reachability or Reachability(self._name, clock))
         self._hang_ups = HangUps(_BATCH_RECORDS, clock)
+        self._unsettled = Unsettled()
 
     async def run(self) -> NoReturn:
         """Bridge for ever; a broker or a Kafka that is away is waited for."""
@@ -85,7 +86,8 @@ class OutboundBridge:
                     self._outage.over()
                     await first_failure(outlet.watch(), self._pump(outlet))
             except BrokerAwayError as error:
-                self._hang_ups.ended(silent=isinstance(error, BrokerSilentError))
+                silent = isinstance(error, BrokerSilentError)
+                self._hang_ups.ended(silent=silent, uncommitted=self._unsettled.records)
                 await asyncio.sleep(self._outage.began(error))
             except KafkaError as error:
                 self._hang_ups.interrupted()
@@ -98,7 +100,7 @@ class OutboundBridge:
             leaving_within(self._writer(), LEAVE_TIMEOUT_S) as writer,
             leaving_within(self._reader(), LEAVE_TIMEOUT_S) as reader,
         ):
-            unsettled = Unsettled()
+            unsettled = self._unsettled = Unsettled()
             while True:
                 careful = self._hang_ups.careful
                 records = await reader.read(
@@ -107,30 +109,27 @@ class OutboundBridge:
                 )
                 if records:
                     made = plan(records, self._connector.outbound)
-                    self._hang_ups.read(len(records))
                     unsettled.add(made, len(records), self._clock)
-                    await self._forward(made, outlet, writer, unsettled.written)
+                    await self._forward(made, outlet, writer, unsettled)
                 if unsettled.records and (careful or not records or unsettled.is_due(self._clock)):
                     for durable in unsettled.written:
                         await durable
                     await reader.commit()
                     self._hang_ups.committed(unsettled.records, unsettled.targets)
-                    unsettled = Unsettled()
+                    unsettled = self._unsettled = Unsettled()
 
-    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer, written: list[asyncio.Future[Any]]) -> None:
-        """Publish what leaves, and add to `written` what has to be durable before anything is committed."""
+    async def _forward(self, made: Plan, outlet: Outlet, writer: Writer, unsettled: Unsettled) -> None:
+        """Publish what leaves, and add what has to be durable before anything is committed."""
         await self._give_up(made.unusable, writer)
         for group in groups(made.dispatches, outlet.window):
-            for durable in written:
-                if durable.done():
-                    durable.result()
+            unsettled.check()
             receipts, at_ns = await self._publish(group, outlet)
             await self._give_up(self._hung_up_at(group), writer)
             self._count(group, receipts)
             events = outcomes(group, receipts, self._name, at_ns)
             self._observer.expired(sum(event.name == "command_expired" for event in events))
             parents = [one.traceparent for one in group if isinstance(one.message, Command)]
-            written += await writer.send_many(
+            unsettled.written += await writer.send_many(
                 [
                     (TypeTopics(event.type).events, event.twin.encode(), encode(event), _traced_by(parent))
                     for event, parent in zip(events, parents, strict=True)

@@ -48,7 +48,6 @@ class HangUps:
         self._careful_records = careful_records
         self._clock = clock
         self._careful_left = 0
-        self._uncommitted = 0
         self._asked: tuple[Target, ...] = ()
         self._times: Counter[Target] = Counter()
         self._given_up: set[Target] = set()
@@ -69,10 +68,6 @@ class HangUps:
         """Whether this message cost enough connections."""
         return target in self._given_up
 
-    def read(self, records: int) -> None:
-        """So many more are read and not committed."""
-        self._uncommitted += records
-
     def asking(self, targets: Iterable[Target]) -> None:
         """These are published now, at least one."""
         self._asked = tuple(targets)
@@ -84,25 +79,27 @@ class HangUps:
         self._asked = ()
         self._latest = None
 
-    def ended(self, *, silent: bool) -> None:
-        """The connection ended, or could not be made; `silent`: the broker was there and did not answer in time."""
+    def ended(self, *, silent: bool, uncommitted: int = 0) -> None:
+        """The connection ended, or could not be made.
+
+        Args:
+            silent: Whether the broker was there and did not answer in time.
+            uncommitted: Records that were read on it and come again.
+        """
         asked, self._asked = self._asked, ()
-        uncommitted, self._uncommitted = self._uncommitted, 0
         if silent or not asked:
             self._forget()
             return
-        self._careful_left = max(self._careful_records, uncommitted)
+        self._careful_left = max(self._careful_left, self._careful_records, uncommitted)
         if len(asked) == 1:
             self._blame(asked[0])
 
     def interrupted(self) -> None:
         """The bridge itself stopped waiting for the answer."""
         self._asked = ()
-        self._uncommitted = 0
 
     def committed(self, records: int, targets: Iterable[Target]) -> None:
         """What became of so many records, and of their messages, is durable."""
-        self._uncommitted = 0
         self._careful_left = max(0, self._careful_left - records)
         for target in targets:
             del self._times[target]

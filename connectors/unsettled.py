@@ -21,7 +21,7 @@ class Unsettled:
     Attributes:
         records: How many.
         targets: Their messages.
-        written: Their outcomes.
+        written: Their outcomes that may still fail.
         due_s: When they are settled at the latest.
     """
 
@@ -35,6 +35,13 @@ class Unsettled:
         self.due_s = self.due_s or clock.monotonic_s() + _LONGEST_S
         self.records += records
         self.targets += [target for dispatch in made.dispatches for target in dispatch.targets()]
+
+    def check(self) -> None:
+        """Raise what an outcome could not be written for; forget those that are durable."""
+        for one in self.written:
+            if one.done():
+                one.result()
+        self.written = [one for one in self.written if not one.done()]
 
     @property
     def room(self) -> int:

@@ -121,10 +121,17 @@ def test_messages_of_one_record_are_given_up_together(hang_ups: HangUps) -> None
 
 
 def test_care_lasts_for_all_that_was_read_and_not_committed(hang_ups: HangUps) -> None:
-    hang_ups.read(CAREFUL)
-    hang_ups.read(3)
-    hung_up(hang_ups, A, B)
+    hang_ups.asking((A, B))
+    hang_ups.ended(silent=False, uncommitted=CAREFUL + 3)
     hang_ups.committed(CAREFUL + 2, [])
     assert hang_ups.careful
     hang_ups.committed(1, [])
     assert not hang_ups.careful
+
+
+def test_care_is_not_shortened_by_a_hang_up_while_it_lasts(hang_ups: HangUps) -> None:
+    hang_ups.asking((A, B))
+    hang_ups.ended(silent=False, uncommitted=CAREFUL + 3)
+    hung_up(hang_ups, C)
+    hang_ups.committed(CAREFUL + 2, [])
+    assert hang_ups.careful
