@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.client import MQTTMessage
 
-from connectors.mqtt.loop_client import LoopClient
+from connectors.mqtt.connection import MqttConnection
+from connectors.mqtt.settings import MqttSettings
+from connectors.ports import BrokerAwayError
 from schemas.headers import KIND
 from schemas.topics import TypeTopics
 from streams.log.admin import LogAdmin
@@ -24,7 +24,6 @@ from streams.log.record import LogRecord
 _LOOK_S = 0.02
 _GATHER_S = 0.05
 _PROCESSED_GATHER_S = 0.02
-_CONNECT_TIMEOUT_S = 10.0
 _NS_PER_MS = 1e6
 
 
@@ -151,8 +150,7 @@ class Commanded:
     """Commands: from the event time of the record that led to each to its arrival at an MQTT client."""
 
     def __init__(self, url: str, type_name: str) -> None:
-        parts = urlsplit(url)
-        self._where = parts.hostname or "127.0.0.1", parts.port or 1883
+        self._settings = MqttSettings(url=url, client_id="bench-commands", protocol="3.1.1")
         self._topic = f"twins/{type_name}/+/commands/+"
         self._decoder = msgspec.json.Decoder(_Issued)
         self.latencies_ms: list[float] = []
@@ -164,38 +162,20 @@ class Commanded:
         On the event loop: a thread of paho's would wait for the interpreter three times a message while lines are read.
 
         Raises:
-            ConnectionError: the broker did not take the client, or it ended before this did.
+            BrokerAwayError: the broker did not take the client, or it was gone before this ended.
         """
-        loop = asyncio.get_running_loop()
-        subscribed: asyncio.Future[None] = loop.create_future()
 
-        def failed(error: Exception) -> None:
-            if not subscribed.done():
-                subscribed.set_exception(error)
-
-        def connected(*_: object) -> None:
-            client.subscribe(self._topic, qos=1)
-
-        def arrived(_client: Client, _data: object, message: MQTTMessage) -> None:
+        def arrived(message: MQTTMessage) -> None:
             now_ns = time.time_ns()
             self.latencies_ms.append((now_ns - self._decoder.decode(message.payload).issued_ns) / _NS_PER_MS)
+            connection.acknowledge([message.mid])
 
-        client = LoopClient(failed, callback_api_version=CallbackAPIVersion.VERSION2, client_id="bench-commands")
-        client.on_connect = connected
-        client.on_subscribe = lambda *_: subscribed.set_result(None)
-        client.on_message = arrived
-        await asyncio.to_thread(client.connect, *self._where)
-        client.attach(loop)
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                await subscribed
+        connection = MqttConnection(self._settings, "out", arrived)
+        async with connection:
+            await connection.subscribe([self._topic])
             yield
-            if not client.is_connected():
-                message = "the client that waited for commands lost its connection"
-                raise ConnectionError(message)
-        finally:
-            client.disconnect()
-            client.cut()
+            if connection.is_gone:
+                raise BrokerAwayError(await connection.gone())
 
 
 def percentiles_ms(latencies_ms: Sequence[float]) -> tuple[float, float, float]:
