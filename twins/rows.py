@@ -60,6 +60,8 @@ class RowTable:
         self._index = IdIndex()
         self._has_tags = False
         self._formats: dict[bytes, RowFormat] = {layout.fingerprint: layout.format}
+        # Compiles, where the event loop does not wait for it.
+        list(self.snapshot())
 
     def __len__(self) -> int:
         """Number of twins."""
@@ -211,17 +213,13 @@ class RowTable:
     def snapshot(self) -> Iterator[tuple[bytes, bytes]]:
         """Changed rows as changelog key and value; clears the marks."""
         changed = np.flatnonzero(self.dirty[: len(self.ids)])
-        size = FINGERPRINT_BYTES + self.layout.dtype.itemsize
-        values = np.empty((len(changed), size), np.uint8)
-        values[:, :FINGERPRINT_BYTES] = np.frombuffer(self.layout.fingerprint, np.uint8)
-        values[:, FINGERPRINT_BYTES:] = _octets(self.rows)[changed]
+        values = np.empty((len(changed), FINGERPRINT_BYTES + self.layout.dtype.itemsize), np.uint8)
+        _take_rows(_octets(self.rows), changed, np.frombuffer(self.layout.fingerprint, np.uint8), values)
         self.dirty[changed] = 0
-        packed = values.tobytes()
-        for at, slot in zip(range(0, len(packed), size), changed.tolist(), strict=True):
-            if not self.ids[slot]:
-                continue
-            tags, value = self.tags[slot], packed[at : at + size]
-            yield self.ids[slot], value + msgspec.json.encode(tags) if tags else value
+        ids, tags = self.ids, self.tags
+        for slot, value in zip(changed.tolist(), values.view(f"V{values.shape[1]}")[:, 0].tolist(), strict=True):
+            if ids[slot]:
+                yield ids[slot], value + msgspec.json.encode(tags[slot]) if tags[slot] else value
 
     def row(self, slot: int) -> Any:  # noqa: ANN401 - a NumPy record
         """One row, to be read and written by field."""
@@ -258,3 +256,14 @@ def _copy_rows(data: Any, places: Any, slots: Any, rows: Any) -> None:  # noqa: 
         at = places[r, VALUE_AT] + FINGERPRINT_BYTES
         for i in range(rows.shape[1]):
             rows[slots[r], i] = data[at + i]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _take_rows(rows: Any, slots: Any, fingerprint: Any, values: Any) -> None:  # noqa: ANN401
+    """Write the fingerprint and the bytes of each slot's row."""
+    for r in range(slots.shape[0]):
+        slot = np.uintp(slots[r])
+        for i in range(FINGERPRINT_BYTES):
+            values[r, i] = fingerprint[i]
+        for i in range(rows.shape[1]):
+            values[r, FINGERPRINT_BYTES + i] = rows[slot, i]
