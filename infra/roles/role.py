@@ -18,6 +18,7 @@ from infra.logs import Backlog, configure
 from infra.masking import secrets_of
 from infra.metrics import MetricsServer, RoleMetrics, new_registry
 from infra.registry import LOG_FOLDER, Presence, Registry
+from infra.roles.heap import settle_heap
 from infra.settings import Settings
 from infra.supervisor.lifeline import supervised
 from infra.tracing import opened_tracer
@@ -93,6 +94,7 @@ class Role:
     def ready(self, detail: str = "", url: str | None = None) -> None:
         """The role does its work from now on."""
         if not self.healthy():
+            settle_heap()
             log.info("ready")
         self._figures.set_ready(ready=True)
         self.presence.change(ready=True, detail=detail, url=url)

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from infra.metrics import RoleMetrics
 from infra.registry import Presence
+from infra.roles.heap import settle_heap
 from infra.supervisor.step_mark import StepMark
 from schemas.clock import SystemClock
 from schemas.reasons import Reason
@@ -126,6 +127,7 @@ class WorkerObserver:
         self._partitions.set(len(partitions))
         self._lags = {partition: self._lags.get(partition, 0) for partition in partitions}
         if not self._ready:
+            settle_heap()
             self._ready = True
             self._role.set_ready(ready=True)
         standby = "stand-by: the other workers have all partitions"
