@@ -3,35 +3,32 @@
 from types import TracebackType
 from typing import Self, TypeVar
 
-import httpx
+import aiohttp
 import msgspec
 
 from connectors.duckdb.server import BUCKETS_PATH, PATH
 from connectors.series import SERIES_LIMIT, Buckets, Series, bucket_width
 from connectors.stores import StoreUnavailableError
 
-_TIMEOUT_S = 30.0
+_TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 T = TypeVar("T")
 
 
 class RemoteSeriesReader:
     """A `SeriesReader` over HTTP; the process behind it may come and go."""
 
-    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, url: str) -> None:
         """Store where to ask.
 
         Args:
             url: Of the application of `connectors.duckdb.server`, without a path.
-            transport: Replaces the network, for tests.
         """
         self._url = url.rstrip("/")
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        self._client: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Take a pool of connections; none is opened yet."""
-        # A proxy from the environment has no business between two processes of one machine.
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, transport=self._transport)
+        self._client = aiohttp.ClientSession(timeout=_TIMEOUT)
         return self
 
     async def __aexit__(
@@ -39,7 +36,7 @@ class RemoteSeriesReader:
     ) -> None:
         """Close the connections."""
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
 
     async def series(
         self, type_name: str, twin: str, field: str, start_ns: int | None, stop_ns: int | None, limit: int
@@ -77,9 +74,8 @@ class RemoteSeriesReader:
             message = "use RemoteSeriesReader in `async with`"
             raise RuntimeError(message)
         try:
-            response = await self._client.get(self._url + path, params=query)
-            response.raise_for_status()
-            return msgspec.json.decode(response.content, type=answer)
-        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            async with self._client.get(self._url + path, params=query, raise_for_status=True) as response:
+                return msgspec.json.decode(await response.read(), type=answer)
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
             message = f"the time-series role does not answer: {error or type(error).__name__}"
             raise StoreUnavailableError(message) from error

@@ -1,10 +1,15 @@
 """History for other processes: a small HTTP application in front of the store's owner, loopback only."""
 
+import asyncio
+import contextlib
 import ipaddress
+import socket
+from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
+import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 
 from connectors.series import BUCKETS_LIMIT, SERIES_LIMIT, SeriesReader
@@ -12,6 +17,34 @@ from connectors.stores import StoreUnavailableError
 
 PATH = "/series"
 BUCKETS_PATH = "/buckets"
+
+
+async def answer(reader: SeriesReader, listener: socket.socket) -> None:
+    """Answer questions about history until cancelled; closes the listener."""
+    config = uvicorn.Config(
+        series_app(reader),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
 
 
 def series_app(reader: SeriesReader) -> FastAPI:

@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import structlog
-import uvicorn
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from connectors import projection
-from connectors.duckdb.server import series_app
+from connectors.duckdb.server import answer
 from connectors.duckdb.store import DuckDBStore
 from connectors.influx.store import InfluxStore
 from connectors.metadata_sink import MetadataSink
 from connectors.mongo.store import MongoStore
 from connectors.reconnect import first_failure
-from connectors.series import SeriesReader, SeriesSink
+from connectors.series import SeriesSink
 from connectors.sink import LINGER_S, Sink
 from connectors.timeseries_sink import TIMESERIES_PATTERN, TimeseriesSink
 from infra.http.server import listen
@@ -68,7 +66,7 @@ async def _embedded_series(role: Role) -> None:
     url = f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
     async with DuckDBStore(series_file(role.settings), log_id=cluster) as store:
         group = group_of_file(series_file(role.settings))
-        await first_failure(_answer(store, listener), _series(role, store, "duckdb", url, group))
+        await first_failure(answer(store, listener), _series(role, store, "duckdb", url, group))
 
 
 async def _influx(role: Role) -> None:
@@ -149,34 +147,6 @@ async def _carried(role: Role, sink: Sink, url: str) -> None:
             # What was stored and not committed is read again and changes nothing.
             log.warning("kafka failed, going on", error=repr(error))
             await asyncio.sleep(LONGEST_DELAY_S)
-
-
-async def _answer(reader: SeriesReader, listener: socket.socket) -> None:
-    """Answer questions about history until cancelled; closes the listener."""
-    config = uvicorn.Config(
-        series_app(reader),
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await asyncio.shield(serving)
-    finally:
-        server.should_exit = True
-        await serving
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the role."""
-        yield
 
 
 class PrometheusSinkObserver:

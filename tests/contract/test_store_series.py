@@ -1,25 +1,26 @@
 """What every time-series store does, over memory, the embedded file (also from another process) and InfluxDB."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.duckdb.remote import RemoteSeriesReader
-from connectors.duckdb.server import series_app
+from connectors.duckdb.server import answer
 from connectors.duckdb.store import DuckDBStore
 from connectors.influx.store import InfluxStore
 from connectors.memory.stores import MemorySeriesStore
 from connectors.series import BUCKETS_LIMIT, SERIES_LIMIT, TIME_MAX_NS, TIME_MIN_NS, SeriesReader, SeriesSink
 from connectors.settings import TimeseriesSettings
 from connectors.stores import Block, LogPosition, StoreRefusedError
+from infra.http.server import listen
 from schemas.line_protocol import escape_measurement, escape_tag
 
 T0 = 1_690_000_000_000_000_001
@@ -77,9 +78,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             if request.param == "duckdb":
                 yield Store(duck, duck)
             else:
-                transport = httpx.ASGITransport(app=series_app(duck))
-                remote = RemoteSeriesReader("http://127.0.0.1", transport=transport)
+                listener = listen("127.0.0.1", 0)
+                serving = asyncio.create_task(answer(duck, listener))
+                remote = RemoteSeriesReader(f"http://127.0.0.1:{listener.getsockname()[1]}")
                 yield Store(duck, await stack.enter_async_context(remote))
+                serving.cancel()
+                await asyncio.wait([serving])
 
 
 async def test_points_come_back_exactly_and_oldest_first(store: Store) -> None:
