@@ -32,14 +32,13 @@ class Hub:
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:
-            with self._services.feed.subscribe() as subscription:
+            # Of states the latest of each twin waits, however many come: nobody is cut off for them, and nothing is missed.
+            with self._services.feed.subscribe(states_only=True) as subscription:
                 while not subscription.closing:
                     if await subscription.wait(_QUIET_S):
                         subscription.take(self._see)
                         await asyncio.sleep(_PAUSE_S)
-            # It was cut off: so much happened at once. What was missed is read again.
-            if self._index is not None:
-                await self._fill(self._index)
+            # The server stops.
             await asyncio.sleep(_AGAIN_S)
 
     @contextmanager

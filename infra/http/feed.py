@@ -43,12 +43,16 @@ class Subscription:
     Attributes:
         sees: Which twins the client may see.
         position: Where the client is in the log, which each frame of a command or event tells; None tells nothing.
+        states_only: Whether commands and events do not concern the client.
         closing: Why the stream ends, `""` while it goes on.
     """
 
-    def __init__(self, limit: int, sees: Sees = sees_all, position: Positions | None = None) -> None:
+    def __init__(
+        self, limit: int, sees: Sees = sees_all, position: Positions | None = None, *, states_only: bool = False
+    ) -> None:
         self.sees = sees
         self.position = position
+        self.states_only = states_only
         self._limit = limit
         self._messages: deque[tuple[bytes, LogRecord]] = deque()
         self._states: dict[tuple[str, str], bytes | None] = {}
@@ -63,6 +67,8 @@ class Subscription:
 
     def put_message(self, frame: bytes, record: LogRecord) -> None:
         """A command or event came."""
+        if self.states_only:
+            return
         if len(self._messages) >= self._limit:
             self.close("this client is too slow")
         elif not self.closing:
@@ -150,10 +156,16 @@ class Feed:
 
     @contextmanager
     def subscribe(
-        self, type_name: str = "", twin: str = "", sees: Sees = sees_all, position: Positions | None = None
+        self,
+        type_name: str = "",
+        twin: str = "",
+        sees: Sees = sees_all,
+        position: Positions | None = None,
+        *,
+        states_only: bool = False,
     ) -> Iterator[Subscription]:
         """Hear of one twin, of a type or, with `""`, of any, as far as the client may see it."""
-        subscription = Subscription(self._queue_limit, sees, position)
+        subscription = Subscription(self._queue_limit, sees, position, states_only=states_only)
         if self._closed:
             subscription.close(self._closed)
         members = self._subscriptions.setdefault((type_name, twin), set())

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from contextlib import suppress
 
 from support.http_api import BOX, Api
@@ -6,6 +7,7 @@ from support.http_api import BOX, Api
 from infra.console.fleet_index import FleetIndex, Query
 from infra.console.glance import Glance, Glancer
 from infra.console.hub import Hub
+from schemas.topics import TypeTopics
 
 
 def _index(*twins: Glance) -> FleetIndex:
@@ -15,8 +17,8 @@ def _index(*twins: Glance) -> FleetIndex:
     return index
 
 
-def _glance(twin: str, status: str = "ok", *, type_name: str = "box", time: int = 1, **tags: str) -> Glance:
-    return Glance(type_name, twin, status, time, tags)
+def _glance(twin: str, status: str = "ok", *, type_name: str = "box", at_ns: int = 1, **tags: str) -> Glance:
+    return Glance(type_name, twin, status, at_ns, tags)
 
 
 def _ids(index: FleetIndex, **query: object) -> list[str]:
@@ -24,9 +26,9 @@ def _ids(index: FleetIndex, **query: object) -> list[str]:
 
 
 FLEET = (
-    _glance("b", "stale", time=3, room="lab-1"),
-    _glance("a", time=1, room="lab-2"),
-    _glance("c", "quarantined", type_name="tank", time=2),
+    _glance("b", "stale", at_ns=3, room="lab-1"),
+    _glance("a", at_ns=1, room="lab-2"),
+    _glance("c", "quarantined", type_name="tank", at_ns=2),
 )
 
 
@@ -90,3 +92,37 @@ async def test_the_hub_keeps_the_fleet_true() -> None:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def test_no_burst_of_events_makes_the_hub_miss_a_change() -> None:
+    api = Api(BOX)
+    api.row("a")
+    api.row("gone")
+    hub = Hub(api.services)
+    running = asyncio.create_task(hub.run())
+    await asyncio.sleep(0)
+    with hub.watching():
+        index = await hub.index()
+        for _ in range(1_500):
+            api.event("a", "went")
+        api.row("a", status=1)
+        api.states.apply([api.record(TypeTopics("box").state, b"gone", None)])
+        async with asyncio.timeout(0.9):
+            while _ids(index, status="quarantined") != ["a"] or len(index) != 1:
+                await asyncio.sleep(0.01)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+def test_ten_thousand_twins_are_paged_sorted_and_searched_in_milliseconds() -> None:
+    index = _index(*(_glance(f"box-{number:05}", room=f"lab-{number % 50}") for number in range(10_000)))
+    took_s = []
+    for number in range(20):
+        index.put(_glance(f"box-{number:05}", "stale"))
+        began_s = time.perf_counter()
+        page = index.page(Query(text="LAB-7", sort="event_time_ns", descending=True))
+        index.page(Query(sort="status"))
+        took_s.append(time.perf_counter() - began_s)
+    assert page.found == 199  # one of them has changed, and lost its tag
+    assert sorted(took_s)[10] < 0.1
