@@ -46,6 +46,7 @@ class Step:
     collection: Collection
     deleted: list[str] = field(default_factory=list)
     upserted: list[Document] = field(default_factory=list)
+    upserted_ids: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,9 @@ def _append(steps: list[Step], change: Document | _Deletion) -> None:
     last = steps[-1]
     if isinstance(change, Document):
         last.upserted.append(change)
+        last.upserted_ids.add(change.id)
         return
-    if any(document.id == change.id for document in last.upserted):
+    if change.id in last.upserted_ids:
         last = Step(last.collection)
         steps.append(last)
     last.deleted.append(change.id)

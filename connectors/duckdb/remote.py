@@ -76,6 +76,6 @@ class RemoteSeriesReader:
         try:
             async with self._client.get(self._url + path, params=query, raise_for_status=True) as response:
                 return msgspec.json.decode(await response.read(), type=answer)
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
             message = f"the time-series role does not answer: {error or type(error).__name__}"
             raise StoreUnavailableError(message) from error

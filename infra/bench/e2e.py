@@ -113,8 +113,14 @@ class _Bench:
         commanded = Commanded(self.instance.urls["MQTT"], _TYPE)
         async with stored.watching(), commanded.watching():
             since_ns, before = clock.now_ns(), self.instance.cpu_seconds()
-            half = asyncio.create_task(self._lag_at(seconds / 2, rate, stored))
-            published = await self._publish(load, report, told)
+            halves: list[int] = []
+
+            def look(published: int) -> None:
+                told(published)
+                if not halves and 2 * published >= messages:
+                    halves.append(published - stored.lines)
+
+            published = await self._publish(load, report, look)
             ended_s, after = clock.monotonic_s(), self.instance.cpu_seconds()
             lag_end = messages - stored.lines
             drained_s = await self._drained(stored, messages)
@@ -126,7 +132,7 @@ class _Bench:
                 rate=rate,
                 messages=messages,
                 seconds=published.seconds,
-                lag_half=await half,
+                lag_half=halves[0],
                 lag_end=lag_end,
                 drained_s=drained_s,
                 shown_s=shown_s,
@@ -142,10 +148,6 @@ class _Bench:
         file.write_bytes(msgspec.json.encode(load))
         command = [sys.executable, "-m", "infra.bench.mqtt_load", str(file)]
         return await finished("the load generator", command, report, env={"PYTHONPATH": str(ROOT)}, told=told)
-
-    async def _lag_at(self, after_s: float, rate: float, stored: Stored) -> int:
-        await asyncio.sleep(after_s)
-        return round(rate * after_s) - stored.lines
 
     async def _drained(self, stored: Stored, messages: int) -> float:
         clock = SystemClock()

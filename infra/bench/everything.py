@@ -3,6 +3,7 @@
 import asyncio
 import math
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Everything:
         versions: Of all that takes part.
         sections: In order.
         left_out: What could not be measured or installed, and why.
+        broken: Parts that failed as a whole.
         seconds: How long it took.
     """
 
@@ -43,12 +45,14 @@ class Everything:
     versions: dict[str, str] = field(default_factory=dict)
     sections: list[Section] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
         """Whether something of ours did not come to its end."""
-        return any(row.failed and row.name.startswith(report.OURS) for one in self.sections for row in one.results)
+        rows_failed = (row.failed and row.name.startswith(report.OURS) for one in self.sections for row in one.results)
+        return bool(self.broken) or any(rows_failed)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -112,11 +116,15 @@ async def measure(*, quick: bool, install: bool, folder: Path, parts: Sequence[P
         try:
             async with asyncio.timeout(_QUICK_LIMIT_S - QUICK_S + left_s if quick else None):
                 told(await part.run(Span(quick=quick, left_s=left_s, told=told)))
-        except TimeoutError:
-            found.left_out[part.name] = "broken off, there was no time left; what was measured until then stands"
-        except SetupError as error:
-            say(f"left out: {error}")
-            found.left_out[part.name] = str(error)
+        except Exception as error:  # noqa: BLE001 - the report tells it, and so does the exit code
+            if quick and isinstance(error, TimeoutError):
+                found.left_out[part.name] = "broken off, there was no time left; what was measured until then stands"
+                continue
+            if not isinstance(error, SetupError):
+                traceback.print_exception(error)
+            say(f"{part.name} failed: {error}")
+            found.left_out[part.name] = f"failed: {str(error) or repr(error)}"
+            found.broken.append(part.name)
     found.seconds = clock.monotonic_s() - began_s
     found.write(folder)
     return found

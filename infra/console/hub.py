@@ -32,7 +32,7 @@ class Hub:
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:
-            # Of states the latest of each twin waits, however many come: nobody is cut off for them, and nothing is missed.
+            # Of states the latest of each twin waits, however many come: nobody is cut off for them, nothing is missed.
             with self._services.feed.subscribe(states_only=True) as subscription:
                 while not subscription.closing:
                     if await subscription.wait(_QUIET_S):

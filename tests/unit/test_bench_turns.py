@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pytest
 
+from connectors.ports import BrokerAwayError
 from infra.bench import everything, gate, kept, machine, peers
 from infra.bench.document import Section, write
 from infra.bench.gate import Committed
@@ -118,24 +119,34 @@ async def test_a_part_that_fails_is_left_out_and_what_it_measured_before_stands(
     async def broken(_span: Span) -> Section:
         raise SetupError("no such server")
 
+    async def surprised(_span: Span) -> Section:
+        raise BrokerAwayError("away")
+
     async def slow(span: Span) -> Section:
         span.each_turn("slow", "Slow", "One row.")([good])
         raise TimeoutError
 
     monkeypatch.setattr(machine, "versions", lambda: {"kafka": "4"})
-    parts = [Part("broken", 0.0, broken), Part("fine", 0.0, fine), Part("slow", 0.0, slow), Part("long", 1e6, fine)]
+    parts = [
+        Part("broken", 0.0, broken),
+        Part("surprised", 0.0, surprised),
+        Part("fine", 0.0, fine),
+        Part("slow", 0.0, slow),
+        Part("long", 1e6, fine),
+    ]
     found = await everything.measure(quick=True, install=False, folder=tmp_path, parts=parts)
     assert [section.name for section in found.sections] == ["fine", "slow"]
-    assert found.left_out["broken"] == "no such server"
+    assert found.left_out["broken"] == "failed: no such server"
+    assert found.left_out["surprised"] == "failed: away"
+    assert (found.broken, found.failed) == (["broken", "surprised"], True)
     assert found.left_out["long"] == "a quick run has no time for it"
     assert "broken off" in found.left_out["slow"]
     text = (tmp_path / "report.md").read_text()
     assert "It was." in text
-    assert "- broken: no such server" in text
+    assert "- broken: failed: no such server" in text
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == found.as_json()
     assert [row["name"] for row in report["results"]] == ["faust", "faust"]
-    assert not found.failed
 
 
 async def test_a_peer_that_can_not_be_installed_keeps_no_other_back(

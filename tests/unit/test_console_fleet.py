@@ -108,7 +108,7 @@ async def test_no_burst_of_events_makes_the_hub_miss_a_change() -> None:
         api.row("a", status=1)
         api.states.apply([api.record(TypeTopics("box").state, b"gone", None)])
         async with asyncio.timeout(0.9):
-            while _ids(index, status="quarantined") != ["a"] or len(index) != 1:
+            while _ids(index, status="quarantined") != ["a"] or len(index) != 1:  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.01)
     running.cancel()
     with suppress(asyncio.CancelledError):
