@@ -141,3 +141,24 @@ def test_where_to_look_for_what_cannot_be_used_of_an_import_is_a_command_to_copy
 def test_a_history_without_points_has_its_columns(tmp_path: Path) -> None:
     assert write_table(tmp_path / "a.csv", {"t": Series()}) == 0
     assert (tmp_path / "a.csv").read_text() == "time,t\n"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_fields_that_differ_in_case_only_do_not_share_a_file(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a{suffix}"
+    given = {"T": Series([T0], [1.0]), "u": Series([T0], [2.0]), "t": Series([T0], [3.0])}
+    with pytest.raises(SetupError, match=r"fields T and t differ in case only.*export T and t one by one.*--field"):
+        write_table(file, given)
+    assert not file.exists()
+    for field, one in given.items():
+        write_table(file, {field: one})
+        with duckdb.connect() as connection:
+            found = connection.execute(f"SELECT * FROM '{file}'")  # noqa: S608
+            assert [column[0] for column in found.description or ()] == ["time", field]
+            assert found.fetchall() == [(T0, one.value[0])]
+
+
+def test_a_field_that_differs_from_time_in_case_only_is_no_column(tmp_path: Path) -> None:
+    given = {"t": Series([T0], [1.0]), "Time": Series([T0], [2.0])}
+    with pytest.raises(SetupError, match=r"field Time and the column time differ in case only.*--field"):
+        write_table(tmp_path / "a.csv", given)
