@@ -79,6 +79,16 @@ def read_rows(path: Path, definition: Definition) -> Iterator[Row]:
         raise SetupError(message) from None
 
 
+def read_time(cell: str) -> tuple[int | str, int | None]:
+    """A time in text: as telemetry says it, and in UTC nanoseconds, None where the type will refuse it and say why."""
+    cell = cell.strip()
+    time = int(cell) if _INTEGER.fullmatch(cell) else cell
+    try:
+        return time, parse_time(time)
+    except PayloadError:
+        return time, None
+
+
 def hint_of(first_ns: int | None, last_ns: int | None) -> str:
     """What is wrong with times that all lie in 1970, `""` for nothing.
 
@@ -133,12 +143,8 @@ def _row(line: int, raw: str, names: list[str], cells: list[str]) -> Row:
     fields = []
     for name, cell in zip(names, map(str.strip, cells), strict=True):
         if name == TIME:
-            time = int(cell) if _INTEGER.fullmatch(cell) else cell
+            time, time_ns = read_time(cell)
             fields.append(f'"{TIME}":{json.dumps(time)}')
-            try:
-                time_ns = parse_time(time)
-            except PayloadError:
-                continue  # the type refuses it, and says why
         elif cell:
             fields.append(f'"{name}":{_literal(cell)}')
     return Row(line, raw, time_ns, f"{{{','.join(fields)}}}".encode(), "")

@@ -6,7 +6,7 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,13 +16,14 @@ from infra.cli.output import fail, show_json
 from schemas.clock import NS_PER_S, SystemClock
 
 if TYPE_CHECKING:
+    from connectors.series import Series
+    from infra.cli.client import Api
     from infra.recordings.sending import Progress
     from infra.settings import Settings
     from schemas.definition import Definition
 
 TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="Qualified type name.")]
 TwinId = Annotated[str, typer.Argument(metavar="ID", help="Id of the twin.")]
-_PAGE = 100_000
 
 
 def import_recording(
@@ -130,25 +131,13 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the history of a twin into a file: column `time` in nanoseconds, and each field."""
-    from connectors.series import Series
     from infra.recordings.table import write_table
     from schemas.errors import SetupError
 
     api = connect(url, data_dir, config)
     if not fields:
         fields = api.get("types", type_name)["definition"]["outputs"]["timeseries"]["fields"]
-    found: dict[str, Series] = {}
-    for field in fields or []:
-        one = found[field] = Series()
-        begin: Any = start
-        while True:
-            query = {"field": field, "start": begin, "stop": stop, "limit": _PAGE}
-            page = api.get("twins", type_name, twin, "series", query=query)
-            one.time_ns += page["time_ns"]
-            one.value += page["value"]
-            if len(page["time_ns"]) < _PAGE:
-                break
-            begin = page["time_ns"][-1] + 1
+    found = asyncio.run(_history(api, type_name, twin, fields or [], start, stop))
     try:
         rows = write_table(file, found)
     except SetupError as error:
@@ -157,6 +146,24 @@ def export(
         show_json({"file": str(file), "rows": rows, "fields": list(found)})
     else:
         typer.echo(f"{file}: {rows:,} rows of {', '.join(found) or 'no fields'}")
+
+
+async def _history(
+    api: "Api", type_name: str, twin: str, fields: list[str], start: str | None, stop: str | None
+) -> "dict[str, Series]":
+    from connectors.series import Series
+    from infra.recordings.history import read_history
+
+    async def read(field: str) -> Series:
+        async def ask(from_ns: int | None, limit: int) -> Series:
+            begin = start if from_ns is None else from_ns
+            query = {"field": field, "start": begin, "stop": stop, "limit": limit}
+            page = api.get("twins", type_name, twin, "series", query=query)
+            return Series(page["time_ns"], page["value"])
+
+        return (await read_history(ask)).points
+
+    return {field: await read(field) for field in fields}
 
 
 def register(app: typer.Typer) -> None:

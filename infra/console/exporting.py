@@ -3,41 +3,53 @@
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from connectors.series import Series
 from infra.console.desk import Desk
+from infra.recordings.history import History, read_history
 from infra.recordings.table import write_table
 
-_PAGE = 100_000
-_MOST_POINTS = 1_000_000
+MOST_POINTS = 1_000_000
+"""Of one field: the file is made in the memory of the role."""
+
+
+class Exported(NamedTuple):
+    """A file.
+
+    Attributes:
+        content: CSV or Parquet.
+        whole_until_ns: Event time behind which fields with more than `MOST_POINTS` lack points; None when none does.
+    """
+
+    content: bytes
+    whole_until_ns: int | None
 
 
 async def exported(
     desk: Desk, type_name: str, twin: str, fields: list[str], start_ns: int | None, stop_ns: int, suffix: str
-) -> bytes:
-    """Every point of a stretch, up to a million of each field, as a CSV or Parquet file.
+) -> Exported:
+    """The points of a stretch, up to `MOST_POINTS` of each field from its beginning.
 
     Raises:
+        SetupError: the fields don't go into one file.
         StoreUnavailableError: the store does not answer.
     """
-    found = {field: await _all(desk, type_name, twin, field, start_ns, stop_ns) for field in fields}
+
+    async def read(field: str) -> History:
+        async def ask(from_ns: int | None, limit: int) -> Series:
+            begin_ns = start_ns if from_ns is None else from_ns
+            return await desk.services.series.series(type_name, twin, field, begin_ns, stop_ns, limit)
+
+        return await read_history(ask, MOST_POINTS)
+
+    found = {field: await read(field) for field in fields}
 
     def written() -> bytes:
         with tempfile.TemporaryDirectory(prefix="twinstream-export-") as folder:
             file = Path(folder) / f"history{suffix}"
-            write_table(file, found)
+            write_table(file, {field: one.points for field, one in found.items()})
             return file.read_bytes()
 
-    return await asyncio.to_thread(written)
-
-
-async def _all(desk: Desk, type_name: str, twin: str, field: str, start_ns: int | None, stop_ns: int) -> Series:
-    found = Series()
-    while len(found.time_ns) < _MOST_POINTS:
-        page = await desk.services.series.series(type_name, twin, field, start_ns, stop_ns, _PAGE)
-        found.time_ns += page.time_ns
-        found.value += page.value
-        if len(page.time_ns) < _PAGE:
-            break
-        start_ns = page.time_ns[-1] + 1
-    return found
+    ends_ns = [one.points.time_ns[-1] for one in found.values() if one.cut]
+    return Exported(await asyncio.to_thread(written), min(ends_ns, default=None))

@@ -1,17 +1,18 @@
 """The card with a twin's curves: how much of them is shown, closer looks, files of them, marks of events."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from nicegui import ui
 
 from connectors.stores import StoreUnavailableError
-from infra.console import history
+from infra.console import exporting, history
 from infra.console.desk import Desk
 from infra.console.elements import Curves, card, text
-from infra.console.exporting import exported
 from infra.console.panels import panels_of
 from infra.console.shell import tell
+from schemas.clock import NS_PER_S
 from schemas.definition import Definition
 from schemas.errors import SetupError
 from schemas.messages import Event
@@ -122,11 +123,18 @@ class HistoryCard:
 
     async def _export(self, suffix: str) -> None:
         try:
-            content = await exported(self._desk, self._type, self._twin, self._fields, *self.shown(), suffix)
+            file = await exporting.exported(self._desk, self._type, self._twin, self._fields, *self.shown(), suffix)
         except (StoreUnavailableError, SetupError) as error:
             tell(f"The history can't be exported now: {error}", bad=True)
             return
-        ui.download.content(content, f"{self._twin}{suffix}")
+        ui.download.content(file.content, f"{self._twin}{suffix}")
+        if file.whole_until_ns is not None:
+            until = datetime.fromtimestamp(file.whole_until_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            tell(
+                f"The file holds the first {exporting.MOST_POINTS:,} points of each field and is whole until {until}."
+                f" The command “twinstream export {self._type} {self._twin} FILE” writes all.",
+                bad=True,
+            )
 
     async def _refine(self, event: Any) -> None:  # noqa: ANN401 - of NiceGUI
         """Somebody looks closer at a part."""

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-from infra.authoring.recording import TIME, read_rows
+from infra.authoring.recording import TIME, read_rows, read_time
 from schemas.definition import Definition
 from schemas.errors import SetupError
 
@@ -70,8 +71,16 @@ def _parquet(path: Path, definition: Definition) -> Iterator[Record]:
 
 
 def _record(time: object, values: dict[str, object]) -> Record:
-    given = {name: value for name, value in values.items() if value is not None}
-    if isinstance(time, float):
+    if isinstance(time, float | Decimal):
         return Record(None, b"", f"{TIME} is {time}: it counts integer nanoseconds, or is a time stamp")
+    time_ns = time if isinstance(time, int) else None
+    if isinstance(time, str):
+        time, time_ns = read_time(time)
+    given = {name: value for name, value in values.items() if value is not None}
     document = ({TIME: time} if time is not None else {}) | given
-    return Record(time if isinstance(time, int) else None, json.dumps(document, default=str).encode(), "")
+    return Record(time_ns, json.dumps(document, default=_as_json).encode(), "")
+
+
+def _as_json(value: object) -> float | str:
+    """DuckDB takes a number such as 20.5 for a decimal; what else JSON lacks is left to the type to refuse."""
+    return float(value) if isinstance(value, Decimal) else str(value)

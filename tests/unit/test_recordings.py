@@ -1,4 +1,5 @@
 import asyncio
+import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +41,27 @@ def test_csv_and_parquet_hold_the_same_telemetry(tmp_path: Path) -> None:
 def test_a_time_stamp_of_parquet_is_a_time(tmp_path: Path) -> None:
     packed = _parquet(tmp_path / "a.parquet", "SELECT TIMESTAMP '2023-11-14 22:13:20' AS time, 1.0 AS t, true AS lid")
     assert [one.time_ns for one in read_recording(packed, BOX)] == [T0]
+
+
+@pytest.mark.parametrize("cell", ["2023-11-14T22:13:20Z", " 2023-11-14T23:13:20.000+01:00", str(T0), "yesterday"])
+def test_a_time_in_text_is_the_same_time_in_csv_and_parquet(tmp_path: Path, cell: str) -> None:
+    text = tmp_path / "a.csv"
+    text.write_text(f"time,t,lid\n{cell},20.5,true\n")
+    packed = _parquet(tmp_path / "a.parquet", f"SELECT '{cell}' AS time, 20.5::DOUBLE AS t, true AS lid")
+    found = [[(one.time_ns, json.loads(one.payload)) for one in read_recording(file, BOX)] for file in (text, packed)]
+    assert found[0] == found[1]
+    assert found[1][0][0] == (None if cell == "yesterday" else T0)
+
+
+def test_a_decimal_of_parquet_is_a_number(tmp_path: Path) -> None:
+    packed = _parquet(tmp_path / "a.parquet", f"SELECT {T0} AS time, 20.5::DECIMAL(3, 1) AS t, true AS lid")
+    assert [json.loads(one.payload)["t"] for one in read_recording(packed, BOX)] == [20.5]
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "DECIMAL(20, 1)"])
+def test_a_time_that_may_have_a_fraction_is_no_record(tmp_path: Path, kind: str) -> None:
+    packed = _parquet(tmp_path / "a.parquet", f"SELECT 1.5::{kind} AS time, 1.0 AS t, true AS lid")
+    assert [(one.time_ns, one.fault[:14]) for one in read_recording(packed, BOX)] == [(None, "time is 1.5: i")]
 
 
 @pytest.mark.parametrize(("name", "words"), [("a.parquet", "can't be read"), ("a.txt", "neither .csv nor .parquet")])
@@ -119,3 +141,24 @@ def test_where_to_look_for_what_cannot_be_used_of_an_import_is_a_command_to_copy
 def test_a_history_without_points_has_its_columns(tmp_path: Path) -> None:
     assert write_table(tmp_path / "a.csv", {"t": Series()}) == 0
     assert (tmp_path / "a.csv").read_text() == "time,t\n"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_fields_that_differ_in_case_only_do_not_share_a_file(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a{suffix}"
+    given = {"T": Series([T0], [1.0]), "u": Series([T0], [2.0]), "t": Series([T0], [3.0])}
+    with pytest.raises(SetupError, match=r"fields T and t differ in case only.*export T and t one by one.*--field"):
+        write_table(file, given)
+    assert not file.exists()
+    for field, one in given.items():
+        write_table(file, {field: one})
+        with duckdb.connect() as connection:
+            found = connection.execute(f"SELECT * FROM '{file}'")  # noqa: S608
+            assert [column[0] for column in found.description or ()] == ["time", field]
+            assert found.fetchall() == [(T0, one.value[0])]
+
+
+def test_a_field_that_differs_from_time_in_case_only_is_no_column(tmp_path: Path) -> None:
+    given = {"t": Series([T0], [1.0]), "Time": Series([T0], [2.0])}
+    with pytest.raises(SetupError, match=r"field Time and the column time differ in case only.*--field"):
+        write_table(tmp_path / "a.csv", given)
