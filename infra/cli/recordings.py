@@ -39,7 +39,11 @@ def import_recording(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a recording to a twin as its telemetry: columns `time` and the inputs of its type."""
+    """Send a recording to a twin as its telemetry: columns `time` and the inputs of its type.
+
+    Times are RFC 3339, integer nanoseconds, or time stamps of Parquet. Records are worked on as if a device had sent
+    them: those that are older than what the twin knows count as late, and commands go out.
+    """
     from infra.cli.log import settings_with_log
     from infra.recordings.reading import read_recording
     from schemas.errors import InvalidNameError
