@@ -15,12 +15,15 @@ IDLE = "idle"
 _FENCED = ("fenced: another worker owns", "Fenced", "InvalidProducerEpoch", "InvalidTxnState")
 _FAILED = ("last flush failed", "flush failed, rebuilding")
 _SHUT_OUT = {
-    IDLE: (*_FENCED, *_FAILED, "partitions given up"),
+    IDLE: (*_FENCED, *_FAILED, "partitions given up", "member_id was not recognized"),
     POINTS[0]: (*_FENCED, *_FAILED),
     POINTS[1]: _FENCED,
     POINTS[2]: _FENCED,
 }
-"""What one of these says when it thaws: Kafka refuses a transaction that is open, and who has none begins none."""
+"""What one of these says when it thaws: Kafka refuses a transaction that is open, and who has none begins none.
+
+An idle one hears first from the group that it is no member of it any more.
+"""
 
 
 class Trapped:
