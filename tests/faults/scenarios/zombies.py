@@ -15,14 +15,14 @@ IDLE = "idle"
 _FENCED = ("fenced: another worker owns", "Fenced", "InvalidProducerEpoch", "InvalidTxnState")
 _FAILED = ("last flush failed", "flush failed, rebuilding")
 _SHUT_OUT = {
-    IDLE: (*_FENCED, *_FAILED, "partitions given up", "member_id was not recognized"),
+    IDLE: (*_FENCED, *_FAILED, "partitions given up", "kafka is away"),
     POINTS[0]: (*_FENCED, *_FAILED),
     POINTS[1]: _FENCED,
     POINTS[2]: _FENCED,
 }
 """What one of these says when it thaws: Kafka refuses a transaction that is open, and who has none begins none.
 
-An idle one hears first from the group that it is no member of it any more.
+An idle one may notice nothing but that its session has expired, and come back to the group with nothing of its own.
 """
 
 
