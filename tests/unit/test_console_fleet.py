@@ -1,6 +1,7 @@
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from support.http_api import BOX, Api
 
@@ -77,32 +78,34 @@ def test_a_glance_tells_what_the_whole_row_tells() -> None:
     assert Glancer(api.services).glance("box", "a", row) == Glance("box", "a", "quarantined", 17, {"room": "lab-2"})
 
 
-async def test_the_hub_keeps_the_fleet_true() -> None:
-    api = Api(BOX)
-    api.row("a")
+@asynccontextmanager
+async def _watched(api: Api) -> AsyncIterator[FleetIndex]:
+    """The fleet of a hub that runs, and at which somebody looks."""
     hub = Hub(api.services)
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
     with hub.watching():
-        index = await hub.index()
+        yield await hub.index()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_the_hub_keeps_the_fleet_true() -> None:
+    api = Api(BOX)
+    api.row("a")
+    async with _watched(api) as index:
         assert [twin.id for twin in index.page(Query()).twins] == ["a"]
         api.row("b", status=1)
         await asyncio.sleep(0.05)
         assert [(twin.id, twin.status) for twin in index.page(Query()).twins] == [("a", "ok"), ("b", "quarantined")]
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
 
 
 async def test_no_burst_of_events_makes_the_hub_miss_a_change() -> None:
     api = Api(BOX)
     api.row("a")
     api.row("gone")
-    hub = Hub(api.services)
-    running = asyncio.create_task(hub.run())
-    await asyncio.sleep(0)
-    with hub.watching():
-        index = await hub.index()
+    async with _watched(api) as index:
         for _ in range(1_500):
             api.event("a", "went")
         api.row("a", status=1)
@@ -110,9 +113,6 @@ async def test_no_burst_of_events_makes_the_hub_miss_a_change() -> None:
         async with asyncio.timeout(0.9):
             while _ids(index, status="quarantined") != ["a"] or len(index) != 1:  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.01)
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
 
 
 def test_ten_thousand_twins_are_paged_sorted_and_searched_in_milliseconds() -> None:
