@@ -15,7 +15,7 @@ IDLE = "idle"
 _FENCED = ("fenced: another worker owns", "Fenced", "InvalidProducerEpoch", "InvalidTxnState")
 _FAILED = ("last flush failed", "flush failed, rebuilding")
 _SHUT_OUT = {
-    IDLE: (*_FENCED, *_FAILED, "partitions given up", "kafka is away"),
+    IDLE: (*_FENCED, *_FAILED, "partitions given up", "Heartbeat session expired"),
     POINTS[0]: (*_FENCED, *_FAILED),
     POINTS[1]: _FENCED,
     POINTS[2]: _FENCED,
